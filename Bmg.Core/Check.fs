@@ -1,0 +1,4 @@
+namespace Bmg
+
+module Check =
+    let dummy = 1

@@ -1,0 +1,6 @@
+module Bmg.Tests.Program
+
+open Expecto
+
+[<EntryPoint>]
+let main argv = runTestsWithCLIArgs [] argv (testList "all" [])
