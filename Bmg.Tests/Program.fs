@@ -3,4 +3,5 @@ module Bmg.Tests.Program
 open Expecto
 
 [<EntryPoint>]
-let main argv = runTestsWithCLIArgs [] argv (testList "all" [])
+let main argv =
+    runTestsWithCLIArgs [] argv (testList "all" [])

@@ -1,0 +1,199 @@
+namespace Bmg
+
+open System
+open System.Collections.Generic
+open TorchSharp
+
+/// An immutable, named, ordered set of tensors: learner parameters x, meta-parameters w, gradients, moments, a model's outputs.
+/// Every tensor has a leading population axis: P members, or 1 where all members share it.
+/// Equality is by reference; the tensors' owner disposes them (see `Params.dispose`, `Params.detachFromScope`).
+[<Sealed; AllowNullLiteral>]
+type Params private (names: string[], tensors: Tensor[], index: Dictionary<string, int>) =
+
+    static let empty = Params([||], [||], Dictionary())
+
+    static member private IndexOf(names: string[]) =
+        let index = Dictionary<string, int>(names.Length)
+
+        for i in 0 .. names.Length - 1 do
+            if not (index.TryAdd(names[i], i)) then
+                Check.fail "Params.Create" "names" "distinct" $"'{names[i]}' twice"
+
+        index
+
+    /// The set that holds nothing: the state of an optimizer without moments, say.
+    static member Empty: Params = empty
+
+    /// A set from names and tensors of equal number, in that order.
+    static member Create(names: string[], tensors: Tensor[]) : Params =
+        Check.require "Params.Create" "tensors" $"{names.Length} tensors" tensors.Length (tensors.Length = names.Length)
+        Params(Array.copy names, Array.copy tensors, Params.IndexOf names)
+
+    /// One named tensor.
+    static member Single(name: string, tensor: Tensor) : Params = Params.Create([| name |], [| tensor |])
+
+    /// The same names with other tensors; takes ownership of the array.
+    member internal _.WithTensors(others: Tensor[]) : Params = Params(names, others, index)
+
+    member internal _.NameArray = names
+    member internal _.TensorArray = tensors
+
+    /// Names in order.
+    member _.Names: IReadOnlyList<string> = names
+
+    /// Tensors in the order of the names.
+    member _.Tensors: IReadOnlyList<Tensor> = tensors
+
+    /// Number of tensors.
+    member _.Count: int = names.Length
+
+    /// The size of the population axis; 0 for the empty set.
+    member _.Members: int64 = if tensors.Length = 0 then 0L else tensors[0].shape[0]
+
+    /// Whether there is a tensor of this name.
+    member _.Contains(name: string) : bool = index.ContainsKey name
+
+    /// Applies `f` to every tensor.
+    member _.Map(f: Func<Tensor, Tensor>) : Params =
+        Params(names, Array.map f.Invoke tensors, index)
+
+    /// The tensor of this name; an ArgumentException lists the names there are.
+    member _.Item
+        with get (name: string): Tensor =
+            match index.TryGetValue name with
+            | true, i -> tensors[i]
+            | _ -> Check.fail "Params.Item" "name" ("one of " + String.Join(", ", names)) $"'{name}'"
+
+/// Functions over whole sets of parameters. Nothing is written in place.
+[<RequireQualifiedAccess>]
+module Params =
+
+    /// Applies `f` to every tensor.
+    let map (f: Tensor -> Tensor) (p: Params) : Params =
+        p.WithTensors(Array.map f p.TensorArray)
+
+    let private paired (fn: string) (a: Params) (b: Params) =
+        if
+            not (obj.ReferenceEquals(a.NameArray, b.NameArray))
+            && a.NameArray <> b.NameArray
+        then
+            Check.fail fn "b" ("named " + String.Join(", ", a.NameArray)) (String.Join(", ", b.NameArray))
+
+    /// Applies `f` to tensors of the same name; both sets must have the same names in the same order.
+    let map2 (f: Tensor -> Tensor -> Tensor) (a: Params) (b: Params) : Params =
+        paired "Params.map2" a b
+        a.WithTensors(Array.map2 f a.TensorArray b.TensorArray)
+
+    /// a + b.
+    let add (a: Params) (b: Params) : Params = map2 (fun x y -> x.add y) a b
+
+    /// a − b.
+    let subtract (a: Params) (b: Params) : Params = map2 (fun x y -> x.sub y) a b
+
+    /// Zeros of the same shapes.
+    let zerosLike (p: Params) : Params = map (fun t -> torch.zeros_like t) p
+
+    /// The same values, cut out of any graph (storage is shared).
+    let detach (p: Params) : Params = map (fun t -> t.detach ()) p
+
+    /// Copies of the values, cut out of any graph.
+    let clone (p: Params) : Params =
+        map
+            (fun t ->
+                use cut = t.detach ()
+                cut.clone ())
+            p
+
+    /// Leaves of a new graph with the same values (storage is shared).
+    let leaves (p: Params) : Params =
+        map (fun t -> t.detach().requires_grad_ true) p
+
+    /// Converts every tensor to a type and a device.
+    let convert (dtype: torch.ScalarType) (device: torch.Device) (p: Params) : Params =
+        map (fun t -> t.``to`` (dtype, device)) p
+
+    /// Disposes every tensor at once, rather than at the end of a scope.
+    let dispose (p: Params) : unit =
+        for t in p.TensorArray do
+            t.Dispose()
+
+    /// Takes the tensors out of every dispose scope: from here on the caller owns them.
+    let detachFromScope (p: Params) : Params =
+        for t in p.TensorArray do
+            t.DetachFromDisposeScope() |> ignore
+
+        p
+
+    /// Moves the tensors to the next outer dispose scope, so that they survive the end of this one.
+    let moveToOuterScope (p: Params) : Params =
+        for t in p.TensorArray do
+            t.MoveToOuterDisposeScope() |> ignore
+
+        p
+
+    /// The set with `prefix` before every name.
+    let prefix (prefix: string) (p: Params) : Params =
+        Params.Create(Array.map (fun n -> prefix + n) p.NameArray, p.TensorArray)
+
+    /// The tensors whose names start with `prefix`, without it.
+    let sub (prefix: string) (p: Params) : Params =
+        let chosen =
+            Array.zip p.NameArray p.TensorArray
+            |> Array.filter (fun (n, _) -> n.StartsWith(prefix, StringComparison.Ordinal))
+
+        Params.Create(chosen |> Array.map (fun (n, _) -> n.Substring prefix.Length), Array.map snd chosen)
+
+    /// All tensors of several sets, in order; names must be distinct.
+    let merge (sets: Params[]) : Params =
+        Params.Create(sets |> Array.collect (fun p -> p.NameArray), sets |> Array.collect (fun p -> p.TensorArray))
+
+    /// One member alone, as a population of one (a view).
+    let ofMember (i: int64) (p: Params) : Params = map (fun t -> t.narrow (0L, i, 1L)) p
+
+    /// Populations joined along the population axis.
+    let concatenate (populations: Params[]) : Params =
+        let first = populations[0]
+
+        first.WithTensors(
+            Array.init first.Count (fun i -> torch.cat (populations |> Array.map (fun p -> p.TensorArray[i]), 0L))
+        )
+
+    /// Values per member [P], reshaped to broadcast against `like` [P, …].
+    let broadcast (perMember: Tensor) (like: Tensor) : Tensor =
+        let rank = like.shape.Length
+
+        if rank <= 1 then
+            perMember
+        else
+            let shape = Array.create rank 1L
+            shape[0] <- perMember.shape[0]
+            perMember.view shape
+
+    /// Sum over everything but the population axis: [P, …] → [P].
+    let sumPerMember (t: Tensor) : Tensor =
+        if t.shape.Length <= 1 then t else t.flatten(1L).sum(1L)
+
+    /// Inner product of two sets, per member: Σ aᵢ·bᵢ, [P].
+    let dot (a: Params) (b: Params) : Tensor =
+        let products = map2 (fun x y -> sumPerMember (x.mul y)) a b
+        products.TensorArray |> Array.reduce (fun s t -> s.add t)
+
+    /// Squared Euclidean norm per member, [P].
+    let squaredNorm (p: Params) : Tensor = dot p p
+
+    /// All values of each member in one row, [P, N].
+    let flatten (p: Params) : Tensor =
+        torch.cat (p.TensorArray |> Array.map (fun t -> t.flatten (1L)), 1L)
+
+    /// The inverse of `flatten`: rows of values [P, N] in the shapes of `like`.
+    let unflatten (like: Params) (rows: Tensor) : Params =
+        let mutable start = 0L
+
+        like
+        |> map (fun t ->
+            let shape = Array.copy t.shape
+            shape[0] <- rows.shape[0]
+            let size = shape |> Array.skip 1 |> Array.fold (*) 1L
+            let piece = rows.narrow(1L, start, size).reshape shape
+            start <- start + size
+            piece)

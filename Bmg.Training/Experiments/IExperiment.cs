@@ -1,0 +1,71 @@
+namespace Bmg.Training.Experiments;
+
+/// <summary>How the values of a metric within one reporting interval become one number.</summary>
+public enum Aggregation
+{
+    /// <summary>Mean over the meta-steps of the interval, each weighted by its environment steps.</summary>
+    Mean,
+
+    /// <summary>Sum over the interval divided by its environment steps: a rate.</summary>
+    PerEnvironmentStep,
+}
+
+/// <summary>A quantity that an experiment reports after every meta-step, one number a member.</summary>
+/// <param name="Name">Key in metrics.jsonl and TensorBoard, camel case ("reward", "entropyWeight").</param>
+/// <param name="Label">Axis label in the report ("entropy weight").</param>
+/// <param name="Unit">Unit for the axis ("per environment step", "nats"); empty for none.</param>
+/// <param name="Aggregation">How an interval is condensed.</param>
+public sealed record Metric(string Name, string Label, string Unit, Aggregation Aggregation);
+
+/// <summary>What one meta-step did.</summary>
+/// <param name="Steps">Environment steps of each member in this meta-step.</param>
+/// <param name="Values">[metric][member], metrics in the order of <see cref="IExperiment.Metrics"/>. A quantity that does not exist in this
+/// meta-step (μ where there is no meta-learning) is NaN and is left out of every aggregate.</param>
+public sealed record MetaStepReport(int Steps, double[][] Values);
+
+/// <summary>A NaN or an infinity in a loss, a meta-gradient or a policy.</summary>
+public sealed class NumericalFailureException(string quantity, int member, long environmentStep, double value)
+    : Exception(
+        $"{quantity} of member {member} became {value} at environment step {environmentStep}. Training stopped; the last good checkpoint is kept."
+    )
+{
+    /// <summary>What went wrong ("policy loss", "meta-gradient", …).</summary>
+    public string Quantity { get; } = quantity;
+
+    /// <summary>Index of the member in the population.</summary>
+    public int Member { get; } = member;
+
+    /// <summary>Environment steps of the member when it happened.</summary>
+    public long EnvironmentStep { get; } = environmentStep;
+}
+
+/// <summary>
+/// A population that learns in an environment: what a run drives, measures, saves and restores. Not thread-safe; a run calls it from one
+/// thread only.
+/// </summary>
+public interface IExperiment : IDisposable
+{
+    /// <summary>One seed a member.</summary>
+    IReadOnlyList<long> Seeds { get; }
+
+    /// <summary>Environment steps that each member has done.</summary>
+    long EnvironmentSteps { get; }
+
+    /// <summary>What a meta-step reports; the first is the reward.</summary>
+    IReadOnlyList<Metric> Metrics { get; }
+
+    /// <summary>Environment steps at which the world changes, in (from, to], for marks in plots.</summary>
+    IReadOnlyList<long> Changes(long from, long to);
+
+    /// <summary>Runs one meta-step.</summary>
+    /// <exception cref="NumericalFailureException">A loss, a meta-gradient or a policy is not finite.</exception>
+    MetaStepReport Advance();
+
+    /// <summary>Writes everything needed to go on, aside first and then renamed over <paramref name="path"/>.</summary>
+    /// <param name="path">Checkpoint file.</param>
+    /// <param name="hostState">Numbers of the run itself that belong to this moment, given back by <see cref="Restore"/>.</param>
+    void Save(string path, string hostState);
+
+    /// <summary>Reads what <see cref="Save"/> wrote; returns its host state.</summary>
+    string Restore(string path);
+}
