@@ -31,14 +31,27 @@ public sealed class ActorCriticAgent
     /// <summary>Whether the meta-parameters see a context.</summary>
     public bool HasContext { get; }
 
-    /// <summary>Environment steps of each member in one meta-step, all but the first of which may hold one rollout less (a meta-gradient's
-    /// last rollout is the first of the next window).</summary>
-    public static ActorCriticAgent Create(RunConfiguration configuration, DerivedSettings derived)
+    /// <summary>The agent of a configuration.</summary>
+    /// <param name="configuration">Settings, validated.</param>
+    /// <param name="derived">What follows from them.</param>
+    /// <param name="around">Wrapped around every update rule, the learner's and the target's last step; to time them, say.</param>
+    public static ActorCriticAgent Create(
+        RunConfiguration configuration,
+        DerivedSettings derived,
+        Func<UpdateRule<Rollout>, UpdateRule<Rollout>>? around = null
+    )
     {
+        around ??= rule => rule;
         var learner = configuration.Learner;
         var meta = configuration.Meta;
         var networks = new ActorCritic(
-            Network.Mlp("policy", TwoColors.ObservationSize, [.. learner.Hidden], TwoColors.ActionCount, learner.Activation),
+            Network.Mlp(
+                "policy",
+                TwoColors.ObservationSize,
+                [.. learner.Hidden],
+                TwoColors.ActionCount,
+                learner.Activation
+            ),
             Network.Mlp("value", TwoColors.ObservationSize, [.. learner.Hidden], 1, learner.Activation),
             learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0,
             learner.ValueWeight
@@ -47,7 +60,7 @@ public sealed class ActorCriticAgent
         var hasContext = meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
         var metaParameters = MetaParametersOf(meta, learner);
         var metaLearner = new MetaLearner<Rollout>(
-            UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer),
+            around(UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer)),
             learner.InnerSteps,
             metaParameters,
             meta.Method switch
@@ -57,7 +70,7 @@ public sealed class ActorCriticAgent
                     ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)
                 ),
                 MetaMethod.Bmg => MetaObjective<Rollout>.NewBootstrapped(
-                    TargetOf(configuration, derived, networks),
+                    TargetOf(configuration, derived, networks, around),
                     MatchingOf(configuration.Matching)
                 ),
                 _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
@@ -118,7 +131,8 @@ public sealed class ActorCriticAgent
     private static TargetBootstrap<Rollout> TargetOf(
         RunConfiguration configuration,
         DerivedSettings derived,
-        ActorCritic networks
+        ActorCritic networks,
+        Func<UpdateRule<Rollout>, UpdateRule<Rollout>> around
     )
     {
         var objective = configuration.Target.Loss switch
@@ -133,7 +147,7 @@ public sealed class ActorCriticAgent
             : Clipped(OptimizerOf(derived.TargetOptimizer), configuration.Learner.GradientClip);
         return TargetBootstrap.lookAhead(
             configuration.Learner.TargetSteps,
-            UpdateRule.gradient(objective, optimizer),
+            around(UpdateRule.gradient(objective, optimizer)),
             own ? LastStepState.Fresh : LastStepState.Learners
         );
     }

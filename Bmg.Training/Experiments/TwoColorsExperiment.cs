@@ -24,6 +24,10 @@ public sealed class TwoColorsExperiment : IExperiment
 
     /// <summary>A population at the start of its life.</summary>
     public TwoColorsExperiment(RunConfiguration configuration, DerivedSettings derived)
+        : this(configuration, derived, ActorCriticAgent.Create(configuration, derived)) { }
+
+    /// <summary>A population of an agent that was made elsewhere.</summary>
+    public TwoColorsExperiment(RunConfiguration configuration, DerivedSettings derived, ActorCriticAgent agent)
     {
         _configuration = configuration;
         Seeds = derived.Seeds;
@@ -33,7 +37,7 @@ public sealed class TwoColorsExperiment : IExperiment
             set_num_threads(derived.Threads);
         }
 
-        _agent = ActorCriticAgent.Create(configuration, derived);
+        _agent = agent;
         Seed[] seeds = [.. derived.Seeds.Select(Seed.Of)];
         _world = new TwoColors(seeds, configuration.Environment.Respawn, configuration.Environment.SwapPeriod);
         _context = _agent.HasContext
@@ -83,7 +87,7 @@ public sealed class TwoColorsExperiment : IExperiment
     {
         var before = _collector.EnvironmentSteps;
         var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, (x, _) => Collect(x), Keep);
-        Release(_state);
+        Release(_state, next);
         _state = next;
         double[][] values =
         [
@@ -149,15 +153,18 @@ public sealed class TwoColorsExperiment : IExperiment
         var state =
             JsonSerializer.Deserialize<SavedState>(manifest.State)
             ?? throw new CheckpointException($"{path}: expected the state of the worlds, found nothing.");
-        Release(_state);
+        Release(_state, null);
         Experience<Rollout>? pending = null;
         _lastContext?.Dispose();
-        _lastContext = checkpoint.Sets.ContainsKey("context")
-            ? Own(checkpoint.Set("context"))["context"]
-            : null;
+        _lastContext = checkpoint.Sets.ContainsKey("context") ? Own(checkpoint.Set("context"))["context"] : null;
         if (checkpoint.Sets.ContainsKey("pending"))
         {
-            pending = new Experience<Rollout>(Rollout.OfParams(Own(checkpoint.Set("pending"))), _lastContext);
+            var rollout = Rollout.OfParams(Own(checkpoint.Set("pending")));
+            rollout.Discounts.Dispose();
+            pending = new Experience<Rollout>(
+                new Rollout(rollout.Observations, rollout.Actions, rollout.Rewards, _collector.Discounts),
+                _lastContext?.alias().DetachFromDisposeScope()
+            );
         }
 
         _state = new MetaState<Rollout>(
@@ -181,7 +188,7 @@ public sealed class TwoColorsExperiment : IExperiment
     /// <inheritdoc/>
     public void Dispose()
     {
-        Release(_state);
+        Release(_state, null);
         _lastContext?.Dispose();
         _collector.Dispose();
     }
@@ -191,9 +198,7 @@ public sealed class TwoColorsExperiment : IExperiment
     private sealed record SavedState(TwoColorsState[] Worlds, ulong[] Actions, double[][] Contexts);
 
     private Params Own(Params read) =>
-        ParamsModule.detachFromScope(
-            read.Map(t => t.device_type == _device.type ? t.clone() : t.to(_device))
-        );
+        ParamsModule.detachFromScope(read.Map(t => t.device_type == _device.type ? t.clone() : t.to(_device)));
 
     private Experience<Rollout> Collect(Params x)
     {
@@ -214,11 +219,25 @@ public sealed class TwoColorsExperiment : IExperiment
         experience.Context?.DetachFromDisposeScope();
     }
 
-    private static void Release(MetaState<Rollout> state)
+    /// <summary>Frees a state that is superseded by <paramref name="next"/>, but for what the two share.</summary>
+    private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next)
     {
         state.Learner.Dispose();
-        ParamsModule.dispose(state.MetaParameters);
-        ParamsModule.dispose(state.MetaOptimizer);
+        if (!ReferenceEquals(state.MetaParameters, next?.MetaParameters))
+        {
+            ParamsModule.dispose(state.MetaParameters);
+            ParamsModule.dispose(state.MetaOptimizer);
+        }
+
+        if (state.Pending.IsSome)
+        {
+            // Learned from by now. The discounts are the collector's own, shared by all rollouts.
+            var experience = state.Pending.Value;
+            experience.Data.Observations.Dispose();
+            experience.Data.Actions.Dispose();
+            experience.Data.Rewards.Dispose();
+            experience.Context?.Dispose();
+        }
     }
 
     /// <summary>The entropy weight that the meta-parameters give in the latest context.</summary>
@@ -294,7 +313,9 @@ public sealed class TwoColorsExperiment : IExperiment
                     ParameterSet = "meta",
                     InputNames =
                     [
-                        .. Enumerable.Range(0, network.Inputs).Select(i => $"mean reward, {network.Inputs - i} rollouts ago"),
+                        .. Enumerable
+                            .Range(0, network.Inputs)
+                            .Select(i => $"mean reward, {network.Inputs - i} rollouts ago"),
                     ],
                     OutputName = ActorCriticModule.EntropyWeight,
                     Low = weight.Low,
