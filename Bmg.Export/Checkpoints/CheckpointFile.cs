@@ -400,7 +400,10 @@ public static class CheckpointFile
             foreach (var set in sets)
             {
                 var own = Enumerable.Range(0, entries.Length).Where(i => entries[i].Set == set).ToArray();
-                result.Add(set, Params.Create([.. own.Select(i => entries[i].Name)], [.. own.Select(i => tensors[i])])!);
+                result.Add(
+                    set,
+                    Params.Create([.. own.Select(i => entries[i].Name)], [.. own.Select(i => tensors[i])])!
+                );
             }
             return result;
         }
