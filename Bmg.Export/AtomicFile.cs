@@ -17,6 +17,7 @@ public static class AtomicFile
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(write);
         var partial = path + ".partial";
+        var begun = false;
         try
         {
             long length;
@@ -25,6 +26,7 @@ public static class AtomicFile
                 var stream = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0)
             )
             {
+                begun = true;
                 write(stream);
                 stream.Flush(flushToDisk: true);
                 length = stream.Length;
@@ -34,7 +36,11 @@ public static class AtomicFile
         }
         catch (Exception exception)
         {
-            TryDelete(partial);
+            // A partial file that could not even be opened is not ours: another process may be writing it.
+            if (begun)
+            {
+                TryDelete(partial);
+            }
             if (exception is IOException or UnauthorizedAccessException)
             {
                 throw new IOException($"Cannot write '{path}': {exception.Message}{FreeSpace(path)}", exception);

@@ -76,7 +76,7 @@ let private init (network: Network) (members: int) =
 /// A checkpoint of three members, as a run leaves it; its meta-network is shared by all members.
 let private checkpoint () =
     let sets = OrderedDictionary<string, Params>()
-    sets.Add("learner", Params.merge [| init network 3; init value 3 |])
+    sets.Add("learner", Params.leaves (Params.merge [| init network 3; init value 3 |]))
     sets.Add("meta", init meta 1)
     sets.Add("metaOptimizer", Params.Empty)
     new Checkpoint(manifest, sets)
@@ -107,12 +107,10 @@ let private genTensor =
         let shape = Array.map int64 shape
         let count = Array.fold (*) 1L shape
 
-        return
-            torch
-                .arange(0L, count, 1L)
-                .mul(torch.tensor (float value / 8.0))
-                .reshape(shape)
-                .``to``(dtype: torch.ScalarType)
+        let numbers = torch.arange(0L, count, 1L).mul(torch.tensor (float value / 8.0)).reshape shape
+        let! turned = Gen.elements [ true; false ]
+        let numbers = if turned && rank > 1 then numbers.transpose (0L, 1L) else numbers
+        return numbers.``to``(dtype: torch.ScalarType)
     }
 
 let private genName =
@@ -769,6 +767,7 @@ let private commandTests =
 
                 // A run that has gone on no longer agrees with what was exported before.
                 let moved = checkpoint ()
+                use _noGrad = torch.no_grad ()
                 moved.Sets["learner"].["policy.0.weight"].add_(torch.tensor 0.1f) |> ignore
                 CheckpointFile.Write(RunDirectory.LatestCheckpoint run, moved)
                 refused 1 "does not compute" [ "check"; file; "--against"; run ]))

@@ -164,11 +164,11 @@ public static class ExportCommands
         {
             Description = "Use the CPU where CUDA is not available, instead of failing.",
         };
+        int[] standardSizes = [1, 64, 1024];
         var batches = new Option<int[]>("--batch")
         {
-            Description = "Batch sizes, separated by commas.",
+            Description = $"Batch sizes, separated by commas; {string.Join(',', standardSizes)} by default.",
             HelpName = "sizes",
-            DefaultValueFactory = _ => [1, 64, 1024],
             CustomParser = result =>
                 [
                     .. result
@@ -215,7 +215,9 @@ public static class ExportCommands
             );
             using var session = ModelSession.Load(parsed.GetValue(file)!, options);
             var duration = TimeSpan.FromSeconds(parsed.GetValue(seconds));
-            var timings = parsed.GetValue(batches)!.Select(batch => Benchmark.Measure(session, batch, duration));
+            var timings = (parsed.GetValue(batches) ?? standardSizes).Select(batch =>
+                Benchmark.Measure(session, batch, duration)
+            );
             Reports.Timings(session.Provider, [.. timings], parsed.InvocationConfiguration.Output);
             return ExportCli.Success;
         });
