@@ -7,7 +7,7 @@ open TorchSharp
 /// An immutable, named, ordered set of tensors: learner parameters x, meta-parameters w, gradients, moments, a model's outputs.
 /// Every tensor has a leading population axis: P members, or 1 where all members share it.
 /// Equality is by reference; the tensors' owner disposes them (see `Params.dispose`, `Params.detachFromScope`).
-[<Sealed; AllowNullLiteral>]
+[<Sealed>]
 type Params private (names: string[], tensors: Tensor[], index: Dictionary<string, int>) =
 
     static let empty = Params([||], [||], Dictionary())

@@ -2,7 +2,7 @@ namespace Bmg
 
 /// A pseudo-random generator of 64 bits of state (SplitMix64; Steele, Lea and Flood, OOPSLA 2014): small enough that an environment or
 /// a member owns one and a checkpoint stores it as one number. Not for cryptography.
-[<Sealed; AllowNullLiteral>]
+[<Sealed>]
 type Rng(state: uint64) =
     let mutable state = state
 

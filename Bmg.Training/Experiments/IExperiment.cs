@@ -54,8 +54,8 @@ public interface IExperiment : IDisposable
     /// <summary>What a meta-step reports; the first is the reward.</summary>
     IReadOnlyList<Metric> Metrics { get; }
 
-    /// <summary>Environment steps at which the world changes, in (from, to], for marks in plots.</summary>
-    IReadOnlyList<long> Changes(long from, long to);
+    /// <summary>Environment steps at which the world changes, after the first and up to the second, for marks in plots.</summary>
+    IReadOnlyList<long> Changes(long after, long until);
 
     /// <summary>Runs one meta-step.</summary>
     /// <exception cref="NumericalFailureException">A loss, a meta-gradient or a policy is not finite.</exception>

@@ -1,0 +1,106 @@
+namespace Bmg
+
+open System
+open TorchSharp
+
+/// What a model puts out, π(x, w, s): (x, hyper-parameters, data) → named outputs, [P, …] each.
+[<ReferenceEquality>]
+type Model<'Data> = {
+    Name: string
+    Predict: Func<Params, Params, 'Data, Params>
+} with
+
+    /// A model from a name and a function.
+    static member Create(name: string, predict: Func<Params, Params, 'Data, Params>) : Model<'Data> = {
+        Name = name
+        Predict = predict
+    }
+
+/// One side of a match: parameters, and what the model puts out under them, computed when first asked for.
+[<Sealed>]
+type Prediction(parameters: Params, outputs: Lazy<Params>) =
+
+    /// x̃ or x.
+    member _.Parameters = parameters
+
+    /// The output of this name: "logits" of a policy [P, B, A], "values" [P, B].
+    member _.Item
+        with get (name: string): Tensor = outputs.Value[name]
+
+/// μ(x̃, x): how far a learner is from a target, [P].
+[<ReferenceEquality>]
+type MatchingFunction = {
+    Name: string
+    /// Claims μ ≥ 0, μ(z, z) = 0 and ∇ₓμ(z, x) = 0 at x = z; the laws hold it to that.
+    IsDivergence: bool
+    /// (target, learner) → [P]. The target holds constants.
+    Compare: Func<Prediction, Prediction, Tensor>
+} with
+
+    /// A matching function from its parts.
+    static member Create
+        (name: string, isDivergence: bool, compare: Func<Prediction, Prediction, Tensor>)
+        : MatchingFunction = {
+        Name = name
+        IsDivergence = isDivergence
+        Compare = compare
+    }
+
+/// Matching functions of the library. Each is blind to what its space does not see: KL to changes of the value function, say.
+[<RequireQualifiedAccess>]
+module Matching =
+
+    /// KL(π_x̃ ‖ π_x) over the states, target first (BMG, section 5), on the output "logits".
+    let kl (reduction: Reduction) : MatchingFunction =
+        MatchingFunction.Create(
+            "kl",
+            true,
+            (fun target learner -> Reduction.apply reduction (Categorical.kl target["logits"] learner["logits"]))
+        )
+
+    /// KL(π_x ‖ π_x̃): the learner first.
+    let reverseKl (reduction: Reduction) : MatchingFunction =
+        MatchingFunction.Create(
+            "reverse-kl",
+            true,
+            (fun target learner -> Reduction.apply reduction (Categorical.kl learner["logits"] target["logits"]))
+        )
+
+    /// ‖x̃ − x‖² times `scale`, in the space of parameters (BMG, section 4; ½ makes its gradient x − x̃).
+    let parameterL2 (scale: float) : MatchingFunction =
+        Check.range "Matching.parameterL2" "scale" 0.0 infinity scale
+        let factor: Scalar = Scalar.op_Implicit scale
+
+        MatchingFunction.Create(
+            "parameter-l2",
+            true,
+            (fun target learner ->
+                (Params.squaredNorm (Params.subtract target.Parameters learner.Parameters)).mul factor)
+        )
+
+    /// Σ weightᵢ·μᵢ; a divergence where all parts are and no weight is negative.
+    let weightedSum (weights: float[]) (parts: MatchingFunction[]) : MatchingFunction =
+        Check.require
+            "Matching.weightedSum"
+            "parts"
+            "as many as there are weights, at least one"
+            parts.Length
+            (parts.Length > 0 && parts.Length = weights.Length)
+
+        if parts.Length = 1 && weights[0] = 1.0 then
+            parts[0]
+        else
+            let scalars: Scalar[] = weights |> Array.map (fun w -> Scalar.op_Implicit w)
+
+            MatchingFunction.Create(
+                Array.map2 (fun (w: float) (p: MatchingFunction) -> $"{w}·{p.Name}") weights parts
+                |> String.concat " + ",
+                (parts |> Array.forall (fun p -> p.IsDivergence)
+                 && weights |> Array.forall (fun w -> w >= 0.0)),
+                (fun target learner ->
+                    Array.map2
+                        (fun (w: Scalar) (p: MatchingFunction) -> p.Compare.Invoke(target, learner).mul w)
+                        scalars
+                        parts
+                    |> Array.reduce (fun a b -> a.add b))
+            )

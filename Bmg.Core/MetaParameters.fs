@@ -1,0 +1,168 @@
+namespace Bmg
+
+open System
+open TorchSharp
+
+/// From raw meta-parameters w and a context to the hyper-parameters that φ uses. w has the population axis at P (independent
+/// learners) or at 1 (shared by all members).
+[<ReferenceEquality; NoComparison>]
+type MetaParameters = {
+    Name: string
+    /// Features of the context; 0 where none is used.
+    ContextSize: int
+    /// The network from context to raw output, where there is one (for export).
+    Network: Network | null
+    /// (member seeds, type, device) → first w.
+    Init: Func<Seed[], torch.ScalarType, torch.Device, Params>
+    /// (w, context [P, C] or null) → hyper-parameters, [P] each (or [1] where w is shared and no context is used).
+    Apply: Func<Params, Tensor | null, Params>
+}
+
+/// Meta-parameters of the library.
+[<RequireQualifiedAccess>]
+module MetaParameters =
+
+    let private checkBounds (fn: string) (low: float) (high: float) (initial: float) =
+        Check.require fn "initial" $"strictly between {low} and {high}" initial (low < initial && initial < high)
+
+    let private logit (low: float) (high: float) (value: float) =
+        let p = (value - low) / (high - low)
+        log (p / (1.0 - p))
+
+    let private bounded (low: float) (high: float) : Tensor -> Tensor =
+        if low = 0.0 && high = 1.0 then
+            fun raw -> raw.sigmoid ()
+        else
+            let span: Scalar = Scalar.op_Implicit (high - low)
+            let offset: Scalar = Scalar.op_Implicit low
+            fun raw -> raw.sigmoid().mul(span).add offset
+
+    /// No meta-parameters: hyper-parameters with fixed values, the same for all members.
+    let constant (name: string) (value: float) : MetaParameters = {
+        Name = $"{name} = {value}"
+        ContextSize = 0
+        Network = null
+        Init =
+            Func<_, _, _, _>(fun seeds dtype device ->
+                Params.Single(
+                    name,
+                    torch.full ([| int64 seeds.Length |], Scalar.op_Implicit value, dtype = dtype, device = device)
+                ))
+        Apply = Func<_, _, _>(fun w _ -> w)
+    }
+
+    /// One number a member between two bounds: low + (high − low)·σ(w).
+    let boundedScalar (name: string) (low: float) (high: float) (initial: float) : MetaParameters =
+        checkBounds "MetaParameters.boundedScalar" low high initial
+        let transform = bounded low high
+        let raw = logit low high initial
+
+        {
+            Name = $"{name} as one number"
+            ContextSize = 0
+            Network = null
+            Init =
+                Func<_, _, _, _>(fun seeds dtype device ->
+                    Params.Single(
+                        name,
+                        torch.full ([| int64 seeds.Length |], Scalar.op_Implicit raw, dtype = dtype, device = device)
+                    ))
+            Apply = Func<_, _, _>(fun w _ -> Params.Single(name, transform w[name]))
+        }
+
+    /// Pre-trains a network to put out the constant `raw` on inputs uniform in [−1, 1]: `steps` Adam steps on batches of 64 drawn from
+    /// each member's own stream. A network starts out far from constant; untrained, members would begin with different weights.
+    let private pretrain (network: Network) (raw: float) (steps: int) (seeds: Seed[]) (start: Params) : Params =
+        let optimizer = Optimizers.adam 1e-2 0.9 0.999 1e-8
+        let batch = 64
+
+        let generators =
+            seeds
+            |> Array.map (fun s -> (let purpose = s.For "pretraining" in purpose.Generator()))
+
+        use _ = torch.NewDisposeScope()
+        let target: Scalar = Scalar.op_Implicit -raw
+        let size = int64 seeds.Length
+        let first = start.TensorArray[0]
+        let mutable x = start
+        let mutable state = Optimizers.init optimizer start
+
+        for i in 1..steps do
+            use _ = torch.NewDisposeScope()
+
+            let values =
+                generators
+                |> Array.collect (fun g -> Array.init (batch * network.Inputs) (fun _ -> 2.0 * g.NextDouble() - 1.0))
+
+            let inputs =
+                torch
+                    .tensor(values, dtype = torch.float64)
+                    .reshape(size, int64 batch, int64 network.Inputs)
+                    .``to``(first.dtype, first.device)
+
+            let leaves = Params.leaves x
+            let error = (Network.apply network leaves inputs).add target
+            // Linear decay to zero: the last steps settle on the constant.
+            let rate = 1e-2 * (1.0 - float (i - 1) / float steps)
+            let gradients = Gradients.gradient (Losses.squaredError (error.squeeze -1L)) leaves false
+            use _ = torch.no_grad ()
+
+            let struct (next, nextState) =
+                Optimizers.apply
+                    {
+                        optimizer with
+                            LearningRate = Setting.Constant rate
+                    }
+                    x
+                    state
+                    gradients
+                    Params.Empty
+
+            x <- Params.moveToOuterScope next
+            state <- Params.moveToOuterScope nextState
+
+        Params.detachFromScope (Params.detach x)
+
+    /// A contextual network: low + (high − low)·σ(net(context)), pre-trained to put out `initial` for contexts uniform in [−1, 1].
+    /// Context [P, C] → hyper-parameter [P] (CMG, appendix on meta-parameter networks; BMG, section 5.1).
+    let contextual
+        (name: string)
+        (network: Network)
+        (low: float)
+        (high: float)
+        (initial: float)
+        (initialization: Initialization)
+        (pretrainingSteps: int)
+        : MetaParameters =
+        checkBounds "MetaParameters.contextual" low high initial
+
+        Check.require "MetaParameters.contextual" "network.Outputs" "1" network.Outputs (network.Outputs = 1)
+
+        let transform = bounded low high
+        let raw = logit low high initial
+
+        {
+            Name = $"{name} as a network of the context"
+            ContextSize = network.Inputs
+            Network = network
+            Init =
+                Func<_, _, _, _>(fun seeds dtype device ->
+                    pretrain
+                        network
+                        raw
+                        pretrainingSteps
+                        seeds
+                        (Network.init network initialization seeds dtype device))
+            Apply =
+                Func<_, _, _>(fun w context ->
+                    match context with
+                    | null -> Check.fail "MetaParameters.contextual" "context" $"of shape [P, {network.Inputs}]" "none"
+                    | context ->
+                        let legend = [| -1L; int64 network.Inputs |]
+                        Check.shape "MetaParameters.contextual" "context" "[P, C]" legend context
+                        let members = context.shape[0]
+                        // With a shared w the members are the rows of one batch.
+                        let shared = w.Members = 1L && members > 1L
+                        let rows = Network.apply network w (context.unsqueeze (if shared then 0L else 1L))
+                        Params.Single(name, transform (rows.reshape members)))
+        }

@@ -1,0 +1,170 @@
+using System.Numerics.Tensors;
+using static TorchSharp.torch;
+
+namespace Bmg.Training.Acting;
+
+/// <summary>
+/// A multi-layer perceptron read straight from its tensors' memory, one observation at a time: the interpreter for acting on the CPU. A
+/// member's rollout touches only that member's weights, which then stay in cache, and inputs that are zero (one-hot observations, units
+/// that ReLU switched off) cost nothing. Agrees with Network.apply to rounding; a test holds it to that.
+/// </summary>
+public sealed class PlainPolicy
+{
+    private readonly record struct Step(int Inputs, int Outputs, string Weight, string Bias, Activation? After);
+
+    private readonly Step[] _steps;
+
+    /// <summary>Prepares a network's interpretation.</summary>
+    public PlainPolicy(Network network)
+    {
+        Network = network;
+        var steps = new List<Step>();
+        for (var i = 0; i < network.Layers.Length; i++)
+        {
+            var index = i;
+            network
+                .Layers[i]
+                .Match<object?>(
+                    (inputs, outputs) =>
+                    {
+                        steps.Add(
+                            new Step(inputs, outputs, network.WeightName(index), network.BiasName(index), After: null)
+                        );
+                        return null;
+                    },
+                    activation =>
+                    {
+                        if (steps.Count == 0 || steps[^1].After is not null)
+                        {
+                            throw new NotSupportedException(
+                                $"Layer {index} of network '{network.Name}' is an activation that does not follow a linear layer."
+                            );
+                        }
+
+                        steps[^1] = steps[^1] with { After = activation };
+                        return null;
+                    }
+                );
+        }
+
+        _steps = [.. steps];
+        WidestLayer = Math.Max(network.Inputs, _steps.Max(s => s.Outputs));
+    }
+
+    /// <summary>The description that is interpreted.</summary>
+    public Network Network { get; }
+
+    /// <summary>Length that each of the two scratch rows of <see cref="Bound.Apply"/> must have.</summary>
+    public int WidestLayer { get; }
+
+    /// <summary>Reads the addresses of the parameters; valid as long as these tensors live.</summary>
+    /// <param name="parameters">CPU tensors, float32, contiguous.</param>
+    public Bound Bind(Params parameters)
+    {
+        var addresses = new (nint Weight, nint Bias)[_steps.Length];
+        for (var i = 0; i < _steps.Length; i++)
+        {
+            addresses[i] = (
+                Checked(parameters[_steps[i].Weight], _steps[i].Weight),
+                Checked(parameters[_steps[i].Bias], _steps[i].Bias)
+            );
+        }
+
+        return new Bound(this, addresses);
+    }
+
+    private static nint Checked(Tensor tensor, string name) =>
+        tensor.dtype == ScalarType.Float32 && tensor.is_contiguous() && tensor.device_type == TorchSharp.DeviceType.CPU
+            ? TensorMemory.Address(tensor)
+            : throw new ArgumentException(
+                $"PlainPolicy.Bind: '{name}' must be a contiguous float32 tensor on the CPU, found {tensor.dtype} on {tensor.device}."
+            );
+
+    /// <summary>A network with the memory of its parameters.</summary>
+    public readonly struct Bound
+    {
+        private readonly PlainPolicy _policy;
+        private readonly (nint Weight, nint Bias)[] _addresses;
+
+        internal Bound(PlainPolicy policy, (nint Weight, nint Bias)[] addresses)
+        {
+            _policy = policy;
+            _addresses = addresses;
+        }
+
+        /// <summary>Output of the network for one observation of one member. Safe to call from several threads at once.</summary>
+        /// <param name="member">Index along the population axis.</param>
+        /// <param name="observation">[O]</param>
+        /// <param name="output">[outputs]</param>
+        /// <param name="scratch">Twice <see cref="WidestLayer"/> numbers, overwritten.</param>
+        public unsafe void Apply(int member, ReadOnlySpan<float> observation, Span<float> output, Span<float> scratch)
+        {
+            var steps = _policy._steps;
+            var input = observation;
+            for (var i = 0; i < steps.Length; i++)
+            {
+                ref readonly var step = ref steps[i];
+                var size = step.Inputs * step.Outputs;
+                var weight = new ReadOnlySpan<float>((float*)_addresses[i].Weight + (long)member * size, size);
+                var bias = new ReadOnlySpan<float>(
+                    (float*)_addresses[i].Bias + (long)member * step.Outputs,
+                    step.Outputs
+                );
+                var result =
+                    i == steps.Length - 1 ? output : scratch.Slice((i & 1) * _policy.WidestLayer, step.Outputs);
+                bias.CopyTo(result);
+                for (var row = 0; row < input.Length; row++)
+                {
+                    if (input[row] != 0)
+                    {
+                        TensorPrimitives.MultiplyAdd(
+                            weight.Slice(row * step.Outputs, step.Outputs),
+                            input[row],
+                            result,
+                            result
+                        );
+                    }
+                }
+
+                if (step.After is { } activation)
+                {
+                    Activate(activation, result);
+                }
+
+                input = result;
+            }
+        }
+    }
+
+    private static void Activate(Activation activation, Span<float> x)
+    {
+        switch (activation)
+        {
+            case Activation.Relu:
+                TensorPrimitives.Max(x, 0f, x);
+                break;
+            case Activation.Tanh:
+                TensorPrimitives.Tanh(x, x);
+                break;
+            case Activation.Sigmoid:
+                TensorPrimitives.Sigmoid(x, x);
+                break;
+            case Activation.Softplus:
+                foreach (ref var v in x)
+                {
+                    v = v > 20 ? v : MathF.Log(1 + MathF.Exp(v));
+                }
+
+                break;
+            case Activation.Elu:
+                foreach (ref var v in x)
+                {
+                    v = v > 0 ? v : MathF.Exp(v) - 1;
+                }
+
+                break;
+            default:
+                throw new NotSupportedException($"PlainPolicy has no activation '{activation}'.");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+using System.Diagnostics;
+using System.Numerics.Tensors;
+using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Bmg.Training.Acting;
+
+/// <summary>
+/// Lets a population act in two-colors and hands out its rollouts. On the CPU each member acts through <see cref="PlainPolicy"/>, and
+/// observations, actions and rewards are written straight into the tensors that are learned from; elsewhere the policy runs on the device.
+/// </summary>
+public sealed class RolloutCollector : IDisposable
+{
+    private readonly TwoColors _world;
+    private readonly ActorCritic _agent;
+    private readonly PlainPolicy _plain;
+    private readonly Rng[] _actions;
+    private readonly RewardContext? _context;
+    private readonly Tensor _discounts;
+    private readonly Device _device;
+    private readonly int _length;
+    private readonly double[] _rewards;
+    private readonly float[] _scratch;
+    private readonly ParallelOptions _parallel;
+
+    /// <summary>A collector over worlds that it steps and a context that it feeds.</summary>
+    /// <param name="world">Worlds of the population.</param>
+    /// <param name="agent">Whose policy acts.</param>
+    /// <param name="seeds">One a member; actions are drawn from the member's own stream.</param>
+    /// <param name="length">T, steps of a rollout.</param>
+    /// <param name="discount">γ.</param>
+    /// <param name="context">Fed with each rollout's mean reward; null for none.</param>
+    /// <param name="device">Where rollouts are put.</param>
+    /// <param name="threads">Threads that members act on, on the CPU.</param>
+    public RolloutCollector(
+        TwoColors world,
+        ActorCritic agent,
+        IReadOnlyList<Seed> seeds,
+        int length,
+        double discount,
+        RewardContext? context,
+        Device device,
+        int threads
+    )
+    {
+        _world = world;
+        _agent = agent;
+        _plain = new PlainPolicy(agent.Policy);
+        _actions = [.. seeds.Select(s => s.For("actions").Generator())];
+        _context = context;
+        _device = device;
+        _length = length;
+        _rewards = new double[world.Members];
+        ScratchStride = 2 * _plain.WidestLayer + TwoColors.ActionCount;
+        _scratch = new float[world.Members * ScratchStride];
+        _parallel = new ParallelOptions { MaxDegreeOfParallelism = threads };
+        _discounts = full([world.Members, length], discount, dtype: ScalarType.Float32, device: device)
+            .DetachFromDisposeScope();
+    }
+
+    /// <summary>γ of every step, [P, T]: one tensor, shared by all rollouts, that lives as long as the collector.</summary>
+    public Tensor Discounts => _discounts;
+
+    /// <summary>Environment steps that each member has done.</summary>
+    public long EnvironmentSteps { get; private set; }
+
+    /// <summary>Sum of rewards of each member since the last <see cref="TakeRewards"/>.</summary>
+    public double[] TakeRewards()
+    {
+        var taken = (double[])_rewards.Clone();
+        Array.Clear(_rewards);
+        return taken;
+    }
+
+    /// <summary>Time spent acting, in stopwatch ticks.</summary>
+    public long Ticks { get; private set; }
+
+    /// <summary>State of a member's action stream.</summary>
+    public ulong GetActionState(int member) => _actions[member].State;
+
+    /// <summary>Puts back the position in the stream.</summary>
+    public void Restore(long environmentSteps, IReadOnlyList<ulong> actionStates)
+    {
+        EnvironmentSteps = environmentSteps;
+        for (var i = 0; i < _actions.Length; i++)
+        {
+            _actions[i].State = actionStates[i];
+        }
+    }
+
+    private int ScratchStride { get; }
+
+    /// <summary>Lets every member act for T steps with policy parameters <paramref name="x"/>.</summary>
+    /// <exception cref="NumericalFailureException">A member's policy puts out something that is not a number.</exception>
+    public Experience<Rollout> Collect(Params x)
+    {
+        var start = Stopwatch.GetTimestamp();
+        var members = _world.Members;
+        var observations = empty([members, _length + 1, TwoColors.ObservationSize], dtype: ScalarType.Float32);
+        var actions = empty([members, _length], dtype: ScalarType.Int64);
+        var rewards = empty([members, _length], dtype: ScalarType.Float32);
+        if (_device.type == DeviceType.CPU)
+        {
+            ActPlainly(
+                x,
+                TensorMemory.Address(observations),
+                TensorMemory.Address(actions),
+                TensorMemory.Address(rewards)
+            );
+        }
+        else
+        {
+            ActOnDevice(x, observations, actions, rewards);
+        }
+
+        EnvironmentSteps += _length;
+        Tensor? context = null;
+        var earned = TensorMemory.Elements<float>(rewards);
+        for (var member = 0; member < members; member++)
+        {
+            double sum = TensorPrimitives.Sum<float>(earned.Slice(member * _length, _length));
+            _rewards[member] += sum;
+            _context?.Add(member, sum / _length);
+        }
+
+        if (_context is not null)
+        {
+            context = empty([members, _context.Length], dtype: ScalarType.Float32);
+            _context.Write(TensorMemory.Elements<float>(context));
+        }
+
+        var experience = new Experience<Rollout>(
+            new Rollout(OnDevice(observations), OnDevice(actions), OnDevice(rewards), _discounts),
+            context is null ? null : OnDevice(context)
+        );
+        Ticks += Stopwatch.GetTimestamp() - start;
+        return experience;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _discounts.Dispose();
+
+    private Tensor OnDevice(Tensor tensor) => _device.type == DeviceType.CPU ? tensor : tensor.to(_device);
+
+    private unsafe void ActPlainly(Params x, nint observations, nint actions, nint rewards)
+    {
+        var policy = _plain.Bind(x);
+        // Members share nothing, so each goes through its whole rollout on its own while its weights are in cache.
+        try
+        {
+            Parallel.For(0, _world.Members, _parallel, Act);
+        }
+        catch (AggregateException several) when (several.InnerException is NumericalFailureException first)
+        {
+            throw first;
+        }
+
+        void Act(int member)
+        {
+            var width = TwoColors.ObservationSize;
+            var rows = new Span<float>(
+                (float*)observations + (long)member * (_length + 1) * width,
+                (_length + 1) * width
+            );
+            var chosen = new Span<long>((long*)actions + (long)member * _length, _length);
+            var earned = new Span<float>((float*)rewards + (long)member * _length, _length);
+            var own = _scratch.AsSpan(member * ScratchStride, ScratchStride);
+            var probabilities = own[..TwoColors.ActionCount];
+            var scratch = own[TwoColors.ActionCount..];
+            for (var t = 0; t < _length; t++)
+            {
+                var row = rows.Slice(t * width, width);
+                _world.Observe(member, row);
+                policy.Apply(member, row, probabilities, scratch);
+                TensorPrimitives.SoftMax(probabilities, probabilities);
+                chosen[t] = Draw(member, t, probabilities);
+                earned[t] = _world.Step(member, (int)chosen[t]);
+            }
+
+            _world.Observe(member, rows.Slice(_length * width, width));
+        }
+    }
+
+    private void ActOnDevice(Params x, Tensor observations, Tensor actions, Tensor rewards)
+    {
+        using var noGrad = no_grad();
+        var members = _world.Members;
+        var width = TwoColors.ObservationSize;
+        for (var t = 0; t <= _length; t++)
+        {
+            using var scope = NewDisposeScope();
+            var now = empty([members, 1, width], dtype: ScalarType.Float32);
+            var row = TensorMemory.Elements<float>(now);
+            for (var member = 0; member < members; member++)
+            {
+                _world.Observe(member, row.Slice(member * width, width));
+                row.Slice(member * width, width)
+                    .CopyTo(
+                        TensorMemory.Elements<float>(observations).Slice((member * (_length + 1) + t) * width, width)
+                    );
+            }
+
+            if (t == _length)
+            {
+                break;
+            }
+
+            var logits = NetworkModule.apply(_agent.Policy, x, now.to(_device));
+            var probabilities = TensorMemory.Elements<float>(Categorical.probabilities(logits).cpu());
+            for (var member = 0; member < members; member++)
+            {
+                var action = Draw(
+                    member,
+                    t,
+                    probabilities.Slice(member * TwoColors.ActionCount, TwoColors.ActionCount)
+                );
+                TensorMemory.Elements<long>(actions)[member * _length + t] = action;
+                TensorMemory.Elements<float>(rewards)[member * _length + t] = _world.Step(member, action);
+            }
+        }
+    }
+
+    private int Draw(int member, int t, ReadOnlySpan<float> probabilities)
+    {
+        var sum = TensorPrimitives.Sum(probabilities);
+        return float.IsFinite(sum)
+            ? Categorical.sample(probabilities, _actions[member].NextDouble())
+            : throw new NumericalFailureException("the policy's probability", member, EnvironmentSteps + t, sum);
+    }
+}

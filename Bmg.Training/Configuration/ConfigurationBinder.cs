@@ -1,0 +1,243 @@
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using System.Reflection;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+
+namespace Bmg.Training.Configuration;
+
+/// <summary>
+/// Turns a JSON tree into records and notes every fault on the way, where System.Text.Json would stop at the first. What is expected comes
+/// from the records themselves: property types and their attributes.
+/// </summary>
+/// <param name="source">What to call the tree in messages.</param>
+/// <param name="overrides">Values by path that came from the command line, as they were typed.</param>
+/// <param name="faults">Where faults go.</param>
+internal sealed class ConfigurationBinder(
+    string source,
+    IReadOnlyDictionary<string, string> overrides,
+    List<Fault> faults
+)
+{
+    private const double LargestExactWhole = 9007199254740992; // 2^53
+
+    /// <summary>Notes a fault at a path, under the name of what set it.</summary>
+    public void Fault(string path, string problem)
+    {
+        string? setting = overrides.Keys.FirstOrDefault(key => Within(key, path) || Within(path, key));
+        faults.Add(new Fault(setting is null ? source : $"--set {setting}={overrides[setting]}", path, problem));
+
+        static bool Within(string inner, string outer) =>
+            inner == outer || inner.StartsWith($"{outer}.", StringComparison.Ordinal);
+    }
+
+    /// <summary>Binds a whole tree; false where a fault keeps it from being a <typeparamref name="T"/>.</summary>
+    public bool Bind<T>(JsonNode root, out T value)
+        where T : class, new()
+    {
+        int before = faults.Count;
+        value = BindRecord(root, typeof(T), "") as T ?? new T();
+        return faults.Count == before;
+    }
+
+    private object? BindRecord(JsonNode node, Type type, string path)
+    {
+        if (node is not JsonObject members)
+        {
+            return Expected(path, node, "an object, { … }");
+        }
+
+        Dictionary<string, PropertyInfo> settings = ConfigurationJson.Settings(type);
+        object record = Activator.CreateInstance(type)!;
+        foreach ((string key, JsonNode? value) in members)
+        {
+            string at = path.Length == 0 ? key : $"{path}.{key}";
+            if (settings.TryGetValue(key, out PropertyInfo? property))
+            {
+                if (BindSetting(value, property, at) is { } bound)
+                {
+                    property.SetValue(record, bound);
+                }
+                else if (value is null)
+                {
+                    property.SetValue(record, null);
+                }
+            }
+            else if (at != ConfigurationJson.SchemaKey)
+            {
+                string near = Nearest(key, settings.Keys) is { } hit
+                    ? $"did you mean \"{hit}\"?"
+                    : $"known here: {string.Join(", ", settings.Keys)}";
+                Fault(at, $"unknown key, {near}");
+            }
+        }
+        return record;
+    }
+
+    private object? BindSetting(JsonNode? node, PropertyInfo property, string path)
+    {
+        if (node is null)
+        {
+            return ConfigurationJson.MayBeNull(property)
+                ? null
+                : Expected(path, node, Describe(property.PropertyType, property));
+        }
+
+        if (ConfigurationJson.ElementType(property.PropertyType) is not { } element)
+        {
+            return BindValue(node, property.PropertyType, property, path);
+        }
+
+        LengthAttribute? length = property.GetCustomAttribute<LengthAttribute>();
+        if (node is not JsonArray items)
+        {
+            return Expected(path, node, Describe(property.PropertyType, property));
+        }
+
+        if (length is not null && (items.Count < length.MinimumLength || items.Count > length.MaximumLength))
+        {
+            Fault(path, $"found {items.Count} elements, expected {length.MinimumLength} to {length.MaximumLength}");
+            return null;
+        }
+
+        Array list = Array.CreateInstance(element, items.Count);
+        bool whole = true;
+        for (int i = 0; i < items.Count; i++)
+        {
+            string at = $"{path}.{i}";
+            object? item = items[i] is { } value
+                ? BindValue(value, element, property, at)
+                : Expected(at, null, Describe(element, property));
+            whole &= item is not null;
+            list.SetValue(item, i);
+        }
+        return whole ? list : null;
+    }
+
+    private object? BindValue(JsonNode node, Type declared, PropertyInfo property, string path)
+    {
+        Type type = Nullable.GetUnderlyingType(declared) ?? declared;
+        if (type == typeof(string))
+        {
+            return BindText(node, property, path);
+        }
+
+        if (type.IsEnum)
+        {
+            string? found = node.GetValueKind() == JsonValueKind.String ? node.GetValue<string>() : null;
+            Dictionary<string, object> values = ConfigurationJson.EnumValues(type);
+            return found is not null && values.TryGetValue(found, out object? value)
+                ? value
+                : Expected(path, node, Describe(type, property));
+        }
+
+        if (type == typeof(int) || type == typeof(long) || type == typeof(double))
+        {
+            return BindNumber(node, type, property, path);
+        }
+
+        return BindRecord(node, type, path);
+    }
+
+    private object? BindText(JsonNode node, PropertyInfo property, string path)
+    {
+        string? text =
+            node.GetValueKind() == JsonValueKind.String ? node.GetValue<string>()
+            : overrides.TryGetValue(path, out string? typed) ? typed
+            : null;
+        RegularExpressionAttribute? pattern = property.GetCustomAttribute<RegularExpressionAttribute>();
+        bool fits = text is not null && (pattern is null || Regex.IsMatch(text, pattern.Pattern));
+        return fits ? text : Expected(path, node, Describe(typeof(string), property));
+    }
+
+    private object? BindNumber(JsonNode node, Type type, PropertyInfo property, string path)
+    {
+        if (node.GetValueKind() != JsonValueKind.Number)
+        {
+            return Expected(path, node, Describe(type, property));
+        }
+
+        // Read from the text, since 1e6 is a whole number too.
+        double number = double.Parse(node.ToJsonString(), CultureInfo.InvariantCulture);
+        RangeAttribute range = ConfigurationJson.RangeOf(property);
+        (double low, double high) = ConfigurationJson.Bounds(range);
+        bool inside =
+            (range.MinimumIsExclusive ? number > low : number >= low)
+            && (range.MaximumIsExclusive ? number < high : number <= high);
+        bool whole = type == typeof(double) || (double.IsInteger(number) && Math.Abs(number) <= LargestExactWhole);
+        return inside && whole
+            ? Convert.ChangeType(number, type, CultureInfo.InvariantCulture)
+            : Expected(path, node, Describe(type, property));
+    }
+
+    private object? Expected(string path, JsonNode? node, string expected)
+    {
+        Fault(path, $"found {Shorten(node?.ToJsonString(ConfigurationJson.OneLine) ?? "null")}, expected {expected}");
+        return null;
+    }
+
+    private static string Shorten(string text) => text.Length <= 60 ? text : $"{text[..57]}…";
+
+    private static string Describe(Type declared, PropertyInfo property)
+    {
+        Type type = Nullable.GetUnderlyingType(declared) ?? declared;
+        if (ConfigurationJson.ElementType(type) is { } element)
+        {
+            return $"a list, each element {Describe(element, property)}";
+        }
+
+        if (type == typeof(string))
+        {
+            return property.GetCustomAttribute<RegularExpressionAttribute>() is null
+                ? "a text"
+                : "a text of letters, digits, '.', '_' and '-' in parts separated by '/'";
+        }
+
+        if (type.IsEnum)
+        {
+            return $"one of {string.Join(", ", ConfigurationJson.EnumValues(type).Keys.Select(name => $"\"{name}\""))}";
+        }
+
+        if (type != typeof(int) && type != typeof(long) && type != typeof(double))
+        {
+            return "an object, { … }";
+        }
+
+        RangeAttribute range = ConfigurationJson.RangeOf(property);
+        (double low, double high) = ConfigurationJson.Bounds(range);
+        string kind = type == typeof(double) ? "a number" : "a whole number";
+        string least = range.MinimumIsExclusive ? $"more than {Text(low)}" : $"at least {Text(low)}";
+        string most = range.MaximumIsExclusive ? $"less than {Text(high)}" : $"at most {Text(high)}";
+        string orNull = ConfigurationJson.MayBeNull(property) ? ", or null" : "";
+        return $"{kind}, {least} and {most}{orNull}";
+    }
+
+    private static string Text(double value) => value.ToString(CultureInfo.InvariantCulture);
+
+    /// <summary>The candidate that a key was most likely meant to be; null where none is near.</summary>
+    private static string? Nearest(string key, IEnumerable<string> candidates)
+    {
+        string? best = candidates.MinBy(candidate => Distance(key, candidate));
+        return best is not null && Distance(key, best) <= Math.Max(2, best.Length / 3) ? best : null;
+    }
+
+    /// <summary>Levenshtein's distance, whatever the case of letters.</summary>
+    private static int Distance(string a, string b)
+    {
+        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
+        for (int i = 1; i <= a.Length; i++)
+        {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.Length; j++)
+            {
+                int substitute =
+                    diagonal + (char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.Min(substitute, Math.Min(row[j], row[j - 1]) + 1);
+            }
+        }
+        return row[b.Length];
+    }
+}

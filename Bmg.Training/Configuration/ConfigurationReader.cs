@@ -1,0 +1,152 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Bmg.Training.Configuration;
+
+/// <summary>Reads configurations: JSON with comments and trailing commas, settings of the command line on top, every fault reported at once.</summary>
+public static class ConfigurationReader
+{
+    private static readonly JsonDocumentOptions Lenient = new()
+    {
+        CommentHandling = JsonCommentHandling.Skip,
+        AllowTrailingCommas = true,
+        AllowDuplicateProperties = false,
+    };
+
+    /// <summary>Reads a file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="settings">Settings on top, each "path=value" with value as JSON or a bare string.</param>
+    /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
+    public static RunConfiguration ReadFile(string path, params IEnumerable<string> settings)
+    {
+        string text;
+        try
+        {
+            text = File.ReadAllText(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            string problem =
+                Directory.Exists(path) ? "is a directory, expected a configuration file"
+                : e is FileNotFoundException or DirectoryNotFoundException ? "no such file, expected a configuration"
+                : $"cannot be read: {e.Message}";
+            throw new ConfigurationException([new Fault(path, "", problem)], e);
+        }
+        return Read(text, path, settings);
+    }
+
+    /// <summary>Reads a text.</summary>
+    /// <param name="json">The configuration.</param>
+    /// <param name="source">What to call it in messages.</param>
+    /// <param name="settings">Settings on top, each "path=value" with value as JSON or a bare string.</param>
+    /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
+    public static RunConfiguration Read(string json, string source, params IEnumerable<string> settings)
+    {
+        JsonNode root = Parse(json, source);
+        List<Fault> faults = [];
+        Dictionary<string, string> overrides = [];
+        foreach (string setting in settings)
+        {
+            Overlay(root, setting, overrides, faults);
+        }
+
+        ConfigurationBinder binder = new(source, overrides, faults);
+        if (binder.Bind(root, out RunConfiguration configuration) && faults.Count == 0)
+        {
+            foreach ((string path, string found, string expected) in ConfigurationRules.Broken(configuration))
+            {
+                binder.Fault(path, $"found {found}, expected {expected}");
+            }
+        }
+        return faults.Count == 0 ? configuration : throw new ConfigurationException(faults);
+    }
+
+    private static JsonNode Parse(string json, string source)
+    {
+        try
+        {
+            return JsonNode.Parse(json, documentOptions: Lenient) as JsonObject
+                ?? throw new ConfigurationException([
+                    new Fault(source, "", "expected a JSON object, { … }, around the settings"),
+                ]);
+        }
+        catch (JsonException e)
+        {
+            string where = e.LineNumber is { } line ? $"line {line + 1}, column {e.BytePositionInLine + 1}: " : "";
+            string what = e.Message.Split([" LineNumber:", " Path:"], StringSplitOptions.None)[0];
+            throw new ConfigurationException([new Fault(source, "", $"{where}not valid JSON: {what}")], e);
+        }
+    }
+
+    /// <summary>Puts "a.b=value" into the tree, making the objects (and default lists) on the way; an index stands for an element of a list.</summary>
+    private static void Overlay(JsonNode root, string setting, Dictionary<string, string> overrides, List<Fault> faults)
+    {
+        string source = $"--set {setting}";
+        int equals = setting.IndexOf('=', StringComparison.Ordinal);
+        string path = equals < 0 ? "" : setting[..equals].Trim();
+        string[] parts = path.Split('.');
+        if (parts.Any(string.IsNullOrWhiteSpace))
+        {
+            faults.Add(new Fault(source, "", "expected path=value, as in learner.targetSteps=16"));
+            return;
+        }
+
+        string text = setting[(equals + 1)..];
+        JsonNode? node = root;
+        JsonNode? initial = JsonSerializer.SerializeToNode(new RunConfiguration(), ConfigurationJson.OneLine);
+        for (int i = 0; i < parts.Length; i++)
+        {
+            string part = parts[i];
+            string problem = node switch
+            {
+                JsonObject => "",
+                JsonArray list when int.TryParse(part, out int index) && index >= 0 && index < list.Count => "",
+                JsonArray list => $"found \"{part}\", expected an index below {list.Count}",
+                _ => $"found {node!.ToJsonString()}, which has no settings inside",
+            };
+            if (problem.Length > 0)
+            {
+                faults.Add(new Fault(source, string.Join('.', parts[..i]), problem));
+                return;
+            }
+            initial = initial is JsonObject known ? known[part] : null;
+            node =
+                i == parts.Length - 1
+                    ? Put(node!, part, Value(text))
+                    : Get(node!, part)
+                        ?? Put(node!, part, initial is JsonArray ? initial.DeepClone() : new JsonObject());
+        }
+        overrides[path] = text;
+    }
+
+    private static JsonNode? Get(JsonNode parent, string key) =>
+        parent is JsonArray list ? list[Index(key)] : parent[key];
+
+    private static JsonNode? Put(JsonNode parent, string key, JsonNode? value)
+    {
+        if (parent is JsonArray list)
+        {
+            list[Index(key)] = value;
+        }
+        else
+        {
+            parent[key] = value;
+        }
+        return value;
+    }
+
+    private static int Index(string key) => int.Parse(key, CultureInfo.InvariantCulture);
+
+    private static JsonNode? Value(string text)
+    {
+        try
+        {
+            return JsonNode.Parse(text, documentOptions: Lenient);
+        }
+        catch (JsonException)
+        {
+            return JsonValue.Create(text);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+
+namespace Bmg.Training.Configuration;
+
+/// <summary>What the advantage and the value's target are made of.</summary>
+public enum ReturnKind
+{
+    /// <summary>One-step temporal differences.</summary>
+    Td,
+
+    /// <summary>λ-returns over the rollout.</summary>
+    Lambda,
+}
+
+/// <summary>The actor-critic and its update rule φ.</summary>
+public sealed record LearnerSettings
+{
+    [Description("Widths of the hidden layers, of the policy's network and of the value's. [256, 256] in both papers.")]
+    [Length(0, 16)]
+    [Range(1, 65536)]
+    public IReadOnlyList<int> Hidden { get; init; } = [256, 256];
+
+    [Description("Non-linearity of the hidden layers. \"relu\" in both papers.")]
+    public Activation Activation { get; init; } = Activation.Relu;
+
+    [Description(
+        "How weights start: \"truncated-normal\", deviation 1/sqrt(fan-in) and zero biases; \"uniform\", within ±1/sqrt(fan-in). The papers do not print it."
+    )]
+    public Initialization Initialization { get; init; } = Initialization.TruncatedNormal;
+
+    [Description("Environment steps between two learner steps, and the data of each. 16 in both papers.")]
+    [Range(1, 100_000)]
+    public int RolloutLength { get; init; } = 16;
+
+    [Description("Discount of future rewards, a step. 0.99 in both papers.")]
+    [Range(0, 1)]
+    public double Discount { get; init; } = 0.99;
+
+    [Description(
+        "Advantages and value targets: \"td\", one-step temporal differences; \"lambda\", λ-returns over the rollout. The papers leave it open."
+    )]
+    public ReturnKind Returns { get; init; } = ReturnKind.Td;
+
+    [Description("λ of the λ-returns; ignored with returns \"td\".")]
+    [Range(0, 1)]
+    public double TraceDecay { get; init; } = 0.9;
+
+    [Description("Weight of the value loss in the learner's objective. The papers leave it open.")]
+    [Range(0, 1000)]
+    public double ValueWeight { get; init; } = 0.5;
+
+    [Description("The optimizer of the learner's steps.")]
+    public OptimizerSettings Optimizer { get; init; } = new();
+
+    [Description("Largest norm of a member's whole gradient, longer ones are shortened to it; null for no limit.")]
+    [Range(0, 1e9, MinimumIsExclusive = true)]
+    public double? GradientClip { get; init; }
+
+    [Description(
+        "K: learner steps that the meta-gradient is taken through. Sweep of CMG: 1, 3, 6. Ignored by method \"fixed\"."
+    )]
+    [Range(1, 1000)]
+    public int InnerSteps { get; init; } = 1;
+
+    [Description(
+        "L: learner steps that the target looks ahead, the last of them the greedy one. Sweep of CMG: 8, 16. Only method \"bmg\" uses it."
+    )]
+    [Range(1, 100_000)]
+    public int TargetSteps { get; init; } = 8;
+}

@@ -1,0 +1,127 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using Bmg.Training.Acting;
+
+namespace Bmg.Training.Configuration;
+
+/// <summary>How meta-parameters learn.</summary>
+public enum MetaMethod
+{
+    /// <summary>Bootstrapped meta-gradients (BMG).</summary>
+    Bmg,
+
+    /// <summary>Meta-gradients of the learner's own objective (Xu et al. 2018).</summary>
+    Mg,
+
+    /// <summary>Not at all: the entropy weight stays at its initial value.</summary>
+    Fixed,
+}
+
+/// <summary>What the meta-parameters are.</summary>
+public enum MetaParameterKind
+{
+    /// <summary>One bounded number.</summary>
+    Scalar,
+
+    /// <summary>A network from context to a bounded number.</summary>
+    Network,
+}
+
+/// <summary>What the meta-network sees.</summary>
+public enum ContextKind
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>Mean rewards of the last rollouts.</summary>
+    Reward,
+}
+
+/// <summary>A bounded entropy weight, low + (high − low)·sigmoid(·).</summary>
+public sealed record EntropyWeightSettings
+{
+    [Description(
+        "Weight at the start; between low and high. The papers start at 0.5. With method \"fixed\", the weight of the whole run."
+    )]
+    [Range(0, 100)]
+    public double Initial { get; init; } = 0.5;
+
+    [Description("Lower bound. 0 in both papers.")]
+    [Range(0, 100)]
+    public double Low { get; init; }
+
+    [Description("Upper bound. 1 in both papers.")]
+    [Range(0, 100)]
+    public double High { get; init; } = 1;
+}
+
+/// <summary>The meta-parameters w and how they learn.</summary>
+public sealed record MetaSettings
+{
+    [Description(
+        "\"bmg\", bootstrapped meta-gradients (BMG); \"mg\", meta-gradients of the learner's own objective (Xu, van Hasselt and Silver, NeurIPS 2018); \"fixed\", no meta-learning."
+    )]
+    public MetaMethod Method { get; init; } = MetaMethod.Bmg;
+
+    [Description(
+        "\"scalar\", one number through a sigmoid; \"network\", a network from context to that number. With \"scalar\" the settings of network and context are ignored."
+    )]
+    public MetaParameterKind Parameters { get; init; } = MetaParameterKind.Scalar;
+
+    [Description("Widths of the meta-network's hidden layers. [64, 64] in CMG.")]
+    [Length(0, 16)]
+    [Range(1, 65536)]
+    public IReadOnlyList<int> Hidden { get; init; } = [64, 64];
+
+    [Description("Non-linearity of the meta-network's hidden layers. \"relu\" in both papers.")]
+    public Activation Activation { get; init; } = Activation.Relu;
+
+    [Description(
+        "Steps of pre-training the meta-network on uniform inputs to put out entropyWeight.initial (CMG). Unit: gradient steps."
+    )]
+    [Range(0, 1_000_000)]
+    public int PretrainingSteps { get; init; } = 500;
+
+    [Description("The meta-learned weight of the learner's entropy term.")]
+    public EntropyWeightSettings EntropyWeight { get; init; } = new();
+
+    [Description(
+        "What the meta-network sees: \"none\", or \"reward\", the mean rewards of the last contextLength rollouts (CMG)."
+    )]
+    public ContextKind Context { get; init; } = ContextKind.None;
+
+    [Description("Rollouts in the context. 10 in both papers.")]
+    [Range(1, 10_000)]
+    public int ContextLength { get; init; } = 10;
+
+    [Description(
+        "\"raw\", mean rewards as they are; \"normalized\", by their lifetime mean and deviation, then tanh (CMG)."
+    )]
+    public ContextScaling ContextScaling { get; init; } = ContextScaling.Raw;
+
+    [Description("Step size of the meta-optimizer, Adam. Sweep of CMG: 1e-3, 1e-4, 1e-5, 1e-6.")]
+    [Range(0, 1000, MinimumIsExclusive = true)]
+    public double LearningRate { get; init; } = 1e-4;
+
+    [Description("Decay of Adam's first moment. 0.9 in CMG.")]
+    [Range(0, 1, MaximumIsExclusive = true)]
+    public double Beta1 { get; init; } = 0.9;
+
+    [Description("Decay of Adam's second moment. 0.999 in CMG.")]
+    [Range(0, 1, MaximumIsExclusive = true)]
+    public double Beta2 { get; init; } = 0.999;
+
+    [Description("Adam's epsilon. 1e-4 in CMG, which is of the meta-gradient's own size.")]
+    [Range(0, 1, MinimumIsExclusive = true)]
+    public double Epsilon { get; init; } = 1e-4;
+
+    [Description("Largest norm of a member's meta-gradient, longer ones are shortened to it; null for no limit.")]
+    [Range(0, 1e9, MinimumIsExclusive = true)]
+    public double? GradientClip { get; init; }
+
+    [Description(
+        "Weight of the entropy term in the outer objective of method \"mg\", which alone uses it. Sweep of CMG: 0, 0.1."
+    )]
+    [Range(0, 100)]
+    public double OuterEntropyWeight { get; init; }
+}

@@ -1,0 +1,84 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+
+namespace Bmg.Training.Configuration;
+
+/// <summary>The experiments there are.</summary>
+public enum ExperimentKind
+{
+    /// <summary>Two-colors grid world with an actor-critic (Flennerhag et al. 2022, section 5.1).</summary>
+    TwoColors,
+}
+
+/// <summary>Where tensors live.</summary>
+public enum DeviceKind
+{
+    /// <summary>The processor.</summary>
+    Cpu,
+
+    /// <summary>The first CUDA device.</summary>
+    Cuda,
+}
+
+/// <summary>
+/// Everything that determines a run, as given: defaults stand at the declarations, meaning, unit, range and source in the attributes, which
+/// are also what the reader checks and the published schema says. A <see cref="RangeAttribute"/> on a list holds for each of its elements,
+/// a <see cref="LengthAttribute"/> for their count. "BMG" is Flennerhag et al., Bootstrapped Meta-Learning, ICLR 2022; "CMG" is Luketina
+/// et al., Meta-Gradients in Non-Stationary Environments, CoLLAs 2022. What follows from these settings is in <see cref="DerivedSettings"/>.
+/// </summary>
+public sealed record RunConfiguration
+{
+    /// <summary>What <see cref="Name"/> may look like: parts of letters, digits, '.', '_' and '-', separated by '/'.</summary>
+    public const string NamePattern = "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$";
+
+    [Description("Name of the run; its directory is runs/<name>-<date>-<time>.")]
+    [RegularExpression(NamePattern)]
+    public string Name { get; init; } = "run";
+
+    [Description("What the run is for, in a sentence; shown in the report.")]
+    public string Description { get; init; } = "";
+
+    [Description("The experiment: an environment and the agent that learns in it.")]
+    public ExperimentKind Experiment { get; init; } = ExperimentKind.TwoColors;
+
+    [Description("Seed of the first member; member i has seed + i. All randomness of a member comes from its seed.")]
+    [Range(0, 9007199254740991.0)]
+    public long Seed { get; init; } = 1;
+
+    [Description(
+        "Members of the population: independent learners, one seed each. The papers average 10 (CMG, table 1)."
+    )]
+    [Range(1, 10000)]
+    public int Members { get; init; } = 10;
+
+    [Description(
+        "Length of the run. Unit: environment steps of each member. The papers run 10 million (BMG 5.1; CMG, table 1)."
+    )]
+    [Range(1, 1e12)]
+    public long EnvironmentSteps { get; init; } = 10_000_000;
+
+    [Description("Where tensors live.")]
+    public DeviceKind Device { get; init; } = DeviceKind.Cpu;
+
+    [Description("Threads of the tensor library; 0 takes all cores.")]
+    [Range(0, 1024)]
+    public int Threads { get; init; }
+
+    [Description("The world.")]
+    public EnvironmentSettings Environment { get; init; } = new();
+
+    [Description("The learner and its update rule.")]
+    public LearnerSettings Learner { get; init; } = new();
+
+    [Description("The last, greedy step of the target bootstrap. Only method \"bmg\" uses it.")]
+    public TargetSettings Target { get; init; } = new();
+
+    [Description("The matching function: how far the learner is from its target. Only method \"bmg\" uses it.")]
+    public MatchingSettings Matching { get; init; } = new();
+
+    [Description("What is meta-learned, and how.")]
+    public MetaSettings Meta { get; init; } = new();
+
+    [Description("What the run writes, and how often.")]
+    public RecordingSettings Run { get; init; } = new();
+}
