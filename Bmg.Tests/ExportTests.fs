@@ -109,8 +109,14 @@ let private genTensor =
 
         let numbers = torch.arange(0L, count, 1L).mul(torch.tensor (float value / 8.0)).reshape shape
         let! turned = Gen.elements [ true; false ]
-        let numbers = if turned && rank > 1 then numbers.transpose (0L, 1L) else numbers
-        return numbers.``to``(dtype: torch.ScalarType)
+
+        let numbers =
+            if turned && rank > 1 then
+                numbers.transpose (0L, 1L)
+            else
+                numbers
+
+        return numbers.``to`` (dtype: torch.ScalarType)
     }
 
 let private genName =
@@ -677,7 +683,16 @@ let private commandTests =
                 refused 2 "RUN" [ "export"; "--output"; file ]
                 refused 2 "--output" [ "export"; run ]
                 refused 2 "at least 0" [ "export"; run; "--output"; file; "--member"; "-1" ]
-                refused 2 "whole number of at least 0, found 'first'" [ "export"; run; "--output"; file; "--member"; "first" ]
+
+                refused 2 "whole number of at least 0, found 'first'" [
+                    "export"
+                    run
+                    "--output"
+                    file
+                    "--member"
+                    "first"
+                ]
+
                 refused 2 "no member 3" [ "export"; run; "--output"; file; "--member"; "3" ]
                 refused 2 "numbered 0 to 2" [ "export"; run; "--output"; file; "--member"; "3" ]
                 refused 2 "value" [ "export"; run; "--output"; file; "--network"; "meta"; "--value" ]
