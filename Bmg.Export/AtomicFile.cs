@@ -68,7 +68,7 @@ public static class AtomicFile
             var directory = Path.GetDirectoryName(Path.GetFullPath(path));
             return directory is null || !Directory.Exists(directory)
                 ? ""
-                : $" (free space there: {new DriveInfo(directory).AvailableFreeSpace / 1e6:N0} MB)";
+                : $" (free space there: {new DriveInfo(directory).AvailableFreeSpace / 1e6:N1} MB)";
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
         {
