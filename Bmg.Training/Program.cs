@@ -1,17 +1,21 @@
+using Bmg.Training.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
+using Bmg.Training.Runs;
 
-if (args[0] == "schema")
+return TrainingCli.Run(
+    args,
+    new TrainingHost
+    {
+        Experiments = new Unfinished(),
+        Finish = (_, _, _) => FinishOutcome.Nothing,
+        Evaluate = (_, _) => throw new NotSupportedException("evaluate: not there yet."),
+        Bench = (_, _) => throw new NotSupportedException("bench: not there yet."),
+    }
+);
+
+internal sealed class Unfinished : IExperimentFactory
 {
-    Console.Write(ConfigurationSchema.Text());
-    return 0;
+    public IExperiment Create(RunConfiguration configuration) =>
+        throw new NotSupportedException("train: not there yet.");
 }
-try
-{
-    Console.Write(ConfigurationReader.ReadFile(args[0], args[1..]).ToJson());
-}
-catch (ConfigurationException e)
-{
-    Console.Error.WriteLine(e.Message);
-    return 2;
-}
-return 0;

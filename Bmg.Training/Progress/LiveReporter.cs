@@ -12,7 +12,7 @@ public static class LiveReporter
     /// <summary>Draws on <paramref name="console"/>.</summary>
     public static RunReporter To(IAnsiConsole console) =>
         new(
-            line => console.WriteLine(line),
+            line => console.Write(new Unwrapped(line)),
             (latest, run) =>
                 console
                     .Live(Draw(latest(), console.Profile.Width))
@@ -30,20 +30,18 @@ public static class LiveReporter
 
     private static Rows Draw(RunSnapshot now, int width)
     {
-        int bar = Math.Clamp(width - 10, 10, 70);
+        int bar = Math.Clamp(width - 24, 10, 60);
         int full = (int)Math.Round(now.Done * bar);
-        string left = now.Left is { } time ? Figures.Time(time) : "–";
-        string pace =
-            now.Phase.Length > 0
-                ? now.Phase
-                : $"{Figures.Count(now.StepsPerSecond)} steps/s, all {now.Members} members · {left} left";
+        string rest = now.Phase.Length > 0 ? now.Phase : $"{(now.Left is { } time ? Figures.Time(time) : "–")} left";
         string steps =
             $"{Figures.Count(now.EnvironmentSteps)} of {Figures.Count(now.TargetSteps)} environment steps a member";
 
         List<IRenderable> rows =
         [
-            new Markup($"[blue]{new string('━', full)}[/][grey]{new string('━', bar - full)}[/] {now.Done * 100:0.0} %"),
-            new Text($"{steps} · {pace}"),
+            new Markup(
+                $"[blue]{new string('━', full)}[/][grey]{new string('━', bar - full)}[/] {now.Done * 100:0.0} %  {rest}"
+            ),
+            new Text($"{steps} · {Figures.Count(now.StepsPerSecond)} steps/s"),
         ];
         if (now.Figures.Count > 0)
         {
@@ -53,5 +51,12 @@ public static class LiveReporter
             rows.Add(new Markup(string.Join(" · ", figures)));
         }
         return new Rows(rows);
+    }
+
+    /// <summary>A line as it is: one to be copied, a path or a command, must not be broken.</summary>
+    private sealed class Unwrapped(string text) : Renderable
+    {
+        protected override IEnumerable<Segment> Render(RenderOptions options, int maxWidth) =>
+            [new Segment(text), Segment.LineBreak];
     }
 }

@@ -22,11 +22,15 @@ public static class PlainReporter
     /// <summary>A snapshot in a line.</summary>
     public static string Line(RunSnapshot now)
     {
-        string steps = $"{now.Done * 100:0.0} %  {Figures.Count(now.EnvironmentSteps)} of {Figures.Count(now.TargetSteps)} steps";
+        string steps =
+            $"{now.Done * 100:0.0} %  {Figures.Count(now.EnvironmentSteps)} of {Figures.Count(now.TargetSteps)} steps";
         string pace =
             now.Phase.Length > 0
                 ? now.Phase
                 : $"{Figures.Count(now.StepsPerSecond)} steps/s  {(now.Left is { } left ? Figures.Time(left) : "–")} left";
-        return string.Join("  ", [steps, pace, .. now.Figures.Select(f => $"{f.Metric.Label} {Figures.Number(f.Mean)}")]);
+        return string.Join(
+            "  ",
+            [steps, pace, .. now.Figures.Select(f => $"{f.Metric.Label} {Figures.Number(f.Mean)}")]
+        );
     }
 }

@@ -32,5 +32,7 @@ public sealed record RunSnapshot(
     public TimeSpan? Left =>
         SessionSteps == 0
             ? null
-            : TimeSpan.FromSeconds(Math.Min(1e9, Math.Max(0, TargetSteps - EnvironmentSteps) * SessionSeconds / SessionSteps));
+            : TimeSpan.FromSeconds(
+                Math.Min(1e9, Math.Max(0, TargetSteps - EnvironmentSteps) * SessionSeconds / SessionSteps)
+            );
 }

@@ -30,7 +30,8 @@ public sealed record HostState(
     {
         try
         {
-            return JsonSerializer.Deserialize<HostState>(json, ConfigurationJson.OneLine) ?? throw new JsonException("found null");
+            return JsonSerializer.Deserialize<HostState>(json, ConfigurationJson.OneLine)
+                ?? throw new JsonException("found null");
         }
         catch (JsonException e)
         {

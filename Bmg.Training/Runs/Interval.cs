@@ -37,7 +37,8 @@ public sealed record Interval(long Steps, double[][] Sums, double[][] Weights)
     }
 
     /// <summary>[metric][member]: the interval in one number each, NaN where there was no value.</summary>
-    public double[][] Values() => [.. Sums.Select((sums, i) => sums.Zip(Weights[i], (sum, weight) => sum / weight).ToArray())];
+    public double[][] Values() =>
+        [.. Sums.Select((sums, i) => sums.Zip(Weights[i], (sum, weight) => sum / weight).ToArray())];
 
     private static double[][] Zeros(int metrics, int members) =>
         [.. Enumerable.Range(0, metrics).Select(_ => new double[members])];

@@ -6,30 +6,43 @@ namespace Bmg.Training.Runs;
 /// <summary>metrics.jsonl, read.</summary>
 /// <param name="EnvironmentSteps">Of each member, at the end of each interval.</param>
 /// <param name="Values">By metric: [interval][member], NaN where there was no value.</param>
-public sealed record MetricsLog(IReadOnlyList<long> EnvironmentSteps, IReadOnlyDictionary<string, IReadOnlyList<double[]>> Values)
+public sealed record MetricsLog(
+    IReadOnlyList<long> EnvironmentSteps,
+    IReadOnlyDictionary<string, IReadOnlyList<double[]>> Values
+)
 {
+    /// <summary>Environment steps of each member at the end of the last interval.</summary>
+    public long End => EnvironmentSteps.Count == 0 ? 0 : EnvironmentSteps[^1];
+
     /// <summary>Reads the metrics of a run, under way or not; a torn last line is passed over.</summary>
     /// <exception cref="UsageException">The file is missing or is something else.</exception>
     public static MetricsLog Read(string path, IReadOnlyList<Metric> metrics)
     {
         List<long> steps = [];
-        Dictionary<string, List<double[]>> values = metrics.ToDictionary(metric => metric.Name, _ => new List<double[]>());
+        Dictionary<string, List<double[]>> values = metrics.ToDictionary(
+            metric => metric.Name,
+            _ => new List<double[]>()
+        );
         int number = 0;
         try
         {
             string text = File.Exists(path) ? ReadShared(path) : "";
-            foreach (string line in text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            foreach (
+                string line in text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            )
             {
                 number++;
                 using JsonDocument json = JsonDocument.Parse(line);
                 steps.Add(json.RootElement.GetProperty("environmentSteps").GetInt64());
                 foreach (Metric metric in metrics)
                 {
-                    values[metric.Name].Add([.. json.RootElement.GetProperty(metric.Name).EnumerateArray().Select(Number)]);
+                    values[metric.Name]
+                        .Add([.. json.RootElement.GetProperty(metric.Name).EnumerateArray().Select(Number)]);
                 }
             }
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
+        catch (Exception e)
+            when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
             throw new UsageException($"{path}: line {number}: not a line of metrics: {e.Message}", e);
         }
@@ -37,7 +50,10 @@ public sealed record MetricsLog(IReadOnlyList<long> EnvironmentSteps, IReadOnlyD
         {
             throw new UsageException($"{path}: cannot be read: {e.Message}", e);
         }
-        return new MetricsLog(steps, values.ToDictionary(pair => pair.Key, pair => (IReadOnlyList<double[]>)pair.Value));
+        return new MetricsLog(
+            steps,
+            values.ToDictionary(pair => pair.Key, pair => (IReadOnlyList<double[]>)pair.Value)
+        );
     }
 
     /// <summary>Mean of a metric over the intervals that end after <paramref name="from"/>, weighted by their steps: one number a member.</summary>
@@ -62,7 +78,8 @@ public sealed record MetricsLog(IReadOnlyList<long> EnvironmentSteps, IReadOnlyD
         return [.. sums.Select(sum => sum / weight)];
     }
 
-    private static double Number(JsonElement value) => value.ValueKind == JsonValueKind.Null ? double.NaN : value.GetDouble();
+    private static double Number(JsonElement value) =>
+        value.ValueKind == JsonValueKind.Null ? double.NaN : value.GetDouble();
 
     private static string ReadShared(string path)
     {

@@ -24,7 +24,9 @@ internal sealed class MetricsWriter(Stream lines, string tensorBoard, IReadOnlyL
         {
             long found = stream.Length;
             stream.Dispose();
-            throw new UsageException($"{path}: found {found} bytes, expected at least the {length} that the checkpoint knows of.");
+            throw new UsageException(
+                $"{path}: found {found} bytes, expected at least the {length} that the checkpoint knows of."
+            );
         }
         stream.SetLength(length);
         stream.Position = length;

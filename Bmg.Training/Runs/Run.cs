@@ -58,7 +58,16 @@ public sealed class Run
             Threads = derived.Threads,
             Seeds = derived.Seeds,
         };
-        snapshot = new(configuration.Name, 0, configuration.EnvironmentSteps, configuration.Members, 0, 0, "starting", []);
+        snapshot = new(
+            configuration.Name,
+            0,
+            configuration.EnvironmentSteps,
+            configuration.Members,
+            0,
+            0,
+            "starting",
+            []
+        );
     }
 
     /// <summary>A new run.</summary>
@@ -108,7 +117,9 @@ public sealed class Run
         }
         if (!File.Exists(directory.Checkpoint))
         {
-            throw new UsageException($"Run {directory.Root}: found no checkpoint at {directory.Checkpoint}; start it anew.");
+            throw new UsageException(
+                $"Run {directory.Root}: found no checkpoint at {directory.Checkpoint}; start it anew."
+            );
         }
         RunRecord record = RunRecord.Read(directory);
         if (record.State == RunState.Finished && configuration.EnvironmentSteps == before.EnvironmentSteps)
@@ -129,7 +140,11 @@ public sealed class Run
         record.Write(directory);
 
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Thread thread = new(() => ended.SetResult(ExecuteHere(stop)), StackBytes) { Name = "training", IsBackground = true };
+        Thread thread = new(() => ended.SetResult(ExecuteHere(stop)), StackBytes)
+        {
+            Name = "training",
+            IsBackground = true,
+        };
         thread.Start();
         services.Reporter.Watch(() => snapshot, ended.Task);
         return ended.Task.GetAwaiter().GetResult();
@@ -140,7 +155,9 @@ public sealed class Run
         RunOutcome outcome;
         try
         {
-            outcome = Train(stop) is { } state ? Finish(state) : new RunOutcome(RunState.Interrupted, record.EnvironmentSteps);
+            outcome = Train(stop) is { } state
+                ? Finish(state)
+                : new RunOutcome(RunState.Interrupted, record.EnvironmentSteps);
         }
         catch (Exception e)
         {
@@ -155,7 +172,11 @@ public sealed class Run
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // A full disk has been reported already, or is about to be.
-            outcome = outcome with { State = RunState.Failed, Failure = outcome.Failure ?? Explain(e) };
+            outcome = outcome with
+            {
+                State = RunState.Failed,
+                Failure = outcome.Failure ?? Explain(e),
+            };
         }
         return outcome;
     }
@@ -297,7 +318,7 @@ public sealed class Run
     private Exception Explain(Exception e)
     {
         string kept = File.Exists(directory.Checkpoint)
-            ? $"The last good checkpoint is kept: {directory.Checkpoint}."
+            ? $"The last good checkpoint is kept; to go on: train --resume {directory.Root}"
             : "There is no checkpoint yet.";
         string step = $"after environment step {Figures.Count(snapshot.EnvironmentSteps)}";
         return e switch

@@ -92,11 +92,21 @@ public sealed class RunDirectory
         try
         {
             string path = Path.Combine(Root, ".lock");
-            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+            return new FileStream(
+                path,
+                FileMode.OpenOrCreate,
+                FileAccess.ReadWrite,
+                FileShare.None,
+                1,
+                FileOptions.DeleteOnClose
+            );
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"Run {Root}: another process writes to it, or it cannot be written: {e.Message}", e);
+            throw new UsageException(
+                $"Run {Root}: another process writes to it, or it cannot be written: {e.Message}",
+                e
+            );
         }
     }
 }

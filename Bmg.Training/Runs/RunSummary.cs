@@ -83,7 +83,9 @@ public sealed record RunSummary
     {
         try
         {
-            return File.Exists(run.Summary) ? JsonSerializer.Deserialize<RunSummary>(File.ReadAllText(run.Summary), Json) : null;
+            return File.Exists(run.Summary)
+                ? JsonSerializer.Deserialize<RunSummary>(File.ReadAllText(run.Summary), Json)
+                : null;
         }
         catch (JsonException e)
         {

@@ -7,11 +7,19 @@ internal static class WholeFile
     public static void Write(string path, string text)
     {
         string aside = path + ".part";
-        using (FileStream stream = new(aside, FileMode.Create, FileAccess.Write))
+        try
         {
-            stream.Write(System.Text.Encoding.UTF8.GetBytes(text));
-            stream.Flush(flushToDisk: true);
+            using (FileStream stream = new(aside, FileMode.Create, FileAccess.Write))
+            {
+                stream.Write(System.Text.Encoding.UTF8.GetBytes(text));
+                stream.Flush(flushToDisk: true);
+            }
+            File.Move(aside, path, overwrite: true);
         }
-        File.Move(aside, path, overwrite: true);
+        catch (IOException)
+        {
+            File.Delete(aside);
+            throw;
+        }
     }
 }
