@@ -1,17 +1,17 @@
-using Bmg.Training.Configuration;
+using Bmg.Training;
+using Bmg.Training.Benchmarks;
+using Bmg.Training.CommandLine;
+using Bmg.Training.Evaluation;
+using Bmg.Training.Experiments;
 
-if (args[0] == "schema")
-{
-    Console.Write(ConfigurationSchema.Text());
-    return 0;
-}
-try
-{
-    Console.Write(ConfigurationReader.ReadFile(args[0], args[1..]).ToJson());
-}
-catch (ConfigurationException e)
-{
-    Console.Error.WriteLine(e.Message);
-    return 2;
-}
-return 0;
+OpenMp.SleepWhenIdle();
+return TrainingCli.Run(
+    args,
+    new TrainingHost
+    {
+        Experiments = new ExperimentFactory(),
+        Finish = ExportAndPlay.Finish,
+        Evaluate = EvaluateAction.Run,
+        Bench = BenchAction.Run,
+    }
+);

@@ -15,9 +15,7 @@ public static class EvaluateAction
     public static int Run(EvaluateOptions options, TextWriter output)
     {
         var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
-        var (rows, configuration, environmentSteps, engine) = isModel
-            ? PlayModel(options)
-            : PlayRun(options);
+        var (rows, configuration, environmentSteps, engine) = isModel ? PlayModel(options) : PlayRun(options);
         var blueLast = PolicyEvaluation.LastWorldWasBlue(environmentSteps, configuration.Environment.SwapPeriod);
         output.WriteLine(
             string.Create(
@@ -66,7 +64,7 @@ public static class EvaluateAction
     ) PlayRun(EvaluateOptions options)
     {
         using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
-        var configuration = ConfigurationReader.Parse(checkpoint.Manifest.Configuration, options.Target);
+        var configuration = ConfigurationReader.Read(checkpoint.Manifest.Configuration, options.Target);
         var rows = new List<(int, EvaluationResult)>();
         var engine = "";
         for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
@@ -97,7 +95,7 @@ public static class EvaluateAction
         }
 
         var metadata = session.Metadata;
-        var configuration = ConfigurationReader.Parse(metadata[MetadataKeys.Configuration], options.Target);
+        var configuration = ConfigurationReader.Read(metadata[MetadataKeys.Configuration], options.Target);
         return (
             [
                 (

@@ -1,0 +1,66 @@
+using System.CommandLine;
+
+namespace Bmg.Training.CommandLine;
+
+/// <summary><c>bench</c>: how fast this machine trains.</summary>
+internal static class BenchCommand
+{
+    /// <summary>The command.</summary>
+    public static Command Create(TrainingHost host)
+    {
+        Option<int[]> members = new("--members")
+        {
+            Description = "Population sizes to measure.",
+            DefaultValueFactory = _ => [1, 10, 50],
+            AllowMultipleArgumentsPerToken = true,
+            HelpName = "N …",
+        };
+        members.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int[]>()?.Any(count => count < 1) == true)
+            {
+                result.AddError("--members: expected whole numbers, at least 1.");
+            }
+        });
+        Option<double> seconds = new("--seconds")
+        {
+            Description = "Time for each measurement.",
+            DefaultValueFactory = _ => 5,
+            HelpName = "S",
+        };
+        seconds.AtLeast(0.1);
+        Option<string?> device = Options.Device("--device", "Where tensors live; cpu where none is given.");
+        Option<int> threads = new("--threads")
+        {
+            Description = "Threads of the tensor library; 0 takes all cores.",
+            HelpName = "N",
+        };
+        threads.AtLeast(0);
+        Command command = new(
+            "bench",
+            """
+            Measures how fast this machine trains, and what fraction of its matrix-multiply peak that is.
+
+            Example: bench --members 1 10 --seconds 10
+            """
+        )
+        {
+            members,
+            seconds,
+            device,
+            threads,
+        };
+        command.SetAction(parsed =>
+            host.Bench(
+                new BenchOptions(
+                    parsed.GetRequiredValue(members),
+                    parsed.GetValue(seconds),
+                    Options.DeviceOf(parsed.GetValue(device)),
+                    parsed.GetValue(threads)
+                ),
+                host.Out
+            )
+        );
+        return command;
+    }
+}

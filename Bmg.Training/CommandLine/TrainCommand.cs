@@ -1,0 +1,242 @@
+using System.CommandLine;
+using Bmg.Training.Configuration;
+using Bmg.Training.Progress;
+using Bmg.Training.Reporting;
+using Bmg.Training.Runs;
+using Spectre.Console;
+using TorchSharp;
+
+namespace Bmg.Training.CommandLine;
+
+/// <summary><c>train</c>: a run from its configuration to its report, or on from its last checkpoint.</summary>
+internal static class TrainCommand
+{
+    private const string Quickstart = "paper-configs/quickstart.json";
+    private static readonly TimeSpan PlainPace = TimeSpan.FromSeconds(5);
+
+    /// <summary>The command.</summary>
+    public static Command Create(TrainingHost host)
+    {
+        Argument<string?> file = new("CONFIG")
+        {
+            Description = $"Configuration file; {Quickstart} where none is given.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        Option<string[]> set = new("--set")
+        {
+            Description = "Change a setting, as in --set learner.targetSteps=16; may be repeated.",
+            HelpName = "path=value",
+        };
+        Option<string?> output = new("--output")
+        {
+            Description = "Directory of the run; runs/<name>-<date>-<time> where none is given.",
+            HelpName = "DIR",
+        };
+        Option<string?> resume = new("--resume")
+        {
+            Description = "Go on with a run from its last checkpoint; --set environmentSteps=… lengthens it.",
+            HelpName = "RUN",
+        };
+        Option<int?> members = new("--members")
+        {
+            Description = "Members of the population, for --set members=….",
+            HelpName = "N",
+        };
+        Option<string?> device = Options.Device("--device", "Where tensors live, for --set device=….");
+        Option<bool> quiet = new("--quiet") { Description = "No progress and no summary, errors only." };
+        Command command = new(
+            "train",
+            """
+            Trains a population, exports its policy, and writes a report. Ctrl-C checkpoints and stops; a second Ctrl-C stops at once.
+
+            Examples:
+              train
+              train paper-configs/two-colors/actor-critic-bmg.json --set learner.targetSteps=16 --output runs/mine
+              train --resume runs/mine
+            """
+        )
+        {
+            file,
+            set,
+            output,
+            resume,
+            members,
+            device,
+            quiet,
+        };
+        command.SetAction(parsed =>
+        {
+            List<string> settings = [.. parsed.GetValue(set) ?? []];
+            if (parsed.GetValue(members) is { } count)
+            {
+                settings.Add($"members={count}");
+            }
+            if (parsed.GetValue(device) is { } kind)
+            {
+                settings.Add($"device={kind}");
+            }
+            if (parsed.GetValue(resume) is not null && parsed.GetValue(output) is not null)
+            {
+                throw new UsageException(
+                    "--output and --resume exclude each other: a resumed run stays in its directory."
+                );
+            }
+
+            RunServices services = new(host.Experiments, host.Finish, Reporter(host, parsed.GetValue(quiet)))
+            {
+                Clock = host.Clock,
+            };
+            string commandLine = string.Join(' ', parsed.Tokens.Select(token => token.Value));
+            return parsed.GetValue(resume) is { } path
+                ? Resume(path, parsed.GetValue(file), settings, commandLine, services, host)
+                : Begin(parsed.GetValue(file), settings, parsed.GetValue(output), commandLine, services, host);
+        });
+        return command;
+    }
+
+    private static int Begin(
+        string? file,
+        List<string> settings,
+        string? output,
+        string commandLine,
+        RunServices services,
+        TrainingHost host
+    )
+    {
+        RunConfiguration configuration = file is null
+            ? ReadQuickstart(settings)
+            : ConfigurationReader.ReadFile(file, settings);
+        RequireDevice(configuration);
+        RunDirectory directory = RunDirectory.Create(
+            output ?? RunDirectory.DefaultPath(configuration.Name, host.Clock.GetLocalNow())
+        );
+        return Execute(
+            Run.Begin(directory, configuration, commandLine, services),
+            directory,
+            configuration,
+            services,
+            host
+        );
+    }
+
+    private static int Resume(
+        string path,
+        string? file,
+        List<string> settings,
+        string commandLine,
+        RunServices services,
+        TrainingHost host
+    )
+    {
+        RunDirectory directory = RunDirectory.Open(path);
+        RunConfiguration configuration = ConfigurationReader.ReadFile(file ?? directory.Configuration, settings);
+        RequireDevice(configuration);
+        return Execute(
+            Run.Resume(directory, configuration, commandLine, services),
+            directory,
+            configuration,
+            services,
+            host
+        );
+    }
+
+    private static int Execute(
+        Run run,
+        RunDirectory directory,
+        RunConfiguration configuration,
+        RunServices services,
+        TrainingHost host
+    )
+    {
+        Action<string> say = services.Reporter.Say;
+        say(
+            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} environment steps each, in {directory.Root}"
+        );
+        using StopSignals? signals = host.Stop is null
+            ? new StopSignals(() => say("Stopping after this meta-step, with a checkpoint. Once more stops at once."))
+            : null;
+        RunOutcome outcome = run.Execute(host.Stop ?? signals!.Token);
+        switch (outcome.State)
+        {
+            case RunState.Finished:
+                string report = RunReport.Write(directory);
+                foreach (string line in Results(directory, outcome, report))
+                {
+                    say(line);
+                }
+                return 0;
+            case RunState.Interrupted:
+                say(
+                    $"Interrupted after {Figures.Count(outcome.EnvironmentSteps)} environment steps, with a checkpoint. To go on: train --resume {directory.Root}"
+                );
+                return StopSignals.ExitCode;
+            default:
+                throw outcome.Failure!;
+        }
+    }
+
+    private static RunReporter Reporter(TrainingHost host, bool quiet) =>
+        quiet ? RunReporter.Silent
+        : host.Interactive
+            ? LiveReporter.To(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(host.Out) }))
+        : PlainReporter.To(host.Out, PlainPace);
+
+    private static IEnumerable<string> Results(RunDirectory directory, RunOutcome outcome, string report)
+    {
+        RunSummary summary = outcome.Summary!;
+        yield return "";
+        yield return $"{"seed", 8}{"total reward", 16}{"reward a step, last tenth", 28}";
+        for (int i = 0; i < summary.Seeds.Count; i++)
+        {
+            yield return $"{summary.Seeds[i], 8}{Figures.Count(summary.TotalReward[i]), 16}{Figures.Number(summary.FinalRewardRate[i]), 28}";
+        }
+        yield return $"{"mean", 8}{Figures.Count(summary.TotalRewardSpread.Mean), 16}{Figures.Number(summary.FinalRewardRateSpread.Mean), 28}";
+        yield return "";
+        yield return $"{Figures.Count(summary.EnvironmentSteps)} environment steps by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
+        foreach (string line in outcome.Finish!.Lines)
+        {
+            yield return line;
+        }
+        yield return "";
+        yield return $"report       {report}";
+        yield return $"summary      {directory.Summary}";
+        yield return $"metrics      {directory.Metrics}, {directory.TensorBoard}";
+        yield return $"checkpoint   {directory.Checkpoint}";
+        if (summary.Policy is { } policy)
+        {
+            yield return $"policy       {policy}";
+        }
+        if (summary.MetaNetwork is { } network)
+        {
+            yield return $"meta-network {network}";
+        }
+    }
+
+    /// <summary>The quickstart of the nearest paper-configs from here upwards; the program's own copy where there is none.</summary>
+    private static RunConfiguration ReadQuickstart(List<string> settings)
+    {
+        for (DirectoryInfo? folder = new(Directory.GetCurrentDirectory()); folder is not null; folder = folder.Parent)
+        {
+            string path = Path.Combine(folder.FullName, Quickstart);
+            if (File.Exists(path))
+            {
+                return ConfigurationReader.ReadFile(
+                    Path.GetRelativePath(Directory.GetCurrentDirectory(), path),
+                    settings
+                );
+            }
+        }
+        using StreamReader reader = new(typeof(TrainCommand).Assembly.GetManifestResourceStream("quickstart.json")!);
+        return ConfigurationReader.Read(reader.ReadToEnd(), Quickstart, settings);
+    }
+
+    private static void RequireDevice(RunConfiguration configuration)
+    {
+        if (configuration.Device == DeviceKind.Cuda && !torch.cuda.is_available())
+        {
+            throw new UsageException(
+                "device: found \"cuda\", but this build or this machine has no CUDA. Expected a build with -p:Gpu=true and an NVIDIA driver, or device \"cpu\"."
+            );
+        }
+    }
+}

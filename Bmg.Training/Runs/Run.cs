@@ -1,0 +1,335 @@
+using System.Diagnostics;
+using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
+using Bmg.Training.Progress;
+
+namespace Bmg.Training.Runs;
+
+/// <summary>How a run ended.</summary>
+/// <param name="State">Finished, interrupted or failed.</param>
+/// <param name="EnvironmentSteps">Environment steps that each member has done.</param>
+/// <param name="Summary">The results, when training is complete.</param>
+/// <param name="Finish">What came of the export, when training is complete.</param>
+/// <param name="Failure">What went wrong, when something did.</param>
+public sealed record RunOutcome(
+    RunState State,
+    long EnvironmentSteps,
+    RunSummary? Summary = null,
+    FinishOutcome? Finish = null,
+    Exception? Failure = null
+);
+
+/// <summary>
+/// Drives an experiment to its end and keeps the record: metrics as they come, checkpoints, results. The experiment is made, driven and
+/// disposed on one thread of its own, since the tensor library's scopes belong to a thread.
+/// </summary>
+public sealed class Run
+{
+    private const int StackBytes = 16 << 20;
+    private const int MostChanges = 1000;
+
+    private readonly RunDirectory directory;
+    private readonly RunConfiguration configuration;
+    private readonly RunServices services;
+    private readonly bool resumed;
+    private RunRecord record;
+    private volatile RunSnapshot snapshot;
+
+    private Run(
+        RunDirectory directory,
+        RunConfiguration configuration,
+        RunServices services,
+        RunRecord record,
+        bool resumed
+    )
+    {
+        this.directory = directory;
+        this.configuration = configuration;
+        this.services = services;
+        this.resumed = resumed;
+        DerivedSettings derived = DerivedSettings.Of(configuration);
+        this.record = record with
+        {
+            State = RunState.Running,
+            Problem = null,
+            Started = [.. record.Started, services.Clock.GetUtcNow()],
+            Provenance = Provenance.Here,
+            Device = configuration.Device,
+            Threads = derived.Threads,
+            Seeds = derived.Seeds,
+        };
+        snapshot = new(
+            configuration.Name,
+            0,
+            configuration.EnvironmentSteps,
+            configuration.Members,
+            0,
+            0,
+            "starting",
+            []
+        );
+    }
+
+    /// <summary>A new run.</summary>
+    /// <param name="directory">Its empty directory.</param>
+    /// <param name="configuration">What to run.</param>
+    /// <param name="commandLine">How it was started, for the record.</param>
+    /// <param name="services">What it needs from outside.</param>
+    public static Run Begin(
+        RunDirectory directory,
+        RunConfiguration configuration,
+        string commandLine,
+        RunServices services
+    ) => new(directory, configuration, services, new RunRecord { CommandLine = commandLine }, resumed: false);
+
+    /// <summary>A run that goes on from its last checkpoint.</summary>
+    /// <param name="directory">The run's directory.</param>
+    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was.</param>
+    /// <param name="commandLine">How it was resumed, for the record.</param>
+    /// <param name="services">What it needs from outside.</param>
+    /// <exception cref="UsageException">The configuration is another one, the run is complete, or has no checkpoint.</exception>
+    public static Run Resume(
+        RunDirectory directory,
+        RunConfiguration configuration,
+        string commandLine,
+        RunServices services
+    )
+    {
+        RunConfiguration before = ConfigurationReader.ReadFile(directory.Configuration);
+        IReadOnlyList<string> differences = ConfigurationJson.Differences(
+            before,
+            configuration with
+            {
+                EnvironmentSteps = before.EnvironmentSteps,
+            }
+        );
+        if (differences.Count > 0)
+        {
+            throw new UsageException(
+                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps. Found changes: {string.Join("; ", differences)}."
+            );
+        }
+        if (configuration.EnvironmentSteps < before.EnvironmentSteps)
+        {
+            throw new UsageException(
+                $"Run {directory.Root}: environmentSteps: found {configuration.EnvironmentSteps}, expected at least the run's {before.EnvironmentSteps}."
+            );
+        }
+        if (!File.Exists(directory.Checkpoint))
+        {
+            throw new UsageException(
+                $"Run {directory.Root}: found no checkpoint at {directory.Checkpoint}; start it anew."
+            );
+        }
+        RunRecord record = RunRecord.Read(directory);
+        if (record.State == RunState.Finished && configuration.EnvironmentSteps == before.EnvironmentSteps)
+        {
+            throw new UsageException(
+                $"Run {directory.Root}: complete, after {record.EnvironmentSteps} environment steps. To lengthen it: --set environmentSteps=…"
+            );
+        }
+        return new Run(directory, configuration, services, record with { CommandLine = commandLine }, resumed: true);
+    }
+
+    /// <summary>Runs to the end, until asked to stop, or until something fails.</summary>
+    /// <param name="stop">Asks to stop, with a checkpoint, after the meta-step under way.</param>
+    public RunOutcome Execute(CancellationToken stop)
+    {
+        using IDisposable claim = directory.Lock();
+        WholeFile.Write(directory.Configuration, configuration.ToJson());
+        record.Write(directory);
+
+        TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Thread thread = new(() => ended.SetResult(ExecuteHere(stop)), StackBytes)
+        {
+            Name = "training",
+            IsBackground = true,
+        };
+        thread.Start();
+        services.Reporter.Watch(() => snapshot, ended.Task);
+        return ended.Task.GetAwaiter().GetResult();
+    }
+
+    private RunOutcome ExecuteHere(CancellationToken stop)
+    {
+        RunOutcome outcome;
+        try
+        {
+            outcome = Train(stop) is { } state
+                ? Finish(state)
+                : new RunOutcome(RunState.Interrupted, record.EnvironmentSteps);
+        }
+        catch (Exception e)
+        {
+            outcome = new RunOutcome(RunState.Failed, snapshot.EnvironmentSteps, Failure: Explain(e));
+        }
+
+        record = record with { State = outcome.State, Problem = outcome.Failure?.Message };
+        try
+        {
+            record.Write(directory);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A full disk has been reported already, or is about to be.
+            outcome = outcome with
+            {
+                State = RunState.Failed,
+                Failure = outcome.Failure ?? Explain(e),
+            };
+        }
+        return outcome;
+    }
+
+    /// <summary>Trains; null where it was asked to stop before the end.</summary>
+    private HostState? Train(CancellationToken stop)
+    {
+        using IExperiment experiment = services.Experiments.Create(configuration);
+        IReadOnlyList<Metric> metrics = experiment.Metrics;
+        HostState state = resumed
+            ? HostState.Parse(experiment.Restore(directory.Checkpoint), directory.Checkpoint)
+            : HostState.Start(metrics.Count, configuration.Members);
+        IReadOnlyList<long> changes = experiment.Changes(0, configuration.EnvironmentSteps);
+        record = record with
+        {
+            EnvironmentSteps = experiment.EnvironmentSteps,
+            Metrics = metrics,
+            Changes = changes.Count <= MostChanges ? changes : [],
+        };
+        record.Write(directory);
+
+        using MetricsWriter writer = new(
+            services.OpenMetrics(directory.Metrics, state.MetricsBytes),
+            directory.TensorBoard,
+            metrics
+        );
+        long startSteps = experiment.EnvironmentSteps;
+        double startSeconds = state.Seconds;
+        long startTime = services.Clock.GetTimestamp();
+        IReadOnlyList<(Metric, double)> figures = [];
+        if (!resumed)
+        {
+            Checkpoint(); // A disk that cannot be written shows before any training, and every run can be resumed.
+        }
+
+        long saved = experiment.EnvironmentSteps;
+        while (experiment.EnvironmentSteps < configuration.EnvironmentSteps && !stop.IsCancellationRequested)
+        {
+            long before = experiment.EnvironmentSteps;
+            MetaStepReport report = experiment.Advance();
+            state = state with
+            {
+                Seconds = startSeconds + services.Clock.GetElapsedTime(startTime).TotalSeconds,
+                TotalReward = [.. state.TotalReward.Zip(report.Values[0], (sum, reward) => sum + reward)],
+                Interval = state.Interval.Add(metrics, report),
+            };
+            if (Reaches(configuration.Run.MetricsEvery))
+            {
+                WriteInterval();
+            }
+            if (Reaches(configuration.Run.CheckpointEvery))
+            {
+                Checkpoint();
+            }
+            snapshot = snapshot with
+            {
+                EnvironmentSteps = experiment.EnvironmentSteps,
+                SessionSteps = experiment.EnvironmentSteps - startSteps,
+                SessionSeconds = state.Seconds - startSeconds,
+                Phase = "",
+                Figures = figures,
+            };
+
+            bool Reaches(long every) => experiment.EnvironmentSteps / every > before / every;
+        }
+
+        if (experiment.EnvironmentSteps > saved)
+        {
+            Checkpoint();
+        }
+        if (experiment.EnvironmentSteps < configuration.EnvironmentSteps)
+        {
+            return null;
+        }
+        if (state.Interval.Steps > 0)
+        {
+            // After the checkpoint, which keeps the interval open: a run that is lengthened later goes on with it.
+            WriteInterval();
+        }
+        return state;
+
+        void WriteInterval()
+        {
+            double[][] values = state.Interval.Values();
+            writer.Write(experiment.EnvironmentSteps, state.Seconds, values);
+            state = state with { Interval = Interval.Empty(metrics.Count, configuration.Members) };
+            figures = [.. metrics.Select((metric, i) => (metric, values[i].Average()))];
+        }
+
+        void Checkpoint()
+        {
+            writer.Settle();
+            using Process process = Process.GetCurrentProcess();
+            state = state with
+            {
+                MetricsBytes = writer.Length,
+                PeakMemoryBytes = Math.Max(state.PeakMemoryBytes, process.PeakWorkingSet64),
+            };
+            experiment.Save(directory.Checkpoint, state.ToJson());
+            saved = experiment.EnvironmentSteps;
+            record = record with { EnvironmentSteps = saved };
+        }
+    }
+
+    private RunOutcome Finish(HostState state)
+    {
+        snapshot = snapshot with { Phase = "exporting" };
+        MetricsLog log = MetricsLog.Read(directory.Metrics, record.Metrics);
+        IReadOnlyList<double> finalRate = log.MeanSince(record.Metrics[0].Name, 0.9 * record.EnvironmentSteps);
+        RunSummary summary = new()
+        {
+            Seeds = record.Seeds,
+            EnvironmentSteps = record.EnvironmentSteps,
+            TotalReward = state.TotalReward,
+            TotalRewardSpread = Spread.Of(state.TotalReward),
+            FinalRewardRate = finalRate,
+            FinalRewardRateSpread = Spread.Of(finalRate),
+            Seconds = state.Seconds,
+            EnvironmentStepsPerSecond = record.EnvironmentSteps * configuration.Members / state.Seconds,
+            PeakMemoryBytes = state.PeakMemoryBytes,
+            Device = record.Device,
+            Threads = record.Threads,
+            Provenance = record.Provenance,
+            Configuration = configuration,
+        };
+        summary.Write(directory); // Training is done: its results do not wait for the export.
+
+        FinishOutcome finish = services.Finish(directory, configuration, finalRate);
+        summary = summary with
+        {
+            Policy = finish.Policy,
+            MetaNetwork = finish.MetaNetwork,
+            ExportMaxAbsDifference = finish.ExportMaxAbsDifference,
+        };
+        summary.Write(directory);
+        return new RunOutcome(RunState.Finished, record.EnvironmentSteps, summary, finish);
+    }
+
+    private Exception Explain(Exception e)
+    {
+        string kept = File.Exists(directory.Checkpoint)
+            ? $"The last good checkpoint is kept; to go on: train --resume {directory.Root}"
+            : "There is no checkpoint yet.";
+        string step = $"after environment step {Figures.Count(snapshot.EnvironmentSteps)}";
+        return e switch
+        {
+            BmgException => e,
+            NumericalFailureException => new OperationException($"{e.Message} ({directory.Checkpoint})", e),
+            IOException or UnauthorizedAccessException => new OperationException(
+                $"Run {directory.Root}: cannot write {step}: {e.Message.TrimEnd('.')}. {kept}",
+                e
+            ),
+            _ => new OperationException($"Run {directory.Root}: stopped {step}: {e.Message} {kept}", e),
+        };
+    }
+}

@@ -1,0 +1,112 @@
+using System.Globalization;
+
+namespace Bmg.Training.Runs;
+
+/// <summary>Where everything of a run lies.</summary>
+public sealed class RunDirectory
+{
+    private const string ConfigurationName = "configuration.json";
+
+    private RunDirectory(string path) => Root = path;
+
+    /// <summary>The directory itself, as it was named.</summary>
+    public string Root { get; }
+
+    /// <summary>The resolved configuration.</summary>
+    public string Configuration => Path.Combine(Root, ConfigurationName);
+
+    /// <summary>Where, when and how the run went (<see cref="RunRecord"/>).</summary>
+    public string Record => Path.Combine(Root, "run.json");
+
+    /// <summary>One line of JSON for each interval.</summary>
+    public string Metrics => Path.Combine(Root, "metrics.jsonl");
+
+    /// <summary>TensorBoard's event files.</summary>
+    public string TensorBoard => Path.Combine(Root, "tensorboard");
+
+    /// <summary>The last good checkpoint.</summary>
+    public string Checkpoint => Path.Combine(Root, "checkpoints", "latest.safetensors");
+
+    /// <summary>The exported policy.</summary>
+    public string Policy => Path.Combine(Root, "policy.onnx");
+
+    /// <summary>The exported meta-network, where the run has one.</summary>
+    public string MetaNetwork => Path.Combine(Root, "meta-network.onnx");
+
+    /// <summary>The report for a browser.</summary>
+    public string Report => Path.Combine(Root, "report.html");
+
+    /// <summary>The results.</summary>
+    public string Summary => Path.Combine(Root, "summary.json");
+
+    /// <summary>"runs/{name}-{date}-{time}", the name of a run that was given none.</summary>
+    public static string DefaultPath(string name, DateTimeOffset now) =>
+        Path.Combine("runs", $"{name}-{now.ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture)}");
+
+    /// <summary>Makes a new directory.</summary>
+    /// <param name="path">A directory that does not exist yet, or is empty.</param>
+    /// <exception cref="UsageException">There is something already, or the place cannot be written.</exception>
+    public static RunDirectory Create(string path)
+    {
+        if (File.Exists(path))
+        {
+            throw new UsageException($"Output {path}: found a file, expected a directory that does not exist yet.");
+        }
+        try
+        {
+            if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
+            {
+                throw new UsageException(
+                    $"Output {path}: found a directory that is not empty, expected none yet. Choose another --output, or go on with --resume {path}."
+                );
+            }
+            RunDirectory directory = new(path);
+            Directory.CreateDirectory(Path.GetDirectoryName(directory.Checkpoint)!);
+            Directory.CreateDirectory(directory.TensorBoard);
+            return directory;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"Output {path}: cannot be written: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Opens the directory of a run.</summary>
+    /// <exception cref="UsageException">It is none.</exception>
+    public static RunDirectory Open(string path)
+    {
+        string found =
+            File.Exists(path) ? "a file"
+            : !Directory.Exists(path) ? "nothing"
+            : !File.Exists(Path.Combine(path, ConfigurationName)) ? $"a directory without {ConfigurationName}"
+            : "";
+        return found.Length == 0
+            ? new RunDirectory(path)
+            : throw new UsageException($"Run {path}: found {found}, expected the directory of a run.");
+    }
+
+    /// <summary>Keeps other processes from writing here, until disposed.</summary>
+    /// <exception cref="UsageException">Another process does.</exception>
+    public IDisposable Lock()
+    {
+        try
+        {
+            string path = Path.Combine(Root, ".lock");
+            return new FileStream(
+                path,
+                FileMode.OpenOrCreate,
+                FileAccess.ReadWrite,
+                FileShare.None,
+                1,
+                FileOptions.DeleteOnClose
+            );
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException(
+                $"Run {Root}: another process writes to it, or it cannot be written: {e.Message}",
+                e
+            );
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System.Text.Json;
+using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
+
+namespace Bmg.Training.Runs;
+
+/// <summary>How far a run is.</summary>
+public enum RunState
+{
+    /// <summary>Under way; or its process was killed.</summary>
+    Running,
+
+    /// <summary>Stopped on request, with a checkpoint.</summary>
+    Interrupted,
+
+    /// <summary>Stopped by an error; the last good checkpoint is kept.</summary>
+    Failed,
+
+    /// <summary>Complete.</summary>
+    Finished,
+}
+
+/// <summary>run.json: what a run was made with, and what a reader of its metrics needs to know.</summary>
+public sealed record RunRecord
+{
+    /// <summary>How far the run is.</summary>
+    public RunState State { get; init; }
+
+    /// <summary>What went wrong, where something did.</summary>
+    public string? Problem { get; init; }
+
+    /// <summary>Environment steps that each member has done, as of the last write of this file.</summary>
+    public long EnvironmentSteps { get; init; }
+
+    /// <summary>When the run started, and was resumed.</summary>
+    public IReadOnlyList<DateTimeOffset> Started { get; init; } = [];
+
+    /// <summary>Command line of the last start.</summary>
+    public string CommandLine { get; init; } = "";
+
+    /// <summary>Versions of what ran it.</summary>
+    public Provenance Provenance { get; init; } = Provenance.Here;
+
+    /// <summary>Where tensors lived.</summary>
+    public DeviceKind Device { get; init; }
+
+    /// <summary>Threads of the tensor library.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Seed of each member.</summary>
+    public IReadOnlyList<long> Seeds { get; init; } = [];
+
+    /// <summary>What metrics.jsonl holds.</summary>
+    public IReadOnlyList<Metric> Metrics { get; init; } = [];
+
+    /// <summary>Environment steps at which the world changes.</summary>
+    public IReadOnlyList<long> Changes { get; init; } = [];
+
+    /// <summary>Reads a run's record.</summary>
+    /// <exception cref="UsageException">There is none, or it is not one.</exception>
+    public static RunRecord Read(RunDirectory run)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(run.Record), ConfigurationJson.Indented)
+                ?? throw new JsonException("found null");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"{run.Record}: cannot be read: {e.Message}", e);
+        }
+        catch (JsonException e)
+        {
+            throw new UsageException($"{run.Record}: not the record of a run: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Writes the record of a run.</summary>
+    public void Write(RunDirectory run) =>
+        WholeFile.Write(run.Record, JsonSerializer.Serialize(this, ConfigurationJson.Indented) + "\n");
+}
