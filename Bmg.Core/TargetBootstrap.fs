@@ -42,6 +42,13 @@ type TargetBootstrap<'Data> = {
         (name: string, bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>)
         : TargetBootstrap<'Data> = { Name = name; Bootstrap = bootstrap }
 
+/// Which optimizer state the last step of a target starts from.
+type LastStepState =
+    /// A first state, as at the beginning of training.
+    | Fresh = 0
+    /// The learner's own moments of that moment.
+    | Learners = 1
+
 /// Target bootstraps of the library.
 [<RequireQualifiedAccess>]
 module TargetBootstrap =
@@ -63,31 +70,31 @@ module TargetBootstrap =
 
         learner
 
-    /// The paper's default (BMG, section 4): `steps` − 1 further steps of φ, then one last step of `optimizer` on `objective`, which
-    /// makes x̃ = x⁽ᴷ⁺ᴸ⁻¹⁾ − α∇f(x⁽ᴷ⁺ᴸ⁻¹⁾) and is not part of the learner's own life. `steps` = L ≥ 1.
-    let lookAhead (steps: int) (objective: Objective<'Data>) (optimizer: Optimizer) : TargetBootstrap<'Data> =
+    /// The paper's default (BMG, section 4): `steps` − 1 further steps of φ, then one last step of another rule, which makes
+    /// x̃ = x⁽ᴷ⁺ᴸ⁻¹⁾ − α∇f(x⁽ᴷ⁺ᴸ⁻¹⁾) and is not part of the learner's own life. `steps` = L ≥ 1. The last step starts from a fresh
+    /// optimizer state, or goes on from the learner's (`LastStepState.Learners`: both rules must then share an optimizer).
+    let lookAhead (steps: int) (last: UpdateRule<'Data>) (state: LastStepState) : TargetBootstrap<'Data> =
         Check.require "TargetBootstrap.lookAhead" "steps" "at least 1" steps (steps >= 1)
-        let greedy = UpdateRule.gradient objective optimizer
 
         TargetBootstrap<'Data>
             .Create(
-                $"{steps - 1} steps, then {greedy.Name}",
+                $"{steps - 1} steps, then {last.Name}",
                 (fun start life ->
                     let learner = live (steps - 1) start life
-                    let last = life.Collect.Invoke learner.Parameters
+                    let experience = life.Collect.Invoke learner.Parameters
 
-                    let target =
-                        greedy.Step.Invoke(
-                            greedy.Init.Invoke learner.Parameters,
-                            life.Hyper.Invoke last.Context,
-                            last.Data,
-                            Differentiation.None
-                        )
+                    let from =
+                        match state with
+                        | LastStepState.Learners -> learner
+                        | _ -> last.Init.Invoke learner.Parameters
+
+                    let hyper = life.Hyper.Invoke experience.Context
+                    let target = last.Step.Invoke(from, hyper, experience.Data, Differentiation.None)
 
                     {
                         Parameters = target.Learner.Parameters
                         Learner = learner
-                        Evaluation = last
+                        Evaluation = experience
                     })
             )
 

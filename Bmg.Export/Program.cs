@@ -1,1 +1,1 @@
-return 0;
+return Bmg.Export.CommandLine.ExportCli.Run(args);

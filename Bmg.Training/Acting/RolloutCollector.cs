@@ -60,6 +60,9 @@ public sealed class RolloutCollector : IDisposable
             .DetachFromDisposeScope();
     }
 
+    /// <summary>γ of every step, [P, T]: one tensor, shared by all rollouts, that lives as long as the collector.</summary>
+    public Tensor Discounts => _discounts;
+
     /// <summary>Environment steps that each member has done.</summary>
     public long EnvironmentSteps { get; private set; }
 

@@ -1,17 +1,8 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Bmg.Training.Environments;
 
 namespace Bmg.Training.Configuration;
-
-/// <summary>What is placed anew when the agent steps on a coloured square.</summary>
-public enum Respawn
-{
-    /// <summary>The collected square only (BMG).</summary>
-    Square,
-
-    /// <summary>The agent and both squares (CMG).</summary>
-    All,
-}
 
 /// <summary>The two-colors grid world.</summary>
 public sealed record EnvironmentSettings

@@ -16,16 +16,6 @@ public enum MatchingKind
     ParameterL2,
 }
 
-/// <summary>How a matching function's values over states become one number.</summary>
-public enum Reduction
-{
-    /// <summary>Their sum.</summary>
-    Sum,
-
-    /// <summary>Their mean.</summary>
-    Mean,
-}
-
 /// <summary>One term of the matching function.</summary>
 public sealed record MatchingTerm
 {

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Bmg.Training.Acting;
 
 namespace Bmg.Training.Configuration;
 
@@ -34,16 +35,6 @@ public enum ContextKind
 
     /// <summary>Mean rewards of the last rollouts.</summary>
     Reward,
-}
-
-/// <summary>How context is scaled.</summary>
-public enum ContextScaling
-{
-    /// <summary>Not at all.</summary>
-    Raw,
-
-    /// <summary>By lifetime mean and deviation, then tanh.</summary>
-    Normalized,
 }
 
 /// <summary>A bounded entropy weight, low + (high − low)·sigmoid(·).</summary>

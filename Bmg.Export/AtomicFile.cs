@@ -1,0 +1,72 @@
+namespace Bmg.Export;
+
+/// <summary>Files that are either whole or not there: written aside, flushed to the disk, then renamed over the old one.</summary>
+public static class AtomicFile
+{
+    /// <summary>
+    /// Writes a file through "<paramref name="path"/>.partial" in the same directory. Whatever goes wrong on the way, the file that was there
+    /// before is untouched and the partial one is removed; a partial file that a killed process left is overwritten.
+    /// </summary>
+    /// <param name="path">The file; its directory must exist.</param>
+    /// <param name="write">Writes the content to a seekable, unbuffered stream. What it throws comes through unchanged, unless it is an
+    /// <see cref="IOException"/>, which is told again with the path and the free space.</param>
+    /// <returns>Size of the file in bytes.</returns>
+    /// <exception cref="IOException">The file cannot be written: full disk, missing directory, no permission.</exception>
+    public static long Write(string path, Action<Stream> write)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        ArgumentNullException.ThrowIfNull(write);
+        var partial = path + ".partial";
+        try
+        {
+            long length;
+            // Unbuffered, so that closing the file after a failed write has nothing left to fail with.
+            using (
+                var stream = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0)
+            )
+            {
+                write(stream);
+                stream.Flush(flushToDisk: true);
+                length = stream.Length;
+            }
+            File.Move(partial, path, overwrite: true);
+            return length;
+        }
+        catch (Exception exception)
+        {
+            TryDelete(partial);
+            if (exception is IOException or UnauthorizedAccessException)
+            {
+                throw new IOException($"Cannot write '{path}': {exception.Message}{FreeSpace(path)}", exception);
+            }
+            throw;
+        }
+    }
+
+    private static void TryDelete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // The failure that brought us here is the one to report.
+        }
+    }
+
+    private static string FreeSpace(string path)
+    {
+        try
+        {
+            var directory = Path.GetDirectoryName(Path.GetFullPath(path));
+            return directory is null || !Directory.Exists(directory)
+                ? ""
+                : $" (free space there: {new DriveInfo(directory).AvailableFreeSpace / 1e6:N0} MB)";
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return "";
+        }
+    }
+}

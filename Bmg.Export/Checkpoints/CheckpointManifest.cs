@@ -1,0 +1,76 @@
+namespace Bmg.Export.Checkpoints;
+
+/// <summary>What a checkpoint says about itself, beside its tensors.</summary>
+public sealed record CheckpointManifest
+{
+    /// <summary>Version of the library that wrote it (see <see cref="Bmg.Export.LibraryVersion"/>).</summary>
+    public required string LibraryVersion { get; init; }
+
+    /// <summary>Name of the experiment, as in "two-colors".</summary>
+    public required string Experiment { get; init; }
+
+    /// <summary>Environment steps that each member has done.</summary>
+    public required long EnvironmentSteps { get; init; }
+
+    /// <summary>One seed a member.</summary>
+    public required long[] Seeds { get; init; }
+
+    /// <summary>The resolved configuration of the run, JSON text.</summary>
+    public required string Configuration { get; init; }
+
+    /// <summary>The policy: what can be exported from here without its environment.</summary>
+    public required PolicyDescription Policy { get; init; }
+
+    /// <summary>The network that computes a meta-parameter from context, or null where there is none.</summary>
+    public MetaNetworkDescription? MetaNetwork { get; init; }
+
+    /// <summary>State of the host, opaque here.</summary>
+    public required string Host { get; init; }
+
+    /// <summary>State of the experiment that is no tensor (generators, environments), opaque here.</summary>
+    public required string State { get; init; }
+}
+
+/// <summary>A policy π: from an observation to the logits of discrete actions.</summary>
+public sealed record PolicyDescription
+{
+    /// <summary>Name of the environment that it acts in.</summary>
+    public required string Environment { get; init; }
+
+    /// <summary>From observation to logits: its inputs are the observation's components, its outputs the actions.</summary>
+    public required NetworkDescription Network { get; init; }
+
+    /// <summary>From observation to one value, or null where there is none.</summary>
+    public NetworkDescription? ValueNetwork { get; init; }
+
+    /// <summary>The checkpoint's set that holds both networks' parameters, as in "learner".</summary>
+    public required string ParameterSet { get; init; }
+
+    /// <summary>Name of each component of an observation, in order.</summary>
+    public required string[] ObservationLayout { get; init; }
+
+    /// <summary>What each action means, in order.</summary>
+    public required string[] ActionMeanings { get; init; }
+}
+
+/// <summary>A meta-parameter computed from context: Low + (High − Low)·sigmoid(network(context)).</summary>
+public sealed record MetaNetworkDescription
+{
+    /// <summary>From context to one number.</summary>
+    public required NetworkDescription Network { get; init; }
+
+    /// <summary>The checkpoint's set that holds its parameters, as in "meta". The set's population may be 1: shared by all members.</summary>
+    public required string ParameterSet { get; init; }
+
+    /// <summary>Name of each component of the context, in order.</summary>
+    public required string[] InputNames { get; init; }
+
+    /// <summary>Name of the meta-parameter, as in "entropyWeight".</summary>
+    public required string OutputName { get; init; }
+
+    /// <summary>Least value of the meta-parameter.</summary>
+    public required double Low { get; init; }
+
+    /// <summary>Greatest value of the meta-parameter.</summary>
+    public required double High { get; init; }
+}

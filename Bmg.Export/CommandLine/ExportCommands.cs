@@ -1,0 +1,285 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using Bmg.Export.Checkpoints;
+using Bmg.Export.Inference;
+using Bmg.Export.Onnx;
+
+namespace Bmg.Export.CommandLine;
+
+/// <summary>What the command line offers.</summary>
+public static class ExportCommands
+{
+    private const string Policy = "policy";
+    private const string Meta = "meta";
+
+    /// <summary>All commands.</summary>
+    public static RootCommand Root() =>
+        new(
+            "Turns what a run has learned into ONNX, and checks that it computes the same.\n\n"
+                + "Example: Bmg.Export export runs/two-colors --output policy.onnx"
+        )
+        {
+            Export(),
+            Inspect(),
+            Check(),
+            Bench(),
+        };
+
+    private static Command Export()
+    {
+        var run = new Argument<string>("RUN") { Description = "Directory of a run, or a checkpoint file." };
+        var member = Positive("--member", 0, "Which member of the population, counted from 0.", least: 0);
+        var output = new Option<string>("--output", "-o") { Description = "The .onnx file to write.", Required = true };
+        var network = new Option<string>("--network")
+        {
+            Description = "What to export: the policy, or the meta-network that computes a meta-parameter.",
+            DefaultValueFactory = _ => Policy,
+        };
+        network.AcceptOnlyFromAmong(Policy, Meta);
+        var value = new Option<bool>("--value") { Description = "Give the policy's value as an output, too." };
+        var force = new Option<bool>("--force") { Description = "Replace the output if it exists." };
+        var command = new Command(
+            "export",
+            "Writes the policy of one member as ONNX. It is compared with TorchSharp first; no file appears if they differ.\n\n"
+                + "Example: Bmg.Export export runs/two-colors --member 3 --value --output policy.onnx"
+        )
+        {
+            run,
+            member,
+            output,
+            network,
+            value,
+            force,
+        };
+        command.SetAction(parsed =>
+        {
+            var path = parsed.GetValue(output)!;
+            RequireWritable(path, parsed.GetValue(force));
+            var isMeta = parsed.GetValue(network) == Meta;
+            if (isMeta && parsed.GetValue(value))
+            {
+                throw new UsageException("--value goes with --network policy; a meta-network has no value.");
+            }
+            using var checkpoint = CheckpointFile.Read(RunDirectory.FindCheckpoint(parsed.GetValue(run)!));
+            var model = isMeta
+                ? MetaNetworkExporter.Build(checkpoint, parsed.GetValue(member))
+                : PolicyExporter.Build(checkpoint, parsed.GetValue(member), parsed.GetValue(value));
+            var result = ModelFile.Write(model, path);
+            parsed.InvocationConfiguration.Output.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Wrote {result.Path} ({result.Bytes:N0} bytes). ONNX Runtime against TorchSharp: {result.Parity}."
+                )
+            );
+            return ExportCli.Success;
+        });
+        return command;
+    }
+
+    private static Command Inspect()
+    {
+        var file = OnnxFile();
+        var command = new Command(
+            "inspect",
+            "Shows inputs, outputs, operators and metadata of any ONNX file.\n\nExample: Bmg.Export inspect policy.onnx"
+        )
+        {
+            file,
+        };
+        command.SetAction(parsed =>
+        {
+            Reports.Inspection(OnnxModel.Read(parsed.GetValue(file)!), parsed.InvocationConfiguration.Output);
+            return ExportCli.Success;
+        });
+        return command;
+    }
+
+    private static Command Check()
+    {
+        var file = OnnxFile();
+        var run = new Option<string>("--against")
+        {
+            Description = "Directory of the run that it was exported from, or a checkpoint file.",
+            HelpName = "RUN",
+            Required = true,
+        };
+        var observations = Positive(
+            "--observations",
+            ParityCheck.DefaultInputs,
+            "How many random observations to compare."
+        );
+        var command = new Command(
+            "check",
+            "Compares an exported file with the run that it comes from, on random observations.\n\n"
+                + "Example: Bmg.Export check policy.onnx --against runs/two-colors"
+        )
+        {
+            file,
+            run,
+            observations,
+        };
+        command.SetAction(parsed =>
+        {
+            var path = parsed.GetValue(file)!;
+            using var session = ModelSession.Load(path);
+            using var checkpoint = CheckpointFile.Read(RunDirectory.FindCheckpoint(parsed.GetValue(run)!));
+            var report = ParityCheck.Run(
+                session,
+                Reference(session, path, checkpoint),
+                count: parsed.GetValue(observations)
+            );
+            Reports.Parity(report, parsed.InvocationConfiguration.Output);
+            if (report.Passed)
+            {
+                return ExportCli.Success;
+            }
+            var steps = session.Metadata.GetValueOrDefault(MetadataKeys.EnvironmentSteps, "unknown");
+            var now = checkpoint.Manifest.EnvironmentSteps.ToString(CultureInfo.InvariantCulture);
+            parsed.InvocationConfiguration.Error.WriteLine(
+                $"'{path}' does not compute what the checkpoint computes"
+                    + (
+                        steps == now
+                            ? "."
+                            : $": it was exported at environment step {steps}, the checkpoint is of {now}."
+                    )
+            );
+            return ExportCli.Failure;
+        });
+        return command;
+    }
+
+    private static Command Bench()
+    {
+        var file = OnnxFile();
+        var provider = new Option<string>("--provider")
+        {
+            Description = "Where to compute.",
+            DefaultValueFactory = _ => "cpu",
+        };
+        provider.AcceptOnlyFromAmong("cpu", "cuda");
+        var fallback = new Option<bool>("--allow-fallback")
+        {
+            Description = "Use the CPU where CUDA is not available, instead of failing.",
+        };
+        var batches = new Option<int[]>("--batch")
+        {
+            Description = "Batch sizes, separated by commas.",
+            HelpName = "sizes",
+            DefaultValueFactory = _ => [1, 64, 1024],
+            CustomParser = ParseSizes,
+        };
+        var seconds = new Option<double>("--seconds")
+        {
+            Description = "How long to measure each batch size.",
+            DefaultValueFactory = _ => 1,
+        };
+        seconds.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && !(result.GetValue(seconds) is > 0 and <= 3600))
+            {
+                result.AddError("--seconds must be above 0 and at most 3600.");
+            }
+        });
+        var threads = Positive("--threads", 0, "Threads on the CPU; 0 lets ONNX Runtime choose.", least: 0);
+        var command = new Command(
+            "bench",
+            "Measures how fast a file runs: latency, and observations a second.\n\n"
+                + "Example: Bmg.Export bench policy.onnx --provider cpu --batch 1,64,1024"
+        )
+        {
+            file,
+            provider,
+            fallback,
+            batches,
+            seconds,
+            threads,
+        };
+        command.SetAction(parsed =>
+        {
+            var options = new InferenceOptions(
+                parsed.GetValue(provider) == "cuda" ? ExecutionProvider.Cuda : ExecutionProvider.Cpu,
+                parsed.GetValue(fallback),
+                parsed.GetValue(threads)
+            );
+            using var session = ModelSession.Load(parsed.GetValue(file)!, options);
+            var duration = TimeSpan.FromSeconds(parsed.GetValue(seconds));
+            var timings = parsed.GetValue(batches)!.Select(batch => Benchmark.Measure(session, batch, duration));
+            Reports.Timings(session.Provider, [.. timings], parsed.InvocationConfiguration.Output);
+            return ExportCli.Success;
+        });
+        return command;
+    }
+
+    private static Argument<string> OnnxFile() => new("FILE") { Description = "An .onnx file." };
+
+    private static Option<int> Positive(string name, int standard, string description, int least = 1)
+    {
+        var option = new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && result.GetValue(option) < least)
+            {
+                result.AddError($"{name} must be at least {least}.");
+            }
+        });
+        return option;
+    }
+
+    private static int[]? ParseSizes(ArgumentResult result)
+    {
+        var sizes = new List<int>();
+        foreach (var part in result.Tokens.SelectMany(token => token.Value.Split(',')))
+        {
+            if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var size) || size < 1)
+            {
+                result.AddError($"--batch must be positive numbers separated by commas, found '{part}'.");
+                return null;
+            }
+            sizes.Add(size);
+        }
+        return [.. sizes];
+    }
+
+    // What the file should compute, built anew from the checkpoint by what the file says about itself.
+    private static ExportableModel Reference(ModelSession session, string path, Checkpoint checkpoint)
+    {
+        var kind = session.Metadata.GetValueOrDefault(MetadataKeys.Kind);
+        if (
+            kind is not (ModelKinds.Policy or ModelKinds.MetaNetwork)
+            || !int.TryParse(
+                session.Metadata.GetValueOrDefault(MetadataKeys.Member),
+                NumberStyles.None,
+                CultureInfo.InvariantCulture,
+                out var member
+            )
+        )
+        {
+            throw new OnnxFileException(
+                $"'{path}' was not exported from a run: expected metadata '{MetadataKeys.Kind}' ({ModelKinds.Policy} or "
+                    + $"{ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
+                    + (session.Metadata.Count == 0 ? "none." : $"{string.Join(", ", session.Metadata.Keys)}.")
+            );
+        }
+        return kind == ModelKinds.Policy
+            ? PolicyExporter.Build(checkpoint, member, session.Outputs.Any(o => o.Name == PolicyExporter.Value))
+            : MetaNetworkExporter.Build(checkpoint, member);
+    }
+
+    private static void RequireWritable(string path, bool force)
+    {
+        if (Directory.Exists(path))
+        {
+            throw new UsageException($"Output '{path}' is a directory; give the name of a file.");
+        }
+        if (File.Exists(path) && !force)
+        {
+            throw new UsageException($"Output '{path}' exists already; give --force to replace it.");
+        }
+        var directory = Path.GetDirectoryName(Path.GetFullPath(path));
+        if (!Directory.Exists(directory))
+        {
+            throw new UsageException($"Directory '{directory}' of output '{path}' does not exist.");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+using Bmg.Export.Onnx;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Bmg.Export.Inference;
+
+/// <summary>An output of a <see cref="ModelSession"/>.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="IsInteger">Whether it is int64; otherwise it is float32.</param>
+/// <param name="Width">Numbers a row: 1 for [batch], W for [batch, W].</param>
+public sealed record ModelOutput(string Name, bool IsInteger, int Width);
+
+/// <summary>
+/// Runs an ONNX model of one input [batch, features] float32 and outputs [batch] or [batch, width], float32 or int64: every model that this
+/// library exports, and many others. Buffers are reused as long as the batch size stays the same. Not thread-safe.
+/// </summary>
+public sealed class ModelSession : IDisposable
+{
+    private readonly string _source;
+    private readonly InferenceSession _session;
+    private readonly RunOptions _run = new();
+    private readonly string[] _inputNames;
+    private readonly string[] _outputNames;
+    private readonly Array[] _results;
+    private readonly OrtValue[] _inputValues = new OrtValue[1];
+    private readonly OrtValue[] _outputValues;
+    private float[] _inputs = [];
+    private int _batch;
+
+    /// <summary>Opens a model given as bytes.</summary>
+    /// <param name="onnx">The file's content.</param>
+    /// <param name="options">How to run it; on the CPU by default.</param>
+    /// <param name="source">What messages call it, its path usually.</param>
+    /// <exception cref="OnnxFileException">It is no ONNX model, or has other inputs or outputs.</exception>
+    /// <exception cref="ProviderUnavailableException">CUDA is asked for and not available.</exception>
+    public ModelSession(byte[] onnx, InferenceOptions? options = null, string source = "the model")
+    {
+        ArgumentNullException.ThrowIfNull(onnx);
+        _source = source;
+        (_session, Provider) = Sessions.Create(onnx, source, options ?? new InferenceOptions());
+        try
+        {
+            (InputName, Features) = Input();
+            Outputs = [.. _session.OutputMetadata.Select(entry => Output(entry.Key, entry.Value))];
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+        _inputNames = [InputName];
+        _outputNames = [.. Outputs.Select(output => output.Name)];
+        _outputValues = new OrtValue[Outputs.Count];
+        _results = new Array[Outputs.Count];
+    }
+
+    /// <summary>Opens a model from a file; errors as those of the constructor.</summary>
+    public static ModelSession Load(string path, InferenceOptions? options = null) =>
+        new(OnnxModel.ReadBytes(path), options, path);
+
+    /// <summary>Where it computes: what was asked for, unless a fallback was allowed.</summary>
+    public ExecutionProvider Provider { get; }
+
+    /// <summary>Name of the input.</summary>
+    public string InputName { get; }
+
+    /// <summary>Numbers a row of the input.</summary>
+    public int Features { get; }
+
+    /// <summary>The outputs, in the file's order.</summary>
+    public IReadOnlyList<ModelOutput> Outputs { get; }
+
+    /// <summary>The file's own metadata (see <see cref="MetadataKeys"/>).</summary>
+    public IReadOnlyDictionary<string, string> Metadata => _session.ModelMetadata.CustomMetadataMap;
+
+    /// <summary>Computes all outputs; read them with <see cref="Floats"/> and <see cref="Integers"/> before the next run.</summary>
+    /// <param name="inputs">batch × Features numbers, row by row.</param>
+    /// <param name="batch">Number of rows, at least one.</param>
+    /// <exception cref="ArgumentException">The numbers do not make <paramref name="batch"/> rows.</exception>
+    public void Run(ReadOnlySpan<float> inputs, int batch)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batch);
+        if (inputs.Length != (long)batch * Features)
+        {
+            throw new ArgumentException(
+                $"'{InputName}' of {batch} rows must hold {(long)batch * Features} numbers ({Features} a row), found {inputs.Length}.",
+                nameof(inputs)
+            );
+        }
+        if (batch != _batch)
+        {
+            Allocate(batch);
+        }
+        inputs.CopyTo(_inputs);
+        try
+        {
+            _session.Run(_run, _inputNames, _inputValues, _outputNames, _outputValues);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw new OnnxFileException(
+                $"ONNX Runtime cannot run '{_source}': {Sessions.OneLine(exception)}",
+                exception
+            );
+        }
+    }
+
+    /// <summary>A float32 output of the last run, batch × Width numbers, row by row; valid until the next run.</summary>
+    /// <exception cref="ArgumentException">There is no such output.</exception>
+    public ReadOnlySpan<float> Floats(string output) => Result<float>(output);
+
+    /// <summary>An int64 output of the last run, batch × Width numbers, row by row; valid until the next run.</summary>
+    /// <exception cref="ArgumentException">There is no such output.</exception>
+    public ReadOnlySpan<long> Integers(string output) => Result<long>(output);
+
+    /// <summary>Frees the session.</summary>
+    public void Dispose()
+    {
+        Free();
+        _run.Dispose();
+        _session.Dispose();
+    }
+
+    private T[] Result<T>(string output) =>
+        Array.IndexOf(_outputNames, output) is var i and >= 0 && _results[i] is T[] values
+            ? values
+            : throw new ArgumentException(
+                $"'{_source}' has no {typeof(T).Name} results '{output}'"
+                    + (
+                        _batch == 0 ? ": it has not been run." : $"; its outputs are {string.Join(", ", _outputNames)}."
+                    ),
+                nameof(output)
+            );
+
+    private void Allocate(int batch)
+    {
+        Free();
+        _inputs = new float[batch * Features];
+        _inputValues[0] = OrtValue.CreateTensorValueFromMemory(_inputs, [batch, Features]);
+        for (var i = 0; i < Outputs.Count; i++)
+        {
+            var (_, isInteger, width) = Outputs[i];
+            long[] shape = Rank(Outputs[i].Name) == 1 ? [batch] : [batch, width];
+            if (isInteger)
+            {
+                var values = new long[batch * width];
+                (_results[i], _outputValues[i]) = (values, OrtValue.CreateTensorValueFromMemory(values, shape));
+            }
+            else
+            {
+                var values = new float[batch * width];
+                (_results[i], _outputValues[i]) = (values, OrtValue.CreateTensorValueFromMemory(values, shape));
+            }
+        }
+        _batch = batch;
+    }
+
+    private void Free()
+    {
+        _batch = 0;
+        _inputValues[0]?.Dispose();
+        foreach (var value in _outputValues ?? [])
+        {
+            value?.Dispose();
+        }
+    }
+
+    private int Rank(string output) => _session.OutputMetadata[output].Dimensions.Length;
+
+    private (string Name, int Features) Input()
+    {
+        var inputs = _session.InputMetadata;
+        return
+            inputs.Count == 1
+            && inputs.Single()
+                is { Key: var name, Value: { IsTensor: true, ElementDataType: TensorElementType.Float } value }
+            && value.Dimensions is [-1, > 0 and var features]
+            ? (name, features)
+            : throw new OnnxFileException(
+                $"'{_source}' must have one input [batch, features] in float32 with an open batch axis, found {Describe(inputs)}."
+            );
+    }
+
+    private ModelOutput Output(string name, NodeMetadata value)
+    {
+        var isInteger = value.IsTensor && value.ElementDataType == TensorElementType.Int64;
+        var isFloat = value.IsTensor && value.ElementDataType == TensorElementType.Float;
+        return (isInteger || isFloat) && value.Dimensions is [-1] or [-1, > 0]
+            ? new ModelOutput(name, isInteger, value.Dimensions.Length == 1 ? 1 : value.Dimensions[1])
+            : throw new OnnxFileException(
+                $"'{_source}' must have outputs [batch] or [batch, width] in float32 or int64, found {Describe(_session.OutputMetadata)}."
+            );
+    }
+
+    private static string Describe(IReadOnlyDictionary<string, NodeMetadata> values) =>
+        string.Join(
+            ", ",
+            values.Select(entry =>
+                entry.Value.IsTensor
+                    ? $"'{entry.Key}' [{string.Join(", ", entry.Value.Dimensions.Select(d => d < 0 ? "open" : $"{d}"))}] {entry.Value.ElementDataType}"
+                    : $"'{entry.Key}' {entry.Value.OnnxValueType}"
+            )
+        );
+}

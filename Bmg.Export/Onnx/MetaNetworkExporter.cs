@@ -1,0 +1,106 @@
+using System.Text.Json;
+using Bmg.Export.Checkpoints;
+using TorchSharp;
+
+namespace Bmg.Export.Onnx;
+
+/// <summary>
+/// A meta-parameter computed from context, as ONNX: <c>context</c> [batch, components] float32 → the meta-parameter under its own name,
+/// [batch] float32, low + (high − low)·sigmoid(network(context)).
+/// </summary>
+public static class MetaNetworkExporter
+{
+    /// <summary>Name of the input.</summary>
+    public const string Context = "context";
+
+    /// <summary>The meta-network of one member of a checkpoint; one that all members share serves each of them.</summary>
+    /// <exception cref="CheckpointException">The checkpoint has no meta-network, or not its parameters.</exception>
+    /// <exception cref="ArgumentException">See the other overload.</exception>
+    public static ExportableModel Build(Checkpoint checkpoint, int member)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        var manifest = checkpoint.Manifest;
+        var meta =
+            manifest.MetaNetwork
+            ?? throw new CheckpointException(
+                $"The checkpoint of experiment '{manifest.Experiment}' has no meta-network to export."
+            );
+        var parameters = checkpoint.Set(meta.ParameterSet);
+        var shared = parameters.Members == 1 && member >= 0 && member < manifest.Seeds.Length;
+        return Build(meta, parameters, shared ? 0 : member, CheckpointMetadata.Of(manifest, member));
+    }
+
+    /// <summary>The meta-network of one member.</summary>
+    /// <param name="meta">What the meta-network is.</param>
+    /// <param name="parameters">Its parameters, for a population of P; they must live as long as the model is checked.</param>
+    /// <param name="member">Which member, 0 … P − 1.</param>
+    /// <param name="metadata">Further entries for the file's metadata.</param>
+    /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, or the description
+    /// contradicts itself.</exception>
+    /// <exception cref="FormatException">The description holds a layer that does not exist.</exception>
+    /// <exception cref="NotSupportedException">A layer has no translation to ONNX.</exception>
+    public static ExportableModel Build(
+        MetaNetworkDescription meta,
+        Params parameters,
+        int member,
+        IReadOnlyDictionary<string, string>? metadata = null
+    )
+    {
+        ArgumentNullException.ThrowIfNull(meta);
+        var network = meta.Network.ToNetwork();
+        if (network.Inputs != meta.InputNames.Length || network.Outputs != 1)
+        {
+            throw new ArgumentException(
+                $"Meta-network '{network.Name}' must map {meta.InputNames.Length} named inputs to 1 output, "
+                    + $"found {network.Inputs} to {network.Outputs}.",
+                nameof(meta)
+            );
+        }
+        if (!(double.IsFinite(meta.Low) && double.IsFinite(meta.High)) || meta.OutputName is "" or Context)
+        {
+            throw new ArgumentException(
+                $"Meta-parameter '{meta.OutputName}' must have finite bounds and a name other than '{Context}', "
+                    + $"found bounds {meta.Low} and {meta.High}.",
+                nameof(meta)
+            );
+        }
+
+        const string Raw = "meta.raw";
+        const string Unit = "meta.unit";
+        const string Scaled = "meta.scaled";
+        const string Column = "meta.column";
+        const string Low = "meta.low";
+        const string Width = "meta.width";
+        var width = (float)(meta.High - meta.Low);
+        using var scope = torch.NewDisposeScope();
+        var graph = OnnxGraph
+            .OfNetwork(network, NetworkExporter.OneMember(parameters, member), Context, Raw)
+            .Then(OnnxGraph.Node("Sigmoid", [Raw], Unit))
+            .Then(OnnxGraph.Node("Mul", [Unit, Width], Scaled), OnnxGraph.Constant(Width, width))
+            .Then(OnnxGraph.Node("Add", [Scaled, Low], Column), OnnxGraph.Constant(Low, (float)meta.Low))
+            .ThenSqueeze(Column, meta.OutputName);
+        var onnx = OnnxModel.Assemble(
+            network.Name,
+            graph,
+            [OnnxModel.Value(Context, TensorProto.Types.DataType.Float, network.Inputs)],
+            [OnnxModel.Value(meta.OutputName, TensorProto.Types.DataType.Float)],
+            new Dictionary<string, string>(metadata ?? new Dictionary<string, string>())
+            {
+                [MetadataKeys.Kind] = ModelKinds.MetaNetwork,
+                [MetadataKeys.InputLayout] = JsonSerializer.Serialize(meta.InputNames),
+            }
+        );
+        return new ExportableModel(
+            onnx,
+            network.Inputs,
+            x =>
+            {
+                var raw = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x);
+                return new Dictionary<string, torch.Tensor>
+                {
+                    [meta.OutputName] = raw.squeeze(-1).sigmoid().mul(width).add((float)meta.Low),
+                };
+            }
+        );
+    }
+}

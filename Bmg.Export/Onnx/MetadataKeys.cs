@@ -1,0 +1,54 @@
+namespace Bmg.Export.Onnx;
+
+/// <summary>Keys of the metadata in exported models. Lists are JSON arrays of strings; numbers are in invariant culture.</summary>
+public static class MetadataKeys
+{
+    /// <summary>What the model is: one of <see cref="ModelKinds"/>.</summary>
+    public const string Kind = "bmg.kind";
+
+    /// <summary>Version of the library that trained the parameters.</summary>
+    public const string LibraryVersion = "bmg.libraryVersion";
+
+    /// <summary>Name of the experiment.</summary>
+    public const string Experiment = "bmg.experiment";
+
+    /// <summary>Name of the environment.</summary>
+    public const string Environment = "bmg.environment";
+
+    /// <summary>Name of each component of the input (observation or context), a list.</summary>
+    public const string InputLayout = "bmg.inputLayout";
+
+    /// <summary>What each action means, a list.</summary>
+    public const string ActionMeanings = "bmg.actionMeanings";
+
+    /// <summary>The resolved configuration of the run, JSON.</summary>
+    public const string Configuration = "bmg.configuration";
+
+    /// <summary>Index of the member in its population.</summary>
+    public const string Member = "bmg.member";
+
+    /// <summary>Seed of the member.</summary>
+    public const string Seed = "bmg.seed";
+
+    /// <summary>Environment steps that the member had done.</summary>
+    public const string EnvironmentSteps = "bmg.environmentSteps";
+
+    /// <summary>Inputs on which ONNX Runtime and TorchSharp were compared before the file was written.</summary>
+    public const string ParityObservations = "bmg.parityObservations";
+
+    /// <summary>The largest absolute difference found then.</summary>
+    public const string ParityMaxAbsDifference = "bmg.parityMaxAbsDifference";
+}
+
+/// <summary>Values of <see cref="MetadataKeys.Kind"/>.</summary>
+public static class ModelKinds
+{
+    /// <summary>Any network: one input, one output.</summary>
+    public const string Network = "network";
+
+    /// <summary>A policy: see <see cref="PolicyExporter"/>.</summary>
+    public const string Policy = "policy";
+
+    /// <summary>A meta-parameter computed from context: see <see cref="MetaNetworkExporter"/>.</summary>
+    public const string MetaNetwork = "meta-network";
+}

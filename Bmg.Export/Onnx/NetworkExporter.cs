@@ -1,0 +1,82 @@
+using TorchSharp;
+
+namespace Bmg.Export.Onnx;
+
+/// <summary>
+/// ONNX for any network in the description of Bmg.Core, whatever it was trained for: one input, one output.
+/// </summary>
+/// <example>
+/// <code>
+/// var model = NetworkExporter.Build(network, parameters, member: 0, "features", "prediction");
+/// ModelFile.Write(model, "prediction.onnx");
+/// </code>
+/// </example>
+public static class NetworkExporter
+{
+    /// <summary>A model with input [batch, inputs] and output [batch, outputs], both float32.</summary>
+    /// <param name="network">The architecture.</param>
+    /// <param name="parameters">Its parameters, for a population of P; they must live as long as the model is checked.</param>
+    /// <param name="member">Which member, 0 … P − 1.</param>
+    /// <param name="inputName">Name of the input.</param>
+    /// <param name="outputName">Name of the output.</param>
+    /// <param name="metadata">Further entries for the file's metadata.</param>
+    /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, or the names are equal.</exception>
+    /// <exception cref="NotSupportedException">A layer has no translation to ONNX.</exception>
+    public static ExportableModel Build(
+        Network network,
+        Params parameters,
+        int member,
+        string inputName,
+        string outputName,
+        IReadOnlyDictionary<string, string>? metadata = null
+    )
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        ArgumentException.ThrowIfNullOrEmpty(inputName);
+        ArgumentException.ThrowIfNullOrEmpty(outputName);
+        if (inputName == outputName)
+        {
+            throw new ArgumentException(
+                $"Input and output must have different names, found '{inputName}' twice.",
+                nameof(outputName)
+            );
+        }
+        using var scope = torch.NewDisposeScope();
+        var graph = OnnxGraph.OfNetwork(network, OneMember(parameters, member), inputName, outputName);
+        var onnx = OnnxModel.Assemble(
+            network.Name,
+            graph,
+            [OnnxModel.Value(inputName, TensorProto.Types.DataType.Float, network.Inputs)],
+            [OnnxModel.Value(outputName, TensorProto.Types.DataType.Float, network.Outputs)],
+            new Dictionary<string, string>(metadata ?? new Dictionary<string, string>())
+            {
+                [MetadataKeys.Kind] = ModelKinds.Network,
+            }
+        );
+        return new ExportableModel(
+            onnx,
+            network.Inputs,
+            x => new Dictionary<string, torch.Tensor>
+            {
+                [outputName] = Apply(network, OneMember(parameters, member), x),
+            }
+        );
+    }
+
+    /// <summary>Parameters of one member alone, in float32 on the CPU; the caller's dispose scope owns them.</summary>
+    internal static Params OneMember(Params parameters, int member)
+    {
+        ArgumentNullException.ThrowIfNull(parameters);
+        return member >= 0 && member < parameters.Members
+            ? ParamsModule.convert(torch.float32, torch.CPU, ParamsModule.ofMember(member, parameters))!
+            : throw new ArgumentException(
+                parameters.Members == 0
+                    ? $"There is no member {member}: the set of parameters is empty."
+                    : $"There is no member {member}: the population has {parameters.Members}, numbered 0 to {parameters.Members - 1}."
+            );
+    }
+
+    /// <summary>The network in TorchSharp for one member: [batch, inputs] → [batch, outputs].</summary>
+    internal static torch.Tensor Apply(Network network, Params oneMember, torch.Tensor x) =>
+        NetworkModule.apply(network, oneMember, x.unsqueeze(0)).squeeze(0);
+}

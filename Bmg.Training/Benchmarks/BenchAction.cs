@@ -1,0 +1,101 @@
+using System.Globalization;
+using Bmg.Training.CommandLine;
+using Bmg.Training.Configuration;
+using Spectre.Console;
+using static TorchSharp.torch;
+
+namespace Bmg.Training.Benchmarks;
+
+/// <summary>The body of <c>bench</c>.</summary>
+public static class BenchAction
+{
+    private static readonly (int InnerSteps, int TargetSteps)[] s_horizons = [(1, 8), (7, 9)];
+
+    /// <summary>Measures the matrix peak, then training at each population and horizon, then memory at L = 1 and L = 16.</summary>
+    public static int Run(BenchOptions options, TextWriter output)
+    {
+        var device = options.Device == DeviceKind.Cuda ? CUDA : CPU;
+        var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
+        set_num_threads(threads);
+        var (before, shape) = MatrixPeak.Measure(device);
+        var measurements = new List<TrainingMeasurement>();
+        foreach (var members in options.Members)
+        {
+            foreach (var (inner, target) in s_horizons)
+            {
+                measurements.Add(
+                    TrainingBenchmark.Measure(members, inner, target, options.Seconds, options.Device, options.Threads)
+                );
+            }
+        }
+
+        // Machines drift: the peak is measured on both sides of the training, and the better one counts.
+        set_num_threads(threads);
+        var (after, shapeAfter) = MatrixPeak.Measure(device);
+        var peak = Math.Max(before, after);
+        output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"float32 matrix-multiply peak: {peak / 1e9:F0} GFLOP/s ({(before > after ? shape : shapeAfter)}; {threads} threads, {device.type.ToString().ToLowerInvariant()}; before training {before / 1e9:F0}, after {after / 1e9:F0})"
+            )
+        );
+        var table = new Table().Border(TableBorder.Simple);
+        foreach (
+            var column in new[]
+            {
+                "P",
+                "K",
+                "L",
+                "env. steps/s",
+                "ms/meta-step",
+                "acting",
+                "learning",
+                "meta",
+                "MFLOP/step",
+                "GFLOP/s",
+                "of peak",
+                "peak memory",
+            }
+        )
+        {
+            table.AddColumn(new TableColumn(column).RightAligned());
+        }
+
+        foreach (var m in measurements)
+        {
+            table.AddRow(
+                Text($"{m.Members}"),
+                Text($"{m.InnerSteps}"),
+                Text($"{m.TargetSteps}"),
+                Text($"{m.StepsPerSecond:N0}"),
+                Text($"{m.MillisecondsPerMetaStep:F2}"),
+                Text($"{100 * m.ActingShare:F0} %"),
+                Text($"{100 * m.LearningShare:F0} %"),
+                Text($"{100 * m.MetaShare:F0} %"),
+                Text($"{m.OperationsPerStep / 1e6:F2}"),
+                Text($"{m.OperationsPerSecond / 1e9:F1}"),
+                Text($"{m.OperationsPerSecond / peak:F3}"),
+                Text($"{m.PeakMemoryBytes / 1e6:N0} MB")
+            );
+        }
+
+        var console = AnsiConsole.Create(
+            new AnsiConsoleSettings { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }
+        );
+        console.Profile.Width = 140;
+        console.Write(table);
+        output.WriteLine(
+            "MFLOP/step: multiply-adds × 2 of the linear layers alone, for one environment step of one member."
+        );
+        var shortTarget = TrainingBenchmark.Measure(10, 1, 1, options.Seconds / 2, options.Device, options.Threads);
+        var longTarget = TrainingBenchmark.Measure(10, 1, 16, options.Seconds / 2, options.Device, options.Threads);
+        output.WriteLine(
+            Text(
+                $"Peak memory at P = 10, K = 1: {shortTarget.PeakMemoryBytes / 1e6:N0} MB with L = 1, {longTarget.PeakMemoryBytes / 1e6:N0} MB with L = 16 ({100.0 * (longTarget.PeakMemoryBytes - shortTarget.PeakMemoryBytes) / shortTarget.PeakMemoryBytes:+0.0;-0.0} %)."
+            )
+        );
+        return 0;
+    }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

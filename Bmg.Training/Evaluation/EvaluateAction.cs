@@ -1,0 +1,113 @@
+using System.Globalization;
+using Bmg.Export.Checkpoints;
+using Bmg.Export.Inference;
+using Bmg.Export.Onnx;
+using Bmg.Training.CommandLine;
+using Bmg.Training.Configuration;
+using Spectre.Console;
+
+namespace Bmg.Training.Evaluation;
+
+/// <summary>The body of <c>evaluate</c>.</summary>
+public static class EvaluateAction
+{
+    /// <summary>Plays a run's members, or an exported policy, and prints what they earn.</summary>
+    public static int Run(EvaluateOptions options, TextWriter output)
+    {
+        var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
+        var (rows, configuration, environmentSteps, engine) = isModel
+            ? PlayModel(options)
+            : PlayRun(options);
+        var blueLast = PolicyEvaluation.LastWorldWasBlue(environmentSteps, configuration.Environment.SwapPeriod);
+        output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{options.Target}: reward an environment step over {options.Steps:N0} steps, through {engine}"
+            )
+        );
+        var table = new Table().Border(TableBorder.Simple);
+        table.AddColumn("member");
+        foreach (var world in new[] { "blue +1", "red +1" })
+        {
+            var mark = world.StartsWith("blue", StringComparison.Ordinal) == blueLast ? " *" : "";
+            table.AddColumn(new TableColumn($"{world}{mark}, drawn").RightAligned());
+            table.AddColumn(new TableColumn($"{world}{mark}, greedy").RightAligned());
+        }
+
+        foreach (var (member, result) in rows)
+        {
+            table.AddRow(
+                member.ToString(CultureInfo.InvariantCulture),
+                Number(result.BlueSampled),
+                Number(result.BlueGreedy),
+                Number(result.RedSampled),
+                Number(result.RedGreedy)
+            );
+        }
+
+        var console = AnsiConsole.Create(
+            new AnsiConsoleSettings { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }
+        );
+        console.Profile.Width = 120;
+        console.Write(table);
+        output.WriteLine(
+            "* the world that was learned last. Parameters are frozen, so a policy loses where the colors are swapped."
+        );
+        return 0;
+    }
+
+    private static string Number(double value) => value.ToString("F3", CultureInfo.InvariantCulture);
+
+    private static (
+        IReadOnlyList<(int Member, EvaluationResult Result)>,
+        RunConfiguration,
+        long EnvironmentSteps,
+        string Engine
+    ) PlayRun(EvaluateOptions options)
+    {
+        using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
+        var configuration = ConfigurationReader.Parse(checkpoint.Manifest.Configuration, options.Target);
+        var rows = new List<(int, EvaluationResult)>();
+        var engine = "";
+        for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
+        {
+            using var policy = new TorchPolicy(checkpoint, member);
+            engine = policy.Engine;
+            rows.Add((member, PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)));
+        }
+
+        return (rows, configuration, checkpoint.Manifest.EnvironmentSteps, engine);
+    }
+
+    private static (
+        IReadOnlyList<(int Member, EvaluationResult Result)>,
+        RunConfiguration,
+        long EnvironmentSteps,
+        string Engine
+    ) PlayModel(EvaluateOptions options)
+    {
+        var provider = options.Provider == DeviceKind.Cuda ? ExecutionProvider.Cuda : ExecutionProvider.Cpu;
+        var session = PolicySession.Load(options.Target, new InferenceOptions(provider));
+        using var policy = new OnnxPolicy(session);
+        if (session.Environment != "two-colors")
+        {
+            throw new OnnxFileException(
+                $"{options.Target}: expected a policy for the environment 'two-colors', found one for '{session.Environment}'."
+            );
+        }
+
+        var metadata = session.Metadata;
+        var configuration = ConfigurationReader.Parse(metadata[MetadataKeys.Configuration], options.Target);
+        return (
+            [
+                (
+                    int.Parse(metadata[MetadataKeys.Member], CultureInfo.InvariantCulture),
+                    PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)
+                ),
+            ],
+            configuration,
+            long.Parse(metadata[MetadataKeys.EnvironmentSteps], CultureInfo.InvariantCulture),
+            policy.Engine
+        );
+    }
+}

@@ -1,0 +1,73 @@
+using System.Globalization;
+using Bmg.Export.Checkpoints;
+using Bmg.Export.Inference;
+using Bmg.Export.Onnx;
+using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
+using Bmg.Training.Runs;
+
+namespace Bmg.Training.Evaluation;
+
+/// <summary>What follows a finished run: the best member's policy as ONNX, checked against what was trained, and played.</summary>
+public static class ExportAndPlay
+{
+    private const long PlaySteps = 10_000;
+
+    /// <summary>Exports and plays; see <see cref="FinishRun"/>.</summary>
+    public static FinishOutcome Finish(
+        Runs.RunDirectory run,
+        RunConfiguration configuration,
+        IReadOnlyList<double> finalRewardRate
+    )
+    {
+        using var checkpoint = CheckpointFile.Read(run.Checkpoint);
+        var member = Best(finalRewardRate);
+        var policy = ModelFile.Write(
+            PolicyExporter.Build(checkpoint, member, includeValue: true),
+            run.Policy,
+            TwoColors.AllObservations()
+        );
+        var lines = new List<string>
+        {
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Exported the policy of member {member} and compared it with TorchSharp on {policy.Observations:N0} observations: largest difference {policy.MaxAbsDifference:G2}, all greedy actions equal."
+            ),
+        };
+        string? metaNetwork = null;
+        if (checkpoint.Manifest.MetaNetwork is not null)
+        {
+            var exported = ModelFile.Write(MetaNetworkExporter.Build(checkpoint, member), run.MetaNetwork);
+            metaNetwork = run.MetaNetwork;
+            lines.Add(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Exported its meta-network (context → entropy weight), compared on {exported.Observations:N0} contexts: largest difference {exported.MaxAbsDifference:G2}."
+                )
+            );
+        }
+
+        using var played = new OnnxPolicy(PolicySession.Load(run.Policy));
+        var environment = configuration.Environment;
+        var result = PolicyEvaluation.Evaluate(played, environment.Respawn, seed: 0, PlaySteps);
+        var blue = PolicyEvaluation.LastWorldWasBlue(checkpoint.Manifest.EnvironmentSteps, environment.SwapPeriod);
+        lines.Add(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Played it in {played.Engine} for {PlaySteps:N0} steps of the world it learned last: reward {(blue ? result.BlueSampled : result.RedSampled):F3} a step."
+            )
+        );
+        return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
+    }
+
+    private static int Best(IReadOnlyList<double> rates)
+    {
+        var best = 0;
+        for (var i = 1; i < rates.Count; i++)
+        {
+            best = rates[i] > rates[best] ? i : best;
+        }
+
+        return best;
+    }
+}

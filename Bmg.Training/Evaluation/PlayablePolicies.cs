@@ -1,0 +1,69 @@
+using Bmg.Export.Checkpoints;
+using Bmg.Export.Inference;
+using Bmg.Training.Acting;
+using static TorchSharp.torch;
+
+namespace Bmg.Training.Evaluation;
+
+/// <summary>A trained policy, ready to be played: from observations to probabilities.</summary>
+public interface IPlayablePolicy : IDisposable
+{
+    /// <summary>What computes ("TorchSharp", "ONNX Runtime (cpu)").</summary>
+    string Engine { get; }
+
+    /// <summary>Writes π(·|s) of a batch.</summary>
+    /// <param name="observations">[batch × observation size]</param>
+    /// <param name="batch">Number of observations.</param>
+    /// <param name="probabilities">[batch × actions]</param>
+    void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities);
+}
+
+/// <summary>One member of a checkpoint, through TorchSharp.</summary>
+public sealed class TorchPolicy : IPlayablePolicy
+{
+    private readonly Network _network;
+    private readonly Params _parameters;
+
+    /// <summary>Takes a copy of one member's parameters.</summary>
+    /// <exception cref="CheckpointException">The checkpoint lacks the policy's parameters.</exception>
+    public TorchPolicy(Checkpoint checkpoint, int member)
+    {
+        var policy = checkpoint.Manifest.Policy;
+        _network = policy.Network.ToNetwork();
+        using var scope = NewDisposeScope();
+        _parameters = ParamsModule.detachFromScope(
+            ParamsModule.clone(ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet)))
+        );
+    }
+
+    /// <inheritdoc/>
+    public string Engine => "TorchSharp";
+
+    /// <inheritdoc/>
+    public void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        var input = empty([1, batch, _network.Inputs], dtype: ScalarType.Float32);
+        observations.CopyTo(TensorMemory.Elements<float>(input));
+        var output = Categorical.probabilities(NetworkModule.apply(_network, _parameters, input));
+        TensorMemory.Elements<float>(output).CopyTo(probabilities);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => ParamsModule.dispose(_parameters);
+}
+
+/// <summary>An exported policy, through ONNX Runtime.</summary>
+public sealed class OnnxPolicy(PolicySession session) : IPlayablePolicy
+{
+    /// <inheritdoc/>
+    public string Engine => $"ONNX Runtime ({(session.Provider == ExecutionProvider.Cuda ? "cuda" : "cpu")})";
+
+    /// <inheritdoc/>
+    public void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities) =>
+        session.Run(observations, batch).Probabilities.CopyTo(probabilities);
+
+    /// <inheritdoc/>
+    public void Dispose() => session.Dispose();
+}

@@ -1,0 +1,170 @@
+using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
+
+namespace Bmg.Training.Experiments;
+
+/// <summary>What a configuration describes, as values of Bmg.Core: the one place where settings become an agent and its meta-learner.</summary>
+public sealed class ActorCriticAgent
+{
+    private ActorCriticAgent(
+        ActorCritic networks,
+        MetaLearner<Rollout> metaLearner,
+        Initialization initialization,
+        bool hasContext
+    )
+    {
+        Networks = networks;
+        MetaLearner = metaLearner;
+        Initialization = initialization;
+        HasContext = hasContext;
+    }
+
+    /// <summary>Policy and value networks.</summary>
+    public ActorCritic Networks { get; }
+
+    /// <summary>φ, ξ, μ, w and how w learns.</summary>
+    public MetaLearner<Rollout> MetaLearner { get; }
+
+    /// <summary>How the networks start.</summary>
+    public Initialization Initialization { get; }
+
+    /// <summary>Whether the meta-parameters see a context.</summary>
+    public bool HasContext { get; }
+
+    /// <summary>The agent of a configuration.</summary>
+    /// <param name="configuration">Settings, validated.</param>
+    /// <param name="derived">What follows from them.</param>
+    /// <param name="around">Wrapped around every update rule, the learner's and the target's last step; to time them, say.</param>
+    public static ActorCriticAgent Create(
+        RunConfiguration configuration,
+        DerivedSettings derived,
+        Func<UpdateRule<Rollout>, UpdateRule<Rollout>>? around = null
+    )
+    {
+        around ??= rule => rule;
+        var learner = configuration.Learner;
+        var meta = configuration.Meta;
+        var networks = new ActorCritic(
+            Network.Mlp(
+                "policy",
+                TwoColors.ObservationSize,
+                [.. learner.Hidden],
+                TwoColors.ActionCount,
+                learner.Activation
+            ),
+            Network.Mlp("value", TwoColors.ObservationSize, [.. learner.Hidden], 1, learner.Activation),
+            learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0,
+            learner.ValueWeight
+        );
+        var optimizer = Clipped(OptimizerOf(learner.Optimizer), learner.GradientClip);
+        var hasContext = meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
+        var metaParameters = MetaParametersOf(meta, learner);
+        var metaLearner = new MetaLearner<Rollout>(
+            around(UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer)),
+            learner.InnerSteps,
+            metaParameters,
+            meta.Method switch
+            {
+                MetaMethod.Fixed => MetaObjective<Rollout>.Fixed,
+                MetaMethod.Mg => MetaObjective<Rollout>.NewMetaGradient(
+                    ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)
+                ),
+                MetaMethod.Bmg => MetaObjective<Rollout>.NewBootstrapped(
+                    TargetOf(configuration, derived, networks, around),
+                    MatchingOf(configuration.Matching)
+                ),
+                _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
+            },
+            ActorCriticModule.model(networks),
+            Clipped(Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
+        );
+        return new ActorCriticAgent(networks, metaLearner, learner.Initialization, hasContext);
+    }
+
+    private static Optimizer OptimizerOf(OptimizerSettings settings) =>
+        settings.Name switch
+        {
+            OptimizerKind.Sgd => Optimizers.sgd(settings.LearningRate),
+            OptimizerKind.Momentum => Optimizers.momentum(settings.LearningRate, settings.Decay),
+            OptimizerKind.RmsProp => Optimizers.rmsProp(settings.LearningRate, settings.Decay, settings.Epsilon),
+            OptimizerKind.Adam => Optimizers.adam(
+                settings.LearningRate,
+                settings.Beta1,
+                settings.Beta2,
+                settings.Epsilon
+            ),
+            _ => throw new NotSupportedException($"optimizer '{settings.Name}'"),
+        };
+
+    private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
+        maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
+
+    private static MetaParameters MetaParametersOf(MetaSettings meta, LearnerSettings learner)
+    {
+        var weight = meta.EntropyWeight;
+        if (meta.Method == MetaMethod.Fixed)
+        {
+            return MetaParametersModule.constant(ActorCriticModule.EntropyWeight, weight.Initial);
+        }
+
+        return meta.Parameters switch
+        {
+            MetaParameterKind.Scalar => MetaParametersModule.boundedScalar(
+                ActorCriticModule.EntropyWeight,
+                weight.Low,
+                weight.High,
+                weight.Initial
+            ),
+            MetaParameterKind.Network => MetaParametersModule.contextual(
+                ActorCriticModule.EntropyWeight,
+                Network.Mlp("meta", meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
+                weight.Low,
+                weight.High,
+                weight.Initial,
+                learner.Initialization,
+                meta.PretrainingSteps
+            ),
+            _ => throw new NotSupportedException($"meta.parameters '{meta.Parameters}'"),
+        };
+    }
+
+    private static TargetBootstrap<Rollout> TargetOf(
+        RunConfiguration configuration,
+        DerivedSettings derived,
+        ActorCritic networks,
+        Func<UpdateRule<Rollout>, UpdateRule<Rollout>> around
+    )
+    {
+        var objective = configuration.Target.Loss switch
+        {
+            TargetLoss.Policy => ActorCriticModule.policyObjective(networks, 0),
+            TargetLoss.Full => ActorCriticModule.objective(networks),
+            _ => throw new NotSupportedException($"target.loss '{configuration.Target.Loss}'"),
+        };
+        var own = configuration.Target.Optimizer is not null;
+        var optimizer = own
+            ? OptimizerOf(derived.TargetOptimizer)
+            : Clipped(OptimizerOf(derived.TargetOptimizer), configuration.Learner.GradientClip);
+        return TargetBootstrap.lookAhead(
+            configuration.Learner.TargetSteps,
+            around(UpdateRule.gradient(objective, optimizer)),
+            own ? LastStepState.Fresh : LastStepState.Learners
+        );
+    }
+
+    private static MatchingFunction MatchingOf(MatchingSettings settings) =>
+        Matching.weightedSum(
+            [.. settings.Functions.Select(f => f.Weight)],
+            [
+                .. settings.Functions.Select(f =>
+                    f.Name switch
+                    {
+                        MatchingKind.Kl => Matching.kl(settings.Reduction),
+                        MatchingKind.ReverseKl => Matching.reverseKl(settings.Reduction),
+                        MatchingKind.ParameterL2 => Matching.parameterL2(0.5),
+                        _ => throw new NotSupportedException($"matching function '{f.Name}'"),
+                    }
+                ),
+            ]
+        );
+}
