@@ -17,6 +17,7 @@ public static class AtomicFile
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(write);
         var partial = path + ".partial";
+        var begun = false;
         try
         {
             long length;
@@ -25,6 +26,7 @@ public static class AtomicFile
                 var stream = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0)
             )
             {
+                begun = true;
                 write(stream);
                 stream.Flush(flushToDisk: true);
                 length = stream.Length;
@@ -34,7 +36,11 @@ public static class AtomicFile
         }
         catch (Exception exception)
         {
-            TryDelete(partial);
+            // A partial file that could not even be opened is not ours: another process may be writing it.
+            if (begun)
+            {
+                TryDelete(partial);
+            }
             if (exception is IOException or UnauthorizedAccessException)
             {
                 throw new IOException($"Cannot write '{path}': {exception.Message}{FreeSpace(path)}", exception);
@@ -62,7 +68,7 @@ public static class AtomicFile
             var directory = Path.GetDirectoryName(Path.GetFullPath(path));
             return directory is null || !Directory.Exists(directory)
                 ? ""
-                : $" (free space there: {new DriveInfo(directory).AvailableFreeSpace / 1e6:N0} MB)";
+                : $" (free space there: {new DriveInfo(directory).AvailableFreeSpace / 1e6:N1} MB)";
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
         {

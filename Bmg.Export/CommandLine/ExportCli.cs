@@ -38,7 +38,11 @@ public static class ExportCli
             var parsed = ExportCommands.Root().Parse(args.Length == 0 ? ["--help"] : args);
             if (parsed.Errors.Count > 0)
             {
-                return Fail(WrongUsage, $"{parsed.Errors[0].Message} (--help says what there is)");
+                // What was not understood says more than what is missing because of it.
+                var fault =
+                    parsed.Errors.FirstOrDefault(e => parsed.UnmatchedTokens.Any(t => e.Message.Contains($"'{t}'")))
+                    ?? parsed.Errors[0];
+                return Fail(WrongUsage, $"{fault.Message} (--help says what there is)");
             }
             return parsed.Invoke(
                 new InvocationConfiguration

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Numerics;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
@@ -29,7 +30,7 @@ public static class ExportCommands
     private static Command Export()
     {
         var run = new Argument<string>("RUN") { Description = "Directory of a run, or a checkpoint file." };
-        var member = Positive("--member", 0, "Which member of the population, counted from 0.", least: 0);
+        var member = Whole("--member", 0, "Which member of the population, counted from 0.", least: 0);
         var output = new Option<string>("--output", "-o") { Description = "The .onnx file to write.", Required = true };
         var network = new Option<string>("--network")
         {
@@ -104,10 +105,11 @@ public static class ExportCommands
             HelpName = "RUN",
             Required = true,
         };
-        var observations = Positive(
+        var observations = Whole(
             "--observations",
             ParityCheck.DefaultInputs,
-            "How many random observations to compare."
+            "How many random observations to compare.",
+            least: 1
         );
         var command = new Command(
             "check",
@@ -162,26 +164,35 @@ public static class ExportCommands
         {
             Description = "Use the CPU where CUDA is not available, instead of failing.",
         };
+        int[] standardSizes = [1, 64, 1024];
         var batches = new Option<int[]>("--batch")
         {
-            Description = "Batch sizes, separated by commas.",
+            Description = $"Batch sizes, separated by commas; {string.Join(',', standardSizes)} by default.",
             HelpName = "sizes",
-            DefaultValueFactory = _ => [1, 64, 1024],
-            CustomParser = ParseSizes,
+            CustomParser = result =>
+                [
+                    .. result
+                        .Tokens[0]
+                        .Value.Split(',')
+                        .Select(size =>
+                            ParseNumber<int>(
+                                result,
+                                size,
+                                "each size of --batch",
+                                n => n > 0,
+                                "a positive whole number"
+                            )
+                        ),
+                ],
         };
-        var seconds = new Option<double>("--seconds")
-        {
-            Description = "How long to measure each batch size.",
-            DefaultValueFactory = _ => 1,
-        };
-        seconds.Validators.Add(result =>
-        {
-            if (result.Tokens.Count > 0 && !(result.GetValue(seconds) is > 0 and <= 3600))
-            {
-                result.AddError("--seconds must be above 0 and at most 3600.");
-            }
-        });
-        var threads = Positive("--threads", 0, "Threads on the CPU; 0 lets ONNX Runtime choose.", least: 0);
+        var seconds = Number(
+            "--seconds",
+            1.0,
+            "How long to measure each batch size.",
+            s => s is > 0 and <= 3600,
+            "above 0 and at most 3600"
+        );
+        var threads = Whole("--threads", 0, "Threads on the CPU; 0 lets ONNX Runtime choose.", least: 0);
         var command = new Command(
             "bench",
             "Measures how fast a file runs: latency, and observations a second.\n\n"
@@ -204,7 +215,9 @@ public static class ExportCommands
             );
             using var session = ModelSession.Load(parsed.GetValue(file)!, options);
             var duration = TimeSpan.FromSeconds(parsed.GetValue(seconds));
-            var timings = parsed.GetValue(batches)!.Select(batch => Benchmark.Measure(session, batch, duration));
+            var timings = (parsed.GetValue(batches) ?? standardSizes).Select(batch =>
+                Benchmark.Measure(session, batch, duration)
+            );
             Reports.Timings(session.Provider, [.. timings], parsed.InvocationConfiguration.Output);
             return ExportCli.Success;
         });
@@ -213,32 +226,28 @@ public static class ExportCommands
 
     private static Argument<string> OnnxFile() => new("FILE") { Description = "An .onnx file." };
 
-    private static Option<int> Positive(string name, int standard, string description, int least = 1)
-    {
-        var option = new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard };
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens.Count > 0 && result.GetValue(option) < least)
-            {
-                result.AddError($"{name} must be at least {least}.");
-            }
-        });
-        return option;
-    }
+    private static Option<int> Whole(string name, int standard, string description, int least) =>
+        Number(name, standard, description, n => n >= least, $"a whole number of at least {least}");
 
-    private static int[]? ParseSizes(ArgumentResult result)
-    {
-        var sizes = new List<int>();
-        foreach (var part in result.Tokens.SelectMany(token => token.Value.Split(',')))
+    private static Option<T> Number<T>(string name, T standard, string description, Predicate<T> valid, string range)
+        where T : struct, INumber<T> =>
+        new(name)
         {
-            if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var size) || size < 1)
-            {
-                result.AddError($"--batch must be positive numbers separated by commas, found '{part}'.");
-                return null;
-            }
-            sizes.Add(size);
+            Description = description,
+            HelpName = "number",
+            DefaultValueFactory = _ => standard,
+            CustomParser = result => ParseNumber(result, result.Tokens[0].Value, name, valid, range),
+        };
+
+    private static T ParseNumber<T>(ArgumentResult result, string text, string name, Predicate<T> valid, string range)
+        where T : struct, INumber<T>
+    {
+        if (T.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && valid(number))
+        {
+            return number;
         }
-        return [.. sizes];
+        result.AddError($"{name} must be {range}, found '{text}'.");
+        return default;
     }
 
     // What the file should compute, built anew from the checkpoint by what the file says about itself.

@@ -45,7 +45,10 @@ internal static class Sessions
     {
         try
         {
-            settings.AppendExecutionProvider_CUDA();
+            using var cuda = new OrtCUDAProviderOptions();
+            // Full float32 products, as on the CPU where the parity check runs; the default rounds factors to 10 bits (TF32).
+            cuda.UpdateOptions(new Dictionary<string, string> { ["use_tf32"] = "0" });
+            settings.AppendExecutionProvider_CUDA(cuda);
         }
         catch (Exception exception)
             when (exception is OnnxRuntimeException or EntryPointNotFoundException or DllNotFoundException)

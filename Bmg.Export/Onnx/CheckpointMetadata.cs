@@ -8,19 +8,16 @@ internal static class CheckpointMetadata
 {
     public static Dictionary<string, string> Of(CheckpointManifest manifest, int member)
     {
-        var metadata = new Dictionary<string, string>
+        NetworkExporter.RequireMember(member, manifest.Seeds.Length);
+        return new Dictionary<string, string>
         {
             [MetadataKeys.LibraryVersion] = manifest.LibraryVersion,
             [MetadataKeys.Experiment] = manifest.Experiment,
             [MetadataKeys.Environment] = manifest.Policy.Environment,
             [MetadataKeys.Configuration] = manifest.Configuration,
             [MetadataKeys.Member] = member.ToString(CultureInfo.InvariantCulture),
+            [MetadataKeys.Seed] = manifest.Seeds[member].ToString(CultureInfo.InvariantCulture),
             [MetadataKeys.EnvironmentSteps] = manifest.EnvironmentSteps.ToString(CultureInfo.InvariantCulture),
         };
-        if (member >= 0 && member < manifest.Seeds.Length)
-        {
-            metadata[MetadataKeys.Seed] = manifest.Seeds[member].ToString(CultureInfo.InvariantCulture);
-        }
-        return metadata;
     }
 }

@@ -26,8 +26,8 @@ public static class MetaNetworkExporter
                 $"The checkpoint of experiment '{manifest.Experiment}' has no meta-network to export."
             );
         var parameters = checkpoint.Set(meta.ParameterSet);
-        var shared = parameters.Members == 1 && member >= 0 && member < manifest.Seeds.Length;
-        return Build(meta, parameters, shared ? 0 : member, CheckpointMetadata.Of(manifest, member));
+        var metadata = CheckpointMetadata.Of(manifest, member);
+        return Build(meta, parameters, parameters.Members == 1 ? 0 : member, metadata);
     }
 
     /// <summary>The meta-network of one member.</summary>

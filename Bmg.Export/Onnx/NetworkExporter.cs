@@ -67,13 +67,19 @@ public static class NetworkExporter
     internal static Params OneMember(Params parameters, int member)
     {
         ArgumentNullException.ThrowIfNull(parameters);
-        return member >= 0 && member < parameters.Members
-            ? ParamsModule.convert(torch.float32, torch.CPU, ParamsModule.ofMember(member, parameters))!
-            : throw new ArgumentException(
-                parameters.Members == 0
-                    ? $"There is no member {member}: the set of parameters is empty."
-                    : $"There is no member {member}: the population has {parameters.Members}, numbered 0 to {parameters.Members - 1}."
-            );
+        RequireMember(member, parameters.Members);
+        return ParamsModule.convert(torch.float32, torch.CPU, ParamsModule.ofMember(member, parameters))!;
+    }
+
+    /// <summary>Throws an ArgumentException unless <paramref name="member"/> is one of a population of this size.</summary>
+    internal static void RequireMember(int member, long members)
+    {
+        if (member < 0 || member >= members)
+        {
+            var there =
+                members == 0 ? "the population is empty" : $"the population has {members}, numbered 0 to {members - 1}";
+            throw new ArgumentException($"There is no member {member}: {there}.");
+        }
     }
 
     /// <summary>The network in TorchSharp for one member: [batch, inputs] → [batch, outputs].</summary>

@@ -14,12 +14,14 @@ public sealed record OutputDifference(string Output, double MaxAbsDifference, do
 /// <summary>What a comparison found.</summary>
 /// <param name="Inputs">Number of inputs compared.</param>
 /// <param name="Outputs">One entry for each float32 output.</param>
+/// <param name="HasActions">Whether there is an integer output, a choice among logits.</param>
 /// <param name="ActionDisagreements">Inputs with another integer output, where the two best logits are further apart than the tolerance.</param>
 /// <param name="ActionTies">Inputs with another integer output, where the two best logits are as good as equal: no fault.</param>
 /// <param name="Tolerance">Largest scaled difference that passes.</param>
 public sealed record ParityReport(
     int Inputs,
     IReadOnlyList<OutputDifference> Outputs,
+    bool HasActions,
     int ActionDisagreements,
     int ActionTies,
     double Tolerance
@@ -37,10 +39,9 @@ public sealed record ParityReport(
         var differences = Outputs.Select(o =>
             string.Create(CultureInfo.InvariantCulture, $"{o.Output} {o.MaxAbsDifference:0.##E+0}")
         );
-        return string.Create(
-                CultureInfo.InvariantCulture,
-                $"{Inputs} inputs, largest absolute difference: {string.Join(", ", differences)}; actions that differ: {ActionDisagreements}"
-            ) + (ActionTies > 0 ? $" (and {ActionTies} between equally good ones)" : "");
+        var actions = HasActions ? $"; actions that differ: {ActionDisagreements}" : "";
+        var ties = ActionTies > 0 ? $" (and {ActionTies} between equally good ones)" : "";
+        return $"{Inputs} inputs, largest absolute difference: {string.Join(", ", differences)}{actions}{ties}";
     }
 }
 
@@ -199,6 +200,7 @@ public static class ParityCheck
                         .Where(i => !outputs[i].IsInteger)
                         .Select(i => new OutputDifference(outputs[i].Name, _absolute[i], _scaled[i])),
                 ],
+                outputs.Any(o => o.IsInteger),
                 _disagreements,
                 _ties,
                 tolerance
