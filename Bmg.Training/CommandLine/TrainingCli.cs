@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using Bmg.Export.Checkpoints;
+using Bmg.Export.Onnx;
 
 namespace Bmg.Training.CommandLine;
 
@@ -61,7 +63,12 @@ public static class TrainingCli
         catch (Exception e)
         {
             Report(e, parsed.GetValue(verbose), host.Error);
-            return e is BmgException known ? known.ExitCode : Failed;
+            return e switch
+            {
+                BmgException known => known.ExitCode,
+                CheckpointException or OnnxFileException => WrongUsage,
+                _ => Failed,
+            };
         }
     }
 

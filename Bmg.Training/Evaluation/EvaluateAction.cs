@@ -15,9 +15,7 @@ public static class EvaluateAction
     public static int Run(EvaluateOptions options, TextWriter output)
     {
         var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
-        var (rows, configuration, environmentSteps, engine) = isModel
-            ? PlayModel(options)
-            : PlayRun(options);
+        var (rows, configuration, environmentSteps, engine) = isModel ? PlayModel(options) : PlayRun(options);
         var blueLast = PolicyEvaluation.LastWorldWasBlue(environmentSteps, configuration.Environment.SwapPeriod);
         output.WriteLine(
             string.Create(
