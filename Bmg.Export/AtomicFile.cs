@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace Bmg.Export;
 
 /// <summary>Files that are either whole or not there: written aside, flushed to the disk, then renamed over the old one.</summary>
@@ -48,6 +50,13 @@ public static class AtomicFile
             throw;
         }
     }
+
+    /// <summary>Writes a text, in UTF-8, in the same way.</summary>
+    /// <param name="path">The file; its directory must exist.</param>
+    /// <param name="text">All of it.</param>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void WriteText(string path, string text) =>
+        Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
     private static void TryDelete(string path)
     {

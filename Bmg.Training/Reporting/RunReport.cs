@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Text;
+using Bmg.Export;
 using Bmg.Training.Configuration;
 using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
@@ -57,7 +58,7 @@ public static class RunReport
     /// <exception cref="UsageException">The directory is not that of a run, or a file in it is damaged.</exception>
     public static string Write(RunDirectory run)
     {
-        WholeFile.Write(run.Report, Page(run));
+        AtomicFile.WriteText(run.Report, Page(run));
         return run.Report;
     }
 

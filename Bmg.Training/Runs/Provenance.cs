@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using Bmg.Export;
 using TorchSharp;
 
 namespace Bmg.Training.Runs;
@@ -17,18 +18,19 @@ public sealed record Provenance(string Version, string? Commit, string TorchShar
 
     private static Provenance OfThisProcess()
     {
-        string[] version = Informational(typeof(Provenance)).Split('+', 2);
+        string[] version = LibraryVersion.Current.Split('+', 2);
         return new Provenance(
             version[0],
             version.ElementAtOrDefault(1),
-            Informational(typeof(torch)).Split('+')[0],
+            TorchVersion(),
             RuntimeInformation.FrameworkDescription,
             $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}"
         );
     }
 
-    private static string Informational(Type type) =>
-        type.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion
-        ?? type.Assembly.GetName().Version?.ToString()
+    private static string TorchVersion() =>
+        typeof(torch)
+            .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
+            ?.InformationalVersion.Split('+')[0]
         ?? "unknown";
 }

@@ -1,4 +1,5 @@
-using System.Diagnostics;
+using Bmg.Export;
+using Bmg.Export.Checkpoints;
 using Bmg.Training.Configuration;
 using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
@@ -136,7 +137,7 @@ public sealed class Run
     public RunOutcome Execute(CancellationToken stop)
     {
         using IDisposable claim = directory.Lock();
-        WholeFile.Write(directory.Configuration, configuration.ToJson());
+        AtomicFile.WriteText(directory.Configuration, configuration.ToJson());
         record.Write(directory);
 
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -269,11 +270,10 @@ public sealed class Run
         void Checkpoint()
         {
             writer.Settle();
-            using Process process = Process.GetCurrentProcess();
             state = state with
             {
                 MetricsBytes = writer.Length,
-                PeakMemoryBytes = Math.Max(state.PeakMemoryBytes, process.PeakWorkingSet64),
+                PeakMemoryBytes = Math.Max(state.PeakMemoryBytes, PeakMemory.Bytes),
             };
             experiment.Save(directory.Checkpoint, state.ToJson());
             saved = experiment.EnvironmentSteps;
@@ -304,7 +304,7 @@ public sealed class Run
         };
         summary.Write(directory); // Training is done: its results do not wait for the export.
 
-        FinishOutcome finish = services.Finish(directory, configuration, finalRate);
+        FinishOutcome finish = Export(finalRate);
         summary = summary with
         {
             Policy = finish.Policy,
@@ -315,6 +315,21 @@ public sealed class Run
         return new RunOutcome(RunState.Finished, record.EnvironmentSteps, summary, finish);
     }
 
+    private FinishOutcome Export(IReadOnlyList<double> finalRate)
+    {
+        try
+        {
+            return services.Finish(directory, configuration, finalRate);
+        }
+        catch (Exception e)
+        {
+            throw new OperationException(
+                $"Run {directory.Root}: training is complete, but its export failed: {e.Message}",
+                e
+            );
+        }
+    }
+
     private Exception Explain(Exception e)
     {
         string kept = File.Exists(directory.Checkpoint)
@@ -323,13 +338,9 @@ public sealed class Run
         string step = $"after environment step {Figures.Count(snapshot.EnvironmentSteps)}";
         return e switch
         {
-            BmgException => e,
+            BmgException or CheckpointException => e,
             NumericalFailureException => new OperationException($"{e.Message} ({directory.Checkpoint})", e),
-            IOException or UnauthorizedAccessException => new OperationException(
-                $"Run {directory.Root}: cannot write {step}: {e.Message.TrimEnd('.')}. {kept}",
-                e
-            ),
-            _ => new OperationException($"Run {directory.Root}: stopped {step}: {e.Message} {kept}", e),
+            _ => new OperationException($"Run {directory.Root}: stopped {step}: {e.Message.TrimEnd('.')}. {kept}", e),
         };
     }
 }

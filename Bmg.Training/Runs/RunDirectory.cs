@@ -25,7 +25,7 @@ public sealed class RunDirectory
     public string TensorBoard => Path.Combine(Root, "tensorboard");
 
     /// <summary>The last good checkpoint.</summary>
-    public string Checkpoint => Path.Combine(Root, "checkpoints", "latest.safetensors");
+    public string Checkpoint => Export.Checkpoints.RunDirectory.LatestCheckpoint(Root);
 
     /// <summary>The exported policy.</summary>
     public string Policy => Path.Combine(Root, "policy.onnx");

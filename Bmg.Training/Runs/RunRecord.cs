@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Bmg.Export;
 using Bmg.Training.Configuration;
 using Bmg.Training.Experiments;
 
@@ -77,5 +78,5 @@ public sealed record RunRecord
 
     /// <summary>Writes the record of a run.</summary>
     public void Write(RunDirectory run) =>
-        WholeFile.Write(run.Record, JsonSerializer.Serialize(this, ConfigurationJson.Indented) + "\n");
+        AtomicFile.WriteText(run.Record, JsonSerializer.Serialize(this, ConfigurationJson.Indented) + "\n");
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Bmg.Export;
 using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Runs;
@@ -75,7 +76,8 @@ public sealed record RunSummary
     public required RunConfiguration Configuration { get; init; }
 
     /// <summary>Writes the results of a run.</summary>
-    public void Write(RunDirectory run) => WholeFile.Write(run.Summary, JsonSerializer.Serialize(this, Json) + "\n");
+    public void Write(RunDirectory run) =>
+        AtomicFile.WriteText(run.Summary, JsonSerializer.Serialize(this, Json) + "\n");
 
     /// <summary>Reads the results of a run; null where it has none yet.</summary>
     /// <exception cref="UsageException">The file is something else.</exception>
