@@ -4,4 +4,4 @@ open Expecto
 
 [<EntryPoint>]
 let main argv =
-    runTestsWithCLIArgs [] argv (testList "all" [ ConfigurationTests.tests; ExportTests.tests; RunTests.tests ])
+    runTestsWithCLIArgs [] argv (testList "all" [ ConfigurationTests.tests; RunTests.tests; ExportTests.tests ])

@@ -31,7 +31,7 @@ public static class ExportAndPlay
         {
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"Exported the policy of member {member} and compared it with TorchSharp on {policy.Observations:N0} observations: largest difference {policy.MaxAbsDifference:G2}, all greedy actions equal."
+                $"Exported the policy of member {member} and compared it with TorchSharp on {policy.Observations:N0} observations: largest difference {policy.MaxAbsDifference:G2}, greedy actions that differ: {policy.Parity.ActionDisagreements}."
             ),
         };
         string? metaNetwork = null;
