@@ -87,7 +87,7 @@ let private services experiments =
     RunServices(experiments, finish, RunReporter.Silent)
 
 let private configured (overrides: string list) =
-    ConfigurationReader.Parse(
+    ConfigurationReader.Read(
         """{ "name": "fake", "members": 3, "environmentSteps": 700, "run": { "metricsEvery": 50, "checkpointEvery": 100 } }""",
         "test",
         overrides
@@ -218,6 +218,9 @@ let private resuming =
                 |> ignore
 
                 File.AppendAllText(run.Metrics, "{\"environmentSteps\":500,\"sec")
+                // Resumed and stopped at once: only whole lines from before the checkpoint are left.
+                (resumeRun run configuration steadily).Execute(CancellationToken true) |> ignore
+                Expect.equal (metrics run) (metrics whole |> List.truncate 8) "metrics at the checkpoint of step 406"
                 complete (resumeRun run configuration steadily) |> ignore
                 Expect.equal (metrics run) (metrics whole) "metrics")
         }
