@@ -1,7 +1,10 @@
 module Bmg.Tests.Program
 
 open Expecto
+open TorchSharp
 
 [<EntryPoint>]
 let main argv =
-    runTestsWithCLIArgs [] argv (testList "all" [])
+    // Tests run in parallel; one native thread each.
+    torch.set_num_threads 1
+    runTestsWithCLIArgs [] argv (testList "all" [ LawTests.tests ])
