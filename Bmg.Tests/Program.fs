@@ -7,4 +7,15 @@ open TorchSharp
 let main argv =
     // Tests run in parallel; one native thread each.
     torch.set_num_threads 1
-    runTestsWithCLIArgs [] argv (testList "all" [ LawTests.tests ])
+
+    runTestsWithCLIArgs
+        []
+        argv
+        (testList "all" [
+            CoreTests.tests
+            OptimizerTests.tests
+            LawTests.tests
+            EnvironmentTests.tests
+            ActingTests.tests
+            MemoryTests.tests
+        ])
