@@ -838,7 +838,7 @@ let private metaParameters =
 
         scoped "a contextual network is pre-trained to put out its initial value on all contexts" (fun () ->
             let network = Network.Mlp("meta", 4, [| 16 |], 1, Activation.Relu)
-            let meta = MetaParameters.contextual "c" network 0.0 1.0 0.3 Initialization.TruncatedNormal 300
+            let meta = MetaParameters.contextual "c" network 0.0 1.0 0.3 Initialization.TruncatedNormal 1000
             let w = meta.Init.Invoke(Seed.Population(0L, 2), torch.float32, torch.CPU)
             let rng = Rng 5UL
 
