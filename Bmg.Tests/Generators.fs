@@ -163,7 +163,7 @@ let property (count: int) (name: string) (arbitrary: Arbitrary<'T>) (body: 'T ->
         }
         name
         (Prop.forAll arbitrary (fun case ->
-            use _ = torch.NewDisposeScope()
+            use _ = scope ()
             body case))
 
 /// As `property`, for a body that judges only some cases: it gives nothing for one that it rejects, or else what there is to check.
@@ -176,7 +176,7 @@ let propertyWhere (count: int) (name: string) (arbitrary: Arbitrary<'T>) (body: 
         }
         name
         (Prop.forAll arbitrary (fun case ->
-            use _ = torch.NewDisposeScope()
+            use _ = scope ()
             let check = body case
             Prop.filter check.IsSome (lazy (check |> Option.iter (fun f -> f ())))))
 

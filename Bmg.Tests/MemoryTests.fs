@@ -38,6 +38,7 @@ let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<R
 /// Lives `steps` meta-steps as an owner should, and tells the tensors live after each, and the most that were live when experience was
 /// gathered.
 let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout>) : int64[] * int64 =
+    use _ = scope ()
     let seeds = Seed.Population(0L, 3)
     let world = TwoColors(seeds, Respawn.Square, 100L)
     let context = RewardContext(3, 4, ContextScaling.Normalized)

@@ -1,12 +1,9 @@
 module Bmg.Tests.Program
 
 open Expecto
-open TorchSharp
 
 [<EntryPoint>]
 let main argv =
-    // Tests run in parallel; one native thread each.
-    torch.set_num_threads 1
 
     runTestsWithCLIArgs
         []

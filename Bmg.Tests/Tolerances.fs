@@ -123,8 +123,23 @@ let refuses (parts: string list) (action: unit -> unit) : unit =
         for part in parts do
             Expect.stringContains message part "what the message says"
 
+type private Thread() =
+    [<System.ThreadStatic; DefaultValue>]
+    static val mutable private alone: bool
+
+    static member Settle() =
+        if not Thread.alone then
+            torch.set_num_threads 1
+            Thread.alone <- true
+
+/// The dispose scope of one test. Tests run side by side, each on one native thread: libtorch's number of threads belongs to the calling
+/// thread, so each thread is told once.
+let scope () : System.IDisposable =
+    Thread.Settle()
+    torch.NewDisposeScope()
+
 /// A test whose tensors go when it ends.
 let scoped (name: string) (body: unit -> unit) : Test =
     testCase name (fun () ->
-        use _ = torch.NewDisposeScope()
+        use _ = scope ()
         body ())
