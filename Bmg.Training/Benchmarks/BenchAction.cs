@@ -1,6 +1,7 @@
 using System.Globalization;
 using Bmg.Training.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Progress;
 using Spectre.Console;
 using static TorchSharp.torch;
 
@@ -67,7 +68,7 @@ public static class BenchAction
                 Text($"{m.Members}"),
                 Text($"{m.InnerSteps}"),
                 Text($"{m.TargetSteps}"),
-                Text($"{m.StepsPerSecond:N0}"),
+                Figures.Count(m.StepsPerSecond),
                 Text($"{m.MillisecondsPerMetaStep:F2}"),
                 Text($"{100 * m.ActingShare:F0} %"),
                 Text($"{100 * m.LearningShare:F0} %"),

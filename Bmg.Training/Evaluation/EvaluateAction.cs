@@ -4,6 +4,7 @@ using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
 using Bmg.Training.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Progress;
 using Spectre.Console;
 
 namespace Bmg.Training.Evaluation;
@@ -16,11 +17,11 @@ public static class EvaluateAction
     {
         var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
         var (rows, configuration, environmentSteps, engine) = isModel ? PlayModel(options) : PlayRun(options);
-        var blueLast = PolicyEvaluation.LastWorldWasBlue(environmentSteps, configuration.Environment.SwapPeriod);
+        var blueLast = PolicyEvaluation.LastWorldWasBlue(environmentSteps, configuration);
         output.WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{options.Target}: reward an environment step over {options.Steps:N0} steps, through {engine}"
+                $"{options.Target}: reward an environment step over {Figures.Count(options.Steps)} steps, through {engine}"
             )
         );
         var table = new Table().Border(TableBorder.Simple);
@@ -64,7 +65,7 @@ public static class EvaluateAction
     ) PlayRun(EvaluateOptions options)
     {
         using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
-        var configuration = ConfigurationReader.Read(checkpoint.Manifest.Configuration, options.Target);
+        var configuration = ConfigurationReader.Parse(checkpoint.Manifest.Configuration, options.Target);
         var rows = new List<(int, EvaluationResult)>();
         var engine = "";
         for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
@@ -95,7 +96,7 @@ public static class EvaluateAction
         }
 
         var metadata = session.Metadata;
-        var configuration = ConfigurationReader.Read(metadata[MetadataKeys.Configuration], options.Target);
+        var configuration = ConfigurationReader.Parse(metadata[MetadataKeys.Configuration], options.Target);
         return (
             [
                 (

@@ -4,6 +4,7 @@ using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
+using Bmg.Training.Progress;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Evaluation;
@@ -22,16 +23,12 @@ public static class ExportAndPlay
     {
         using var checkpoint = CheckpointFile.Read(run.Checkpoint);
         var member = Best(finalRewardRate);
-        var policy = ModelFile.Write(
-            PolicyExporter.Build(checkpoint, member, includeValue: true),
-            run.Policy,
-            TwoColors.AllObservations()
-        );
+        var policy = ModelFile.Write(PolicyExporter.Build(checkpoint, member), run.Policy, TwoColors.AllObservations());
         var lines = new List<string>
         {
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"Exported the policy of member {member} and compared it with TorchSharp on {policy.Observations:N0} observations: largest difference {policy.MaxAbsDifference:G2}, greedy actions that differ: {policy.Parity.ActionDisagreements}."
+                $"Exported the policy of member {member} and compared it with TorchSharp on {Figures.Count(policy.Observations)} observations: largest difference {policy.MaxAbsDifference:G2}, greedy actions that differ: {policy.Parity.ActionDisagreements}."
             ),
         };
         string? metaNetwork = null;
@@ -42,7 +39,7 @@ public static class ExportAndPlay
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Exported its meta-network (context → entropy weight), compared on {exported.Observations:N0} contexts: largest difference {exported.MaxAbsDifference:G2}."
+                    $"Exported its meta-network (context → entropy weight), compared on {Figures.Count(exported.Observations)} contexts: largest difference {exported.MaxAbsDifference:G2}."
                 )
             );
         }
@@ -50,11 +47,11 @@ public static class ExportAndPlay
         using var played = new OnnxPolicy(PolicySession.Load(run.Policy));
         var environment = configuration.Environment;
         var result = PolicyEvaluation.Evaluate(played, environment.Respawn, seed: 0, PlaySteps);
-        var blue = PolicyEvaluation.LastWorldWasBlue(checkpoint.Manifest.EnvironmentSteps, environment.SwapPeriod);
+        var blue = PolicyEvaluation.LastWorldWasBlue(checkpoint.Manifest.EnvironmentSteps, configuration);
         lines.Add(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"Played it in {played.Engine} for {PlaySteps:N0} steps of the world it learned last: reward {(blue ? result.BlueSampled : result.RedSampled):F3} a step."
+                $"Played it in {played.Engine} for {Figures.Count(PlaySteps)} steps of the world it learned last: reward {(blue ? result.BlueSampled : result.RedSampled):F3} a step."
             )
         );
         return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);

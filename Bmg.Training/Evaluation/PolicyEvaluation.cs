@@ -1,3 +1,4 @@
+using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
 namespace Bmg.Training.Evaluation;
@@ -25,9 +26,15 @@ public static class PolicyEvaluation
         return new EvaluationResult(Mean(true, false), Mean(true, true), Mean(false, false), Mean(false, true));
     }
 
-    /// <summary>Whether blue was worth +1 in the last of so many environment steps.</summary>
-    public static bool LastWorldWasBlue(long environmentSteps, long swapPeriod) =>
-        Math.Max(environmentSteps - 1, 0) / swapPeriod % 2 == 0;
+    /// <summary>
+    /// Whether blue was worth +1 in the world that was learned last. A run's last meta-step may reach beyond its configured length, and a
+    /// few steps into the next world teach nothing, so the configured end counts where it is the earlier one.
+    /// </summary>
+    public static bool LastWorldWasBlue(long environmentSteps, RunConfiguration configuration) =>
+        Math.Max(Math.Min(environmentSteps, configuration.EnvironmentSteps) - 1, 0)
+            / configuration.Environment.SwapPeriod
+            % 2
+        == 0;
 
     private static double Play(
         IPlayablePolicy policy,

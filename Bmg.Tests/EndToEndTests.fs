@@ -1,0 +1,386 @@
+/// The whole path as a user walks it: configuration, training, checkpoint, resume, export, evaluation; and what a kill leaves behind.
+module Bmg.Tests.EndToEndTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text.Json
+open Bmg
+open Bmg.Export.Checkpoints
+open Bmg.Export.CommandLine
+open Bmg.Training.CommandLine
+open Bmg.Training.Configuration
+open Bmg.Training.Experiments
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+open TorchSharp
+
+let private scratch () : string =
+    let path = Path.Combine(Path.GetTempPath(), "bmg-" + Guid.NewGuid().ToString("N"))
+    Directory.CreateDirectory path |> ignore
+    path
+
+let private withScratch (body: string -> unit) =
+    let path = scratch ()
+
+    try
+        body path
+    finally
+        Directory.Delete(path, true)
+
+/// A learner small enough that a meta-step takes milliseconds.
+let private small (method: string) =
+    $"""{{
+      "name": "small", "members": 2, "environmentSteps": 2000, "seed": 11, "threads": 1,
+      "environment": {{ "swapPeriod": 150 }},
+      "learner": {{ "hidden": [8, 8], "rolloutLength": 5, "innerSteps": 2, "targetSteps": 3, "returns": "lambda",
+                    "optimizer": {{ "name": "momentum", "learningRate": 0.05 }} }},
+      "meta": {{ "method": "{method}", "parameters": "network", "context": "reward", "contextLength": 3, "contextScaling": "normalized",
+                 "hidden": [6], "pretrainingSteps": 5, "learningRate": 0.01 }},
+      "run": {{ "metricsEvery": 100, "checkpointEvery": 100 }}
+    }}"""
+
+let private configuration (method: string) =
+    ConfigurationReader.Parse(small method, "test")
+
+let private experiment (settings: RunConfiguration) =
+    new TwoColorsExperiment(settings, DerivedSettings.Of settings)
+
+let private methods = [| "bmg"; "mg"; "fixed" |]
+
+/// Every number of a checkpoint, bit for bit, with its name.
+let private bits (path: string) : (string * byte[]) list =
+    use checkpoint = CheckpointFile.Read path
+
+    [
+        for set in checkpoint.Sets do
+            for i in 0 .. set.Value.Count - 1 do
+                $"{set.Key}/{set.Value.Names[i]}", set.Value.Tensors[i].contiguous().bytes.ToArray()
+        "state", Text.Encoding.UTF8.GetBytes checkpoint.Manifest.State
+    ]
+
+let private same (a: MetaStepReport) (b: MetaStepReport) =
+    a.Steps = b.Steps
+    && Array.forall2 (Array.forall2 (fun (x: float) y -> x.Equals y)) a.Values b.Values
+
+let private resumeTests =
+    testList "resume" [
+        testPropertyWithConfig
+            { FsCheckConfig.defaultConfig with
+                maxTest = 12
+            }
+            "an experiment that was saved and restored goes on bit for bit"
+        <| fun (before: PositiveInt) (after: PositiveInt) (which: NonNegativeInt) ->
+            let before, after = before.Get % 12 + 1, after.Get % 12 + 1
+            let settings = configuration methods[which.Get % methods.Length]
+
+            withScratch (fun directory ->
+                let file name =
+                    Path.Combine(directory, name + ".safetensors")
+
+                use straight = experiment settings
+
+                for _ in 1..before do
+                    straight.Advance() |> ignore
+
+                straight.Save(file "half", "host state")
+                let expected = [ for _ in 1..after -> straight.Advance() ]
+                straight.Save(file "straight", "")
+
+                use resumed = experiment settings
+                Expect.equal (resumed.Restore(file "half")) "host state" "the host's own state comes back"
+                let found = [ for _ in 1..after -> resumed.Advance() ]
+                resumed.Save(file "resumed", "")
+                Expect.isTrue (List.forall2 same expected found) "the same reports"
+                Expect.equal (bits (file "resumed")) (bits (file "straight")) "the same parameters, moments and worlds")
+
+        test "a checkpoint of other seeds is refused by name" {
+            withScratch (fun directory ->
+                let path = Path.Combine(directory, "a.safetensors")
+                use first = experiment (configuration "bmg")
+                first.Save(path, "")
+
+                use other =
+                    experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=99" ]))
+
+                let error = Expect.throwsC (fun () -> other.Restore path |> ignore) id
+                Expect.stringContains error.Message "seeds 99, 100" "expected"
+                Expect.stringContains error.Message "seeds 11, 12" "found")
+        }
+
+        test "a population's members are those that run alone" {
+            use both = experiment (configuration "bmg")
+
+            use second =
+                experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=12"; "members=1" ]))
+
+            for _ in 1..6 do
+                let together, alone = both.Advance(), second.Advance()
+
+                for metric in 0 .. together.Values.Length - 1 do
+                    Expect.floatClose
+                        { absolute = 1e-5; relative = 1e-3 }
+                        together.Values[metric][1]
+                        alone.Values[metric][0]
+                        both.Metrics[metric].Name
+        }
+    ]
+
+let private run (arguments: string list) =
+    use output = new StringWriter()
+    use error = new StringWriter()
+
+    let host =
+        ProgramHost.Create().With(output, error)
+
+    let code = TrainingCli.Run(List.toArray arguments, host)
+    code, output.ToString(), error.ToString()
+
+let private export (arguments: string list) =
+    use output = new StringWriter()
+    use error = new StringWriter()
+    let code = ExportCli.Run(List.toArray arguments, output, error)
+    code, output.ToString(), error.ToString()
+
+let private succeed (what: string) (code: int, output: string, error: string) =
+    Expect.equal code 0 $"{what}: {output}{error}"
+    output
+
+let private pathTests =
+    testList "path" [
+        for method in methods do
+            test $"train, evaluate, export, check with method {method}" {
+                withScratch (fun directory ->
+                    let file = Path.Combine(directory, "small.json")
+                    let output = Path.Combine(directory, "run")
+                    File.WriteAllText(file, small method)
+                    let printed = run [ "train"; file; "--output"; output ] |> succeed "train"
+
+                    for name in
+                        [
+                            "configuration.json"
+                            "run.json"
+                            "metrics.jsonl"
+                            "summary.json"
+                            "report.html"
+                            "policy.onnx"
+                            "checkpoints/latest.safetensors"
+                        ] do
+                        Expect.isTrue (File.Exists(Path.Combine(output, name))) name
+
+                    Expect.stringContains printed "policy.onnx" "says where the policy lies"
+
+                    Expect.equal
+                        (File.Exists(Path.Combine(output, "meta-network.onnx")))
+                        (method <> "fixed")
+                        "a meta-network where there is one"
+
+                    use summary = JsonDocument.Parse(File.ReadAllText(Path.Combine(output, "summary.json")))
+                    let root = summary.RootElement
+                    Expect.equal (root.GetProperty("totalReward").GetArrayLength()) 2 "a total a member"
+                    Expect.equal (root.GetProperty("finalRewardRate").GetArrayLength()) 2 "a rate a member"
+                    Expect.isGreaterThanOrEqual (root.GetProperty("environmentSteps").GetInt64()) 2000L "length"
+                    Expect.isGreaterThan (root.GetProperty("environmentStepsPerSecond").GetDouble()) 0.0 "speed"
+                    Expect.isGreaterThan (root.GetProperty("peakMemoryBytes").GetInt64()) 0L "memory"
+
+                    Expect.isLessThanOrEqual
+                        (root.GetProperty("exportMaxAbsDifference").GetDouble())
+                        1e-5
+                        "export difference"
+
+                    Expect.equal (root.GetProperty("seeds").GetArrayLength()) 2 "seeds"
+
+                    Expect.equal
+                        (root.GetProperty("configuration").GetProperty("name").GetString())
+                        "small"
+                        "configuration"
+
+                    let member1 = Path.Combine(directory, "one.onnx")
+                    export [ "export"; output; "--member"; "1"; "--output"; member1; "--value" ]
+                    |> succeed "export"
+                    |> ignore
+
+                    export [ "check"; member1; "--against"; output ] |> succeed "check" |> ignore
+                    let inspected = export [ "inspect"; member1 ] |> succeed "inspect"
+                    Expect.stringContains inspected "observation" "its input"
+
+                    // TorchSharp and ONNX Runtime play the same member to the same rewards.
+                    let rewards (text: string) =
+                        text.Split('\n')
+                        |> Array.pick (fun line ->
+                            let words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                            if words.Length = 5 && words[0] = "1" then Some words else None)
+
+                    let torch = run [ "evaluate"; output; "--steps"; "400" ] |> succeed "evaluate"
+                    let onnx = run [ "evaluate"; member1; "--steps"; "400" ] |> succeed "evaluate"
+                    Expect.equal (rewards onnx) (rewards torch) "rewards through both")
+            }
+
+        test "evaluate refuses what is neither a run nor a model, in one line" {
+            withScratch (fun directory ->
+                let text = Path.Combine(directory, "not.onnx")
+                File.WriteAllText(text, "hello")
+
+                for target in [ text; Path.Combine(directory, "missing"); directory ] do
+                    let code, _, error = run [ "evaluate"; target ]
+                    Expect.equal code 2 error
+                    Expect.equal (error.Trim().Split('\n').Length) 1 error
+                    Expect.stringContains error target "names the file"
+                    Expect.isFalse (error.Contains "   at ") "no stack trace")
+        }
+
+        test "a learning rate that blows up stops with member and quantity, and keeps the last good checkpoint" {
+            withScratch (fun directory ->
+                let file = Path.Combine(directory, "small.json")
+                let output = Path.Combine(directory, "run")
+                File.WriteAllText(file, small "bmg")
+
+                let arguments = [
+                    "train"
+                    file
+                    "--output"
+                    output
+                    "--set"
+                    "learner.optimizer.learningRate=900"
+                    "--set"
+                    "learner.optimizer.name=sgd"
+                    "--set"
+                    "environmentSteps=100000"
+                ]
+
+                let code, _, error = run arguments
+                Expect.equal code 1 error
+                Expect.stringContains error "member" "names the member"
+                Expect.stringContains error "environment step" "names the step"
+
+                let checkpoint = Path.Combine(output, "checkpoints", "latest.safetensors")
+
+                if File.Exists checkpoint then
+                    use _ = torch.NewDisposeScope()
+                    use kept = CheckpointFile.Read checkpoint
+
+                    for t in kept.Sets["learner"].Tensors do
+                        Expect.isTrue (t.isfinite().all().item<bool> ()) "what is kept is finite")
+        }
+    ]
+
+/// Starts the training program in a process of its own.
+let private start (arguments: string list) : Process =
+    let here = AppContext.BaseDirectory
+
+    let all =
+        [
+            "exec"
+            "--runtimeconfig"
+            Path.Combine(here, "Bmg.Tests.runtimeconfig.json")
+            "--depsfile"
+            Path.Combine(here, "Bmg.Tests.deps.json")
+            Path.Combine(here, "Bmg.Training.dll")
+        ]
+        @ arguments
+
+    let info =
+        ProcessStartInfo("dotnet", all, RedirectStandardOutput = true, RedirectStandardError = true)
+
+    match Process.Start info with
+    | null -> failtest "dotnet did not start"
+    | started -> started
+
+let private waitFor (what: string) (seconds: float) (condition: unit -> bool) =
+    let clock = Stopwatch.StartNew()
+
+    while not (condition ()) do
+        if clock.Elapsed.TotalSeconds > seconds then
+            failtest $"{what} did not happen within {seconds} s"
+
+        Threading.Thread.Sleep 5
+
+[<System.Runtime.InteropServices.DllImport("libc", EntryPoint = "kill")>]
+extern int private signal(int pid, int number)
+
+let private processTests =
+    testSequenced
+    <| testList "process" [
+        test "a kill at any moment leaves a checkpoint that goes on" {
+            withScratch (fun directory ->
+                let file = Path.Combine(directory, "small.json")
+                let output = Path.Combine(directory, "run")
+                let checkpoint = Path.Combine(output, "checkpoints", "latest.safetensors")
+                File.WriteAllText(file, small "bmg")
+                // A checkpoint after every meta-step: most of the time is spent writing one.
+                let settings = [
+                    "--set"
+                    "run.checkpointEvery=1"
+                    "--set"
+                    "environmentSteps=1000000"
+                    "--set"
+                    "learner.hidden=[64,64]"
+                ]
+
+                let random = Random 5
+                let mutable last = 0L
+
+                for round in 0..3 do
+                    let arguments =
+                        if round = 0 then
+                            [ "train"; file; "--output"; output ] @ settings
+                        else
+                            [ "train"; "--resume"; output ]
+
+                    use running = start arguments
+                    let text = running.StandardError.ReadToEndAsync()
+                    running.StandardOutput.ReadToEndAsync() |> ignore
+                    let written () =
+                        File.Exists checkpoint && File.GetLastWriteTimeUtc checkpoint > running.StartTime.ToUniversalTime()
+
+                    waitFor "a checkpoint" 60.0 (fun () -> running.HasExited || written ())
+                    if running.HasExited then failtest $"stopped by itself: {text.Result}"
+                    Threading.Thread.Sleep(random.Next(10, 200))
+                    running.Kill()
+                    running.WaitForExit()
+                    use kept = CheckpointFile.Read checkpoint
+                    Expect.isGreaterThan kept.Manifest.EnvironmentSteps last $"round {round} went on"
+                    last <- kept.Manifest.EnvironmentSteps
+
+                let code, _, error =
+                    run [ "train"; "--resume"; output; "--set"; $"environmentSteps={last + 100L}" ]
+
+                Expect.equal code 0 error
+                let steps =
+                    File.ReadLines(Path.Combine(output, "metrics.jsonl"))
+                    |> Seq.map (fun line ->
+                        use parsed = JsonDocument.Parse line
+                        parsed.RootElement.GetProperty("environmentSteps").GetInt64())
+                    |> Seq.toArray
+
+                Expect.equal steps (Array.distinct (Array.sort steps)) "metrics in order, none twice")
+        }
+
+        test "Ctrl-C writes a checkpoint, says how to go on, and exits with 130" {
+            withScratch (fun directory ->
+                let file = Path.Combine(directory, "small.json")
+                let output = Path.Combine(directory, "run")
+                File.WriteAllText(file, small "mg")
+
+                use running =
+                    start [ "train"; file; "--output"; output; "--set"; "environmentSteps=10000000" ]
+
+                let printed = running.StandardOutput.ReadToEndAsync()
+                let error = running.StandardError.ReadToEndAsync()
+                let metrics = Path.Combine(output, "metrics.jsonl")
+
+                waitFor "training" 60.0 (fun () ->
+                    running.HasExited || (File.Exists metrics && FileInfo(metrics).Length > 0L))
+
+                signal (running.Id, 2) |> ignore
+                Expect.isTrue (running.WaitForExit 30000) "stops"
+                let all = printed.Result + error.Result
+                Expect.equal running.ExitCode 130 all
+                Expect.stringContains all "--resume" "says how to go on"
+                use kept = CheckpointFile.Read(Path.Combine(output, "checkpoints", "latest.safetensors"))
+                Expect.isGreaterThan kept.Manifest.EnvironmentSteps 0L "a checkpoint")
+        }
+    ]
+
+let tests = testList "end to end" [ resumeTests; pathTests; processTests ]
