@@ -67,8 +67,9 @@ let private same (a: MetaStepReport) (b: MetaStepReport) =
 let private resumeTests =
     testList "resume" [
         testPropertyWithConfig
-            { FsCheckConfig.defaultConfig with
-                maxTest = 12
+            {
+                FsCheckConfig.defaultConfig with
+                    maxTest = 12
             }
             "an experiment that was saved and restored goes on bit for bit"
         <| fun (before: PositiveInt) (after: PositiveInt) (which: NonNegativeInt) ->
@@ -101,8 +102,7 @@ let private resumeTests =
                 use first = experiment (configuration "bmg")
                 first.Save(path, "")
 
-                use other =
-                    experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=99" ]))
+                use other = experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=99" ]))
 
                 let error = Expect.throwsC (fun () -> other.Restore path |> ignore) id
                 Expect.stringContains error.Message "seeds 99, 100" "expected"
@@ -112,16 +112,13 @@ let private resumeTests =
         test "a population's members are those that run alone" {
             use both = experiment (configuration "bmg")
 
-            use second =
-                experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=12"; "members=1" ]))
+            use second = experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=12"; "members=1" ]))
 
             for _ in 1..6 do
                 let together, alone = both.Advance(), second.Advance()
 
                 for metric in 0 .. together.Values.Length - 1 do
-                    Expect.floatClose
-                        { absolute = 1e-5; relative = 1e-3 }
-                        together.Values[metric][1]
+                    Expect.floatClose { absolute = 1e-5; relative = 1e-3 } together.Values[metric][1]
                         alone.Values[metric][0]
                         both.Metrics[metric].Name
         }
@@ -131,8 +128,7 @@ let private run (arguments: string list) =
     use output = new StringWriter()
     use error = new StringWriter()
 
-    let host =
-        ProgramHost.Create().With(output, error)
+    let host = ProgramHost.Create().With(output, error)
 
     let code = TrainingCli.Run(List.toArray arguments, host)
     code, output.ToString(), error.ToString()
@@ -197,6 +193,7 @@ let private pathTests =
                         "configuration"
 
                     let member1 = Path.Combine(directory, "one.onnx")
+
                     export [ "export"; output; "--member"; "1"; "--output"; member1; "--value" ]
                     |> succeed "export"
                     |> ignore
@@ -210,7 +207,11 @@ let private pathTests =
                         text.Split('\n')
                         |> Array.pick (fun line ->
                             let words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
-                            if words.Length = 5 && words[0] = "1" then Some words else None)
+
+                            if words.Length = 5 && words[0] = "1" then
+                                Some words
+                            else
+                                None)
 
                     let torch = run [ "evaluate"; output; "--steps"; "400" ] |> succeed "evaluate"
                     let onnx = run [ "evaluate"; member1; "--steps"; "400" ] |> succeed "evaluate"
@@ -261,7 +262,7 @@ let private pathTests =
                     use kept = CheckpointFile.Read checkpoint
 
                     for t in kept.Sets["learner"].Tensors do
-                        Expect.isTrue (t.isfinite().all().item<bool> ()) "what is kept is finite")
+                        Expect.isTrue (t.isfinite().all().item<bool>()) "what is kept is finite")
         }
     ]
 
@@ -280,8 +281,7 @@ let private start (arguments: string list) : Process =
         ]
         @ arguments
 
-    let info =
-        ProcessStartInfo("dotnet", all, RedirectStandardOutput = true, RedirectStandardError = true)
+    let info = ProcessStartInfo("dotnet", all, RedirectStandardOutput = true, RedirectStandardError = true)
 
     match Process.Start info with
     | null -> failtest "dotnet did not start"
@@ -331,11 +331,16 @@ let private processTests =
                     use running = start arguments
                     let text = running.StandardError.ReadToEndAsync()
                     running.StandardOutput.ReadToEndAsync() |> ignore
+
                     let written () =
-                        File.Exists checkpoint && File.GetLastWriteTimeUtc checkpoint > running.StartTime.ToUniversalTime()
+                        File.Exists checkpoint
+                        && File.GetLastWriteTimeUtc checkpoint > running.StartTime.ToUniversalTime()
 
                     waitFor "a checkpoint" 60.0 (fun () -> running.HasExited || written ())
-                    if running.HasExited then failtest $"stopped by itself: {text.Result}"
+
+                    if running.HasExited then
+                        failtest $"stopped by itself: {text.Result}"
+
                     Threading.Thread.Sleep(random.Next(10, 200))
                     running.Kill()
                     running.WaitForExit()
@@ -343,10 +348,10 @@ let private processTests =
                     Expect.isGreaterThan kept.Manifest.EnvironmentSteps last $"round {round} went on"
                     last <- kept.Manifest.EnvironmentSteps
 
-                let code, _, error =
-                    run [ "train"; "--resume"; output; "--set"; $"environmentSteps={last + 100L}" ]
+                let code, _, error = run [ "train"; "--resume"; output; "--set"; $"environmentSteps={last + 100L}" ]
 
                 Expect.equal code 0 error
+
                 let steps =
                     File.ReadLines(Path.Combine(output, "metrics.jsonl"))
                     |> Seq.map (fun line ->
@@ -363,8 +368,7 @@ let private processTests =
                 let output = Path.Combine(directory, "run")
                 File.WriteAllText(file, small "mg")
 
-                use running =
-                    start [ "train"; file; "--output"; output; "--set"; "environmentSteps=10000000" ]
+                use running = start [ "train"; file; "--output"; output; "--set"; "environmentSteps=10000000" ]
 
                 let printed = running.StandardOutput.ReadToEndAsync()
                 let error = running.StandardError.ReadToEndAsync()

@@ -11,7 +11,7 @@ let hellinger =
         true,
         fun target learner ->
             let root (p: Prediction) =
-                (Categorical.logProbabilities p["logits"]).div(2.0).exp ()
+                (Categorical.logProbabilities p["logits"]).div(2.0).exp()
 
             let overlap = (root target).mul(root learner).sum -1L
             Reduction.apply Reduction.Mean (overlap.neg().add 1.0)

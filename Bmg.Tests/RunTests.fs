@@ -87,7 +87,7 @@ let private services experiments =
     RunServices(experiments, finish, RunReporter.Silent)
 
 let private configured (overrides: string list) =
-    ConfigurationReader.Read(
+    ConfigurationReader.Parse(
         """{ "name": "fake", "members": 3, "environmentSteps": 700, "run": { "metricsEvery": 50, "checkpointEvery": 100 } }""",
         "test",
         overrides
@@ -440,25 +440,21 @@ let private failing =
                                 raise (NumericalFailureException("policy loss", 1, steps, nan)))
                         ignore))
 
-        keepsCheckpoint
-            "an export that fails"
-            "no parity"
-            (fun run configuration ->
-                let failing = FinishRun(fun _ _ _ -> raise (OperationException "no parity"))
-                Run.Begin(run, configuration, "test", RunServices(steadily, failing, RunReporter.Silent)))
+        keepsCheckpoint "an export that fails" "no parity" (fun run configuration ->
+            let failing = FinishRun(fun _ _ _ -> raise (OperationException "no parity"))
+            Run.Begin(run, configuration, "test", RunServices(steadily, failing, RunReporter.Silent)))
 
-            test
-            "a display that fails does not end the run"
-            { inDirectory (fun root ->
+        test "a display that fails does not end the run" {
+            inDirectory (fun root ->
                 let run = RunDirectory.Create(Path.Combine(root, "run"))
                 let broken = RunReporter(ignore, (fun _ _ -> failwith "no terminal"))
 
                 Run.Begin(run, configured [], "test", RunServices(steadily, finish, broken))
                 |> complete
-                |> ignore) }
+                |> ignore)
+        }
 
-            test
-            "a disk full from the start says so before any training" {
+        test "a disk full from the start says so before any training" {
             inDirectory (fun root ->
                 let mutable advanced = false
                 let run = RunDirectory.Create(Path.Combine(root, "run"))
