@@ -37,4 +37,8 @@ module Categorical =
             left <- left - probabilities[action]
             action <- action + 1
 
+        // Where rounding leaves the draw beyond the sum, the last action that can happen is taken, not one of probability zero.
+        while action > 0 && probabilities[action] <= 0f do
+            action <- action - 1
+
         action

@@ -56,13 +56,13 @@ let private numeric =
 
 let private faults (json: string) (overrides: string list) : Fault list =
     try
-        ConfigurationReader.Parse(json, "file.json", overrides) |> ignore
+        ConfigurationReader.Read(json, "file.json", overrides) |> ignore
         []
     with :? ConfigurationException as e ->
         List.ofSeq e.Faults
 
 let private read (json: string) =
-    ConfigurationReader.Parse(json, "file.json", [])
+    ConfigurationReader.Read(json, "file.json", [])
 
 /// The one fault of a setting on the command line; fails where there is none.
 let private theFault (overrides: string list) : Fault =
@@ -249,7 +249,7 @@ let private reading =
 
         test "settings of the command line" {
             let configuration =
-                ConfigurationReader.Parse(
+                ConfigurationReader.Read(
                     "{ \"target\": { \"optimizer\": null } }",
                     "file.json",
                     [
@@ -300,7 +300,7 @@ let private writing =
     testList "writing" [
         test "what is written reads back the same" {
             let configuration =
-                ConfigurationReader.Parse(
+                ConfigurationReader.Read(
                     "{}",
                     "file.json",
                     [
@@ -332,7 +332,7 @@ let private writing =
 
         test "differences name path, then and now" {
             let now =
-                ConfigurationReader.Parse("{}", "file.json", [ "learner.targetSteps=16"; "target.optimizer.name=adam" ])
+                ConfigurationReader.Read("{}", "file.json", [ "learner.targetSteps=16"; "target.optimizer.name=adam" ])
 
             let differences = ConfigurationJson.Differences(RunConfiguration(), now)
             Expect.equal differences[0] "learner.targetSteps: 8, now 16" "a number"

@@ -42,7 +42,7 @@ let private small (method: string) =
     }}"""
 
 let private configuration (method: string) =
-    ConfigurationReader.Parse(small method, "test")
+    ConfigurationReader.Read(small method, "test", [])
 
 let private experiment (settings: RunConfiguration) =
     new TwoColorsExperiment(settings, DerivedSettings.Of settings)
@@ -102,7 +102,7 @@ let private resumeTests =
                 use first = experiment (configuration "bmg")
                 first.Save(path, "")
 
-                use other = experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=99" ]))
+                use other = experiment (ConfigurationReader.Read(small "bmg", "test", [ "seed=99" ]))
 
                 let error = Expect.throwsC (fun () -> other.Restore path |> ignore) id
                 Expect.stringContains error.Message "seeds 99, 100" "expected"
@@ -112,15 +112,17 @@ let private resumeTests =
         test "a population's members are those that run alone" {
             use both = experiment (configuration "bmg")
 
-            use second = experiment (ConfigurationReader.Parse(small "bmg", "test", [ "seed=12"; "members=1" ]))
+            use second = experiment (ConfigurationReader.Read(small "bmg", "test", [ "seed=12"; "members=1" ]))
 
             for _ in 1..6 do
                 let together, alone = both.Advance(), second.Advance()
 
                 for metric in 0 .. together.Values.Length - 1 do
-                    Expect.floatClose { absolute = 1e-5; relative = 1e-3 } together.Values[metric][1]
-                        alone.Values[metric][0]
-                        both.Metrics[metric].Name
+                    Expect.floatClose
+                        { absolute = 1e-5; relative = 1e-3 }
+                        (together.Values[metric].[1])
+                        (alone.Values[metric].[0])
+                        (both.Metrics[metric].Name)
         }
     ]
 
@@ -128,9 +130,7 @@ let private run (arguments: string list) =
     use output = new StringWriter()
     use error = new StringWriter()
 
-    let host = ProgramHost.Create().With(output, error)
-
-    let code = TrainingCli.Run(List.toArray arguments, host)
+    let code = TrainingCli.Run(List.toArray arguments, ProgramHost.Create(output, error))
     code, output.ToString(), error.ToString()
 
 let private export (arguments: string list) =

@@ -87,7 +87,7 @@ let private services experiments =
     RunServices(experiments, finish, RunReporter.Silent)
 
 let private configured (overrides: string list) =
-    ConfigurationReader.Parse(
+    ConfigurationReader.Read(
         """{ "name": "fake", "members": 3, "environmentSteps": 700, "run": { "metricsEvery": 50, "checkpointEvery": 100 } }""",
         "test",
         overrides

@@ -21,6 +21,7 @@ public sealed class RolloutCollector : IDisposable
     private readonly Tensor _discounts;
     private readonly Device _device;
     private readonly int _length;
+    private readonly bool _plainly;
     private readonly double[] _rewards;
     private readonly float[] _scratch;
     private readonly ParallelOptions _parallel;
@@ -44,7 +45,22 @@ public sealed class RolloutCollector : IDisposable
         Device device,
         int threads
     )
+        : this(world, agent, seeds, length, discount, context, device, threads, device.type == DeviceType.CPU) { }
+
+    /// <summary>As the public one, choosing the way of acting as well, so that a test can hold the two against each other.</summary>
+    internal RolloutCollector(
+        TwoColors world,
+        ActorCritic agent,
+        IReadOnlyList<Seed> seeds,
+        int length,
+        double discount,
+        RewardContext? context,
+        Device device,
+        int threads,
+        bool plainly
+    )
     {
+        _plainly = plainly;
         _world = world;
         _agent = agent;
         _plain = new PlainPolicy(agent.Policy);
@@ -101,7 +117,7 @@ public sealed class RolloutCollector : IDisposable
         var observations = empty([members, _length + 1, TwoColors.ObservationSize], dtype: ScalarType.Float32);
         var actions = empty([members, _length], dtype: ScalarType.Int64);
         var rewards = empty([members, _length], dtype: ScalarType.Float32);
-        if (_device.type == DeviceType.CPU)
+        if (_plainly)
         {
             ActPlainly(
                 x,

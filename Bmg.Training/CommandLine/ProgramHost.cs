@@ -7,10 +7,15 @@ namespace Bmg.Training.CommandLine;
 /// <summary>The program as it is shipped.</summary>
 public static class ProgramHost
 {
-    /// <summary>All parts in place; standard output and error may be replaced.</summary>
-    public static TrainingHost Create() =>
+    /// <summary>All parts in place.</summary>
+    /// <param name="output">Standard output; null for the process's own, which may be a terminal.</param>
+    /// <param name="error">Standard error; null for the process's own.</param>
+    public static TrainingHost Create(TextWriter? output = null, TextWriter? error = null) =>
         new()
         {
+            Out = output ?? Console.Out,
+            Error = error ?? Console.Error,
+            Interactive = output is null && !Console.IsOutputRedirected,
             Experiments = new ExperimentFactory(),
             Finish = ExportAndPlay.Finish,
             Evaluate = EvaluateAction.Run,

@@ -227,7 +227,7 @@ internal static class TrainCommand
             }
         }
         using StreamReader reader = new(typeof(TrainCommand).Assembly.GetManifestResourceStream("quickstart.json")!);
-        return ConfigurationReader.Parse(reader.ReadToEnd(), Quickstart, settings);
+        return ConfigurationReader.Read(reader.ReadToEnd(), Quickstart, settings);
     }
 
     private static void RequireDevice(RunConfiguration configuration)

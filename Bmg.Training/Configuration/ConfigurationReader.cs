@@ -33,7 +33,7 @@ public static class ConfigurationReader
                 : $"cannot be read: {e.Message}";
             throw new ConfigurationException([new Fault(path, "", problem)], e);
         }
-        return Parse(text, path, settings);
+        return Read(text, path, settings);
     }
 
     /// <summary>Reads a text.</summary>
@@ -41,7 +41,7 @@ public static class ConfigurationReader
     /// <param name="source">What to call it in messages.</param>
     /// <param name="settings">Settings on top, each "path=value" with value as JSON or a bare string.</param>
     /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
-    public static RunConfiguration Parse(string json, string source, params IEnumerable<string> settings)
+    public static RunConfiguration Read(string json, string source, params IEnumerable<string> settings)
     {
         JsonNode root = ParseObject(json, source);
         List<Fault> faults = [];

@@ -65,7 +65,7 @@ public static class EvaluateAction
     ) PlayRun(EvaluateOptions options)
     {
         using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
-        var configuration = ConfigurationReader.Parse(checkpoint.Manifest.Configuration, options.Target);
+        var configuration = ConfigurationReader.Read(checkpoint.Manifest.Configuration, options.Target);
         var rows = new List<(int, EvaluationResult)>();
         var engine = "";
         for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
@@ -96,7 +96,7 @@ public static class EvaluateAction
         }
 
         var metadata = session.Metadata;
-        var configuration = ConfigurationReader.Parse(metadata[MetadataKeys.Configuration], options.Target);
+        var configuration = ConfigurationReader.Read(metadata[MetadataKeys.Configuration], options.Target);
         return (
             [
                 (

@@ -1,0 +1,286 @@
+/// Acting: the plain interpreter of a policy, and the rollouts that are gathered with it.
+module Bmg.Tests.ActingTests
+
+open System
+open Bmg
+open Bmg.Training.Acting
+open Bmg.Training.Environments
+open Bmg.Training.Experiments
+open Expecto
+open FsCheck
+open TorchSharp
+open Bmg.Tests.Tolerances
+open Bmg.Tests.Generators
+
+let private single (p: Params) =
+    Params.convert torch.float32 torch.CPU p
+
+let private plainPolicy =
+    testList "the plain policy is Network.apply" [
+        for entry in Catalog.activations do
+            property 60 entry.Name (cases (fun c -> { c with Activation = entry.Name })) (fun case ->
+                let network = (agent case).Policy
+                let x = single (parameters case "x")
+                let rng = stream case "observations"
+                // One-hot entries and large ones, as well as any.
+                let observation () =
+                    Array.init case.Features (fun _ ->
+                        match rng.Next 3 with
+                        | 0 -> 0f
+                        | 1 -> 1f
+                        | _ -> float32 (3.0 * rng.NextNormal()))
+
+                let rows = Array.init case.Members (fun _ -> observation ())
+
+                let expected =
+                    let input =
+                        (tensor [ case.Members; 1; case.Features ] (Array.map float (Array.concat rows))).``to``
+                            torch.float32
+
+                    numbers (Network.apply network x input) |> Array.chunkBySize case.Actions
+
+                let policy = PlainPolicy network
+                let bound = policy.Bind x
+                let scratch = Array.zeroCreate<float32>(2 * policy.WidestLayer)
+
+                for m in 0 .. case.Members - 1 do
+                    let output = Array.zeroCreate<float32> case.Actions
+                    bound.Apply(m, ReadOnlySpan rows[m], Span output, Span scratch)
+                    near singlePrecision $"member {m}" expected[m] (Array.map float output)
+
+                GC.KeepAlive x)
+
+        scoped "parameters of another type or layout are refused by name" (fun () ->
+            let network = Network.Mlp("policy", 2, [||], 3, Activation.Relu)
+
+            let init dtype =
+                Network.init network Initialization.Uniform [| Seed.Of 1L |] dtype torch.CPU
+
+            let policy = PlainPolicy network
+
+            refuses [ "PlainPolicy.Bind"; "policy.0.weight"; "float32" ] (fun () ->
+                policy.Bind(init torch.float64) |> ignore)
+
+            let x = init torch.float32
+
+            let turned =
+                Params.Create(Array.ofSeq x.Names, [| torch.zeros(1L, 3L, 2L).transpose(1L, 2L); x.Tensors[1] |])
+
+            refuses [ "policy.0.weight"; "contiguous" ] (fun () -> policy.Bind turned |> ignore))
+
+        test "a network that it cannot interpret is refused by name and place" {
+            let odd = {
+                Name = "odd"
+                Layers = [| Layer.Activation Activation.Relu; Layer.Linear(1, 1) |]
+            }
+
+            Expect.throwsC (fun () -> PlainPolicy odd |> ignore) (fun e ->
+                Expect.isTrue (e :? NotSupportedException) "kind of exception"
+                Expect.stringContains e.Message "Layer 0 of network 'odd'" "what it says")
+        }
+    ]
+
+let private twoColorsAgent (hidden: int[]) = {
+    Policy = Network.Mlp("policy", TwoColors.ObservationSize, hidden, TwoColors.ActionCount, Activation.Relu)
+    Value = Network.Mlp("value", TwoColors.ObservationSize, hidden, 1, Activation.Relu)
+    TraceDecay = 0.0
+    ValueWeight = 0.5
+}
+
+/// A population in its worlds, and who gathers its rollouts.
+[<ReferenceEquality>]
+type private Stage = {
+    World: TwoColors
+    Collector: RolloutCollector
+    Agent: ActorCritic
+    X: Params
+    Context: RewardContext
+}
+
+let private length = 16
+
+let private stageAs (plainly: bool) (threads: int) (seeds: Seed[]) =
+    let agent = twoColorsAgent [| 8 |]
+    let world = TwoColors(seeds, Respawn.Square, 50L)
+    let context = RewardContext(seeds.Length, 3, ContextScaling.Raw)
+
+    {
+        World = world
+        Collector = new RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, threads, plainly)
+        Agent = agent
+        X = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
+        Context = context
+    }
+
+let private stage (seeds: Seed[]) = stageAs true 1 seeds
+
+let private withSeeds count name body =
+    property count name (cases id) (fun case -> body case (seeds case))
+
+let private rollouts =
+    testList "rollouts" [
+        withSeeds 40 "are what the worlds did" (fun _ seeds ->
+            let s = stage seeds
+            use collector = s.Collector
+            let replay = TwoColors(seeds, Respawn.Square, 50L)
+            let seen = Array.zeroCreate<float32> TwoColors.ObservationSize
+            let means = Array.init seeds.Length (fun _ -> ResizeArray())
+
+            for round in 1..4 do
+                let experience = collector.Collect s.X
+                let data = experience.Data
+                Expect.equal data.Observations.shape [| int64 seeds.Length; int64 length + 1L; 30L |] "observations"
+                Expect.equal data.Actions.dtype torch.int64 "type of actions"
+                let observations = numbers data.Observations |> Array.chunkBySize 30
+                let actions = numbers data.Actions |> Array.chunkBySize length
+                let rewards = numbers data.Rewards |> Array.chunkBySize length
+
+                for m in 0 .. seeds.Length - 1 do
+                    for t in 0..length do
+                        replay.Observe(m, Span seen)
+                        near exact "observation" (Array.map float seen) observations[m * (length + 1) + t]
+
+                        if t < length then
+                            let reward = replay.Step(m, int actions[m].[t])
+                            near exact "reward" [| float reward |] [| rewards[m].[t] |]
+
+                    means[m].Add(Array.average rewards[m])
+                    Expect.equal (replay.GetState m) (s.World.GetState m) "the world afterwards"
+
+                near singlePrecision "discounts" (Array.create (seeds.Length * length) 0.97) (numbers data.Discounts)
+                Expect.equal collector.EnvironmentSteps (int64 (round * length)) "steps"
+
+                let expected =
+                    means
+                    |> Array.collect (fun m ->
+                        Array.append (Array.zeroCreate 3) (m.ToArray())
+                        |> Array.rev
+                        |> Array.truncate 3
+                        |> Array.rev)
+
+                near singlePrecision "context" expected (numbers (nonNull experience.Context))
+
+            near
+                singlePrecision
+                "sums of rewards"
+                (means |> Array.map (fun m -> float length * Seq.sum m))
+                (collector.TakeRewards())
+
+            near exact "taken" (Array.zeroCreate seeds.Length) (collector.TakeRewards()))
+
+        withSeeds 30 "of a member do not depend on the population or on threads" (fun _ seeds ->
+            let seeds = Array.append seeds (Seed.Population(1234L, 2))
+            let all = stageAs true 2 seeds
+            use collector = all.Collector
+            let together = [ for _ in 1..3 -> collector.Collect all.X ]
+
+            for m in 0 .. seeds.Length - 1 do
+                let one = stage [| seeds[m] |]
+                use own = one.Collector
+
+                for experience in together do
+                    let mine = (own.Collect one.X).Data.ToParams()
+                    let theirs = Params.ofMember (int64 m) (experience.Data.ToParams())
+                    near exact $"member {m}" (numbersOf mine) (numbersOf theirs))
+
+        withSeeds 30 "on a device are the same as on the CPU" (fun _ seeds ->
+            let plain, device = stageAs true 1 seeds, stageAs false 1 seeds
+            use first = plain.Collector
+            use second = device.Collector
+
+            for _ in 1..3 do
+                let a, b = first.Collect plain.X, second.Collect device.X
+                near exact "rollout" (numbersOf (a.Data.ToParams())) (numbersOf (b.Data.ToParams()))
+                near exact "context" (numbers (nonNull a.Context)) (numbers (nonNull b.Context)))
+
+        withSeeds 30 "go on the same after a restore" (fun _ seeds ->
+            let s = stage seeds
+            use collector = s.Collector
+            collector.Collect s.X |> ignore
+            let other = stage (Seed.Population(-5L, seeds.Length))
+            use restored = other.Collector
+
+            for m in 0 .. seeds.Length - 1 do
+                other.World.SetState(m, s.World.GetState m)
+                other.Context.SetState(m, s.Context.GetState m)
+
+            restored.Restore(collector.EnvironmentSteps, Array.init seeds.Length collector.GetActionState)
+
+            for _ in 1..3 do
+                let a, b = collector.Collect s.X, restored.Collect s.X
+                near exact "rollout" (numbersOf (a.Data.ToParams())) (numbersOf (b.Data.ToParams()))
+                near exact "context" (numbers (nonNull a.Context)) (numbers (nonNull b.Context))
+                Expect.equal restored.EnvironmentSteps collector.EnvironmentSteps "steps")
+
+        scoped "follow the policy: actions come as often as their probability says" (fun () ->
+            // A policy that does not look: weights zero, biases the logarithms of 0.1, 0.2, 0.3 and 0.4; χ² with 3 degrees of freedom.
+            for plainly in [ true; false ] do
+                let seeds = Seed.Population(21L, 4)
+                let s = stageAs plainly 1 seeds
+                use collector = s.Collector
+                let share = [| 0.1; 0.2; 0.3; 0.4 |]
+                let silent = Params.zerosLike s.X
+
+                let logits =
+                    (tensor [ 1; 1; 4 ] (Array.map log share)).expand(4L, 1L, 4L).contiguous().``to`` torch.float32
+
+                let x =
+                    Params.Create(
+                        Array.ofSeq silent.Names,
+                        Array.init silent.Count (fun i ->
+                            if silent.Names[i] = s.Agent.Policy.BiasName 2 then
+                                logits
+                            else
+                                silent.Tensors[i])
+                    )
+
+                let counts = Array.init 4 (fun _ -> Array.zeroCreate 4)
+
+                for _ in 1..100 do
+                    numbers (collector.Collect x).Data.Actions
+                    |> Array.iteri (fun i a ->
+                        let own = counts[i / length]
+                        own[int a] <- own[int a] + 1)
+
+                for own in counts do
+                    let n = float (Array.sum own)
+
+                    let chi =
+                        Array.map2 (fun (c: int) p -> (float c - n * p) ** 2.0 / (n * p)) own share
+                        |> Array.sum
+
+                    Expect.isLessThan chi 25.0 "χ²")
+
+        testList "stop at a policy that is not a number, and name the member" [
+            for plainly in [ true; false ] do
+                for threads in [ 1; 2 ] do
+                    scoped (sprintf "%s, %d threads" (if plainly then "CPU" else "device") threads) (fun () ->
+                        let s = stageAs plainly threads (Seed.Population(0L, 3))
+                        use collector = s.Collector
+                        collector.Collect s.X |> ignore
+
+                        let broken =
+                            Params.map
+                                (fun t ->
+                                    let copy = t.clone ()
+                                    copy.narrow(0L, 1L, 1L).fill_(Scalar.op_Implicit nan) |> ignore
+                                    copy)
+                                s.X
+
+                        let thrown =
+                            try
+                                collector.Collect broken |> ignore
+                                None
+                            with :? NumericalFailureException as e ->
+                                Some e
+
+                        match thrown with
+                        | None -> failtest "nothing was thrown"
+                        | Some e ->
+                            Expect.equal e.Member 1 "member"
+                            Expect.equal e.EnvironmentStep (int64 length) "environment step"
+                            Expect.stringContains e.Message "of member 1 became NaN" "message")
+        ]
+    ]
+
+let tests = testList "acting" [ plainPolicy; rollouts ]

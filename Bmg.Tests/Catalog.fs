@@ -1,0 +1,135 @@
+/// Everything that the laws are held against, each once: a new optimizer, matching function, target or kind of meta-parameter is put
+/// under every law by one line here.
+module Bmg.Tests.Catalog
+
+open System
+open Bmg
+open TorchSharp
+
+/// Something of the library under its name. `Smooth` is false where its derivative jumps or turns within a finite step of a meta-parameter:
+/// finite differences are compared only where they agree with themselves there.
+type Entry<'T> = {
+    Name: string
+    Smooth: bool
+    Value: 'T
+}
+
+let private smooth (name: string) (value: 'T) = {
+    Name = name
+    Smooth = true
+    Value = value
+}
+
+let private kinked (name: string) (value: 'T) = {
+    smooth name value with
+        Smooth = false
+}
+
+let find (entries: Entry<'T> list) (name: string) : Entry<'T> =
+    entries |> List.find (fun e -> e.Name = name)
+
+let names (entries: Entry<'T> list) : string list = entries |> List.map (fun e -> e.Name)
+
+/// With a constant learning rate; each is also tried with a learned one.
+let optimizers: Entry<Optimizer> list = [
+    smooth "sgd" (Optimizers.sgd 0.3)
+    smooth "momentum" (Optimizers.momentum 0.2 0.8)
+    kinked "rmsprop" (Optimizers.rmsProp 0.05 0.9 1e-2)
+    kinked "rmsprop, small epsilon" (Optimizers.rmsProp 0.01 0.9 1e-8)
+    kinked "adam" (Optimizers.adam 0.05 0.9 0.99 1e-2)
+    kinked "adam, small epsilon" (Optimizers.adam 0.05 0.9 0.999 1e-8)
+    kinked "clip, sgd" (Optimizers.before (Transformations.clipByGlobalNorm 0.4) (Optimizers.sgd 0.3))
+    kinked "clip, adam" (Optimizers.before (Transformations.clipByGlobalNorm 0.4) (Optimizers.adam 0.05 0.9 0.99 1e-2))
+    kinked "clip, momentum, clip" {
+        Optimizers.before (Transformations.clipByGlobalNorm 0.6) (Optimizers.momentum 0.3 0.7) with
+            Transformation =
+                Transformations.compose
+                    (Transformations.compose (Transformations.clipByGlobalNorm 0.6) (Transformations.momentum 0.7))
+                    (Transformations.clipByGlobalNorm 0.9)
+    }
+]
+
+/// A matching function, and whether it looks at what the model puts out: with no inner steps only such a one can reach w.
+[<ReferenceEquality>]
+type Match = {
+    Function: MatchingFunction
+    ReadsOutputs: bool
+}
+
+let private outputs name f =
+    smooth name { Function = f; ReadsOutputs = true }
+
+let matchings: Entry<Match> list = [
+    outputs "kl" (Matching.kl Reduction.Mean)
+    outputs "kl, summed" (Matching.kl Reduction.Sum)
+    outputs "reverse kl" (Matching.reverseKl Reduction.Mean)
+    outputs "squared hellinger, of the README" ReadmeExample.hellinger
+    smooth "parameter l2" {
+        Function = Matching.parameterL2 0.5
+        ReadsOutputs = false
+    }
+    outputs
+        "weighted sum"
+        (Matching.weightedSum [| 0.7; 0.2; 0.3 |] [|
+            Matching.kl Reduction.Mean
+            Matching.reverseKl Reduction.Sum
+            Matching.parameterL2 0.5
+        |])
+]
+
+/// `steps` − 1 steps of φ and a last one of `optimizer`, from a fresh state, on `objective`.
+let lookAhead (steps: int) (objective: Objective<Rollout>) (optimizer: Optimizer) : TargetBootstrap<Rollout> =
+    TargetBootstrap.lookAhead steps (UpdateRule.gradient objective optimizer) LastStepState.Fresh
+
+/// (L, the plain objective, other parameters of the learner's shape) → target bootstrap.
+let targets: Entry<Func<int, Objective<Rollout>, Params, TargetBootstrap<Rollout>>> list = [
+    smooth "look ahead" (Func<_, _, _, _>(fun steps objective _ -> lookAhead steps objective (Optimizers.sgd 0.5)))
+    smooth
+        "look ahead, last step rmsprop"
+        (Func<_, _, _, _>(fun steps objective _ -> lookAhead steps objective (Optimizers.rmsProp 0.03 0.9 1e-3)))
+    smooth "given" (Func<_, _, _, _>(fun _ _ other -> TargetBootstrap.given other))
+]
+
+/// Features of a context in the cases.
+[<Literal>]
+let ContextSize = 3
+
+/// Each puts out "entropyWeight".
+let metaParameters: Entry<MetaParameters> list = [
+    smooth "bounded scalar" (MetaParameters.boundedScalar ActorCritic.EntropyWeight 0.0 1.0 0.3)
+    smooth "bounded scalar in (0.1, 0.9)" (MetaParameters.boundedScalar ActorCritic.EntropyWeight 0.1 0.9 0.4)
+    smooth
+        "contextual"
+        (MetaParameters.contextual
+            ActorCritic.EntropyWeight
+            (Network.Mlp("meta", ContextSize, [| 4 |], 1, Activation.Tanh))
+            0.0
+            1.0
+            0.4
+            Initialization.Uniform
+            0)
+]
+
+/// The policy alone, and a policy that w reaches by itself, through a temperature.
+let models: Entry<Func<ActorCritic, Model<Rollout>>> list = [
+    smooth "policy" (Func<_, _>(fun agent -> ActorCritic.model agent))
+    smooth
+        "tempered policy"
+        (Func<_, _>(fun agent ->
+            Model<Rollout>
+                .Create(
+                    "tempered policy",
+                    (fun x hyper rollout ->
+                        let logits = ActorCritic.logits agent x rollout
+                        let temperature = hyper[ActorCritic.EntropyWeight].add(Scalar.op_Implicit 0.5)
+                        Params.Single("logits", logits.mul (Params.broadcast temperature logits)))
+                )))
+]
+
+let activations: Entry<Activation> list = [
+    smooth "tanh" Activation.Tanh
+    smooth "sigmoid" Activation.Sigmoid
+    smooth "softplus" Activation.Softplus
+    kinked "relu" Activation.Relu
+    kinked "elu" Activation.Elu
+]

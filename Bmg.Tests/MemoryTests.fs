@@ -1,0 +1,161 @@
+/// Memory is flat: over meta-steps, and over the length of the target.
+module Bmg.Tests.MemoryTests
+
+open System
+open Bmg
+open Bmg.Training.Acting
+open Bmg.Training.Environments
+open Expecto
+open TorchSharp
+open Bmg.Tests.Tolerances
+
+/// Tensors of this thread that nobody has disposed; what the garbage collector might free one day counts as live.
+let private live () : int64 =
+    DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount
+
+/// A two-colors learner with a contextual w, as in a run, but small.
+let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<Rollout>) =
+    let agent: ActorCritic = {
+        Policy = Network.Mlp("policy", TwoColors.ObservationSize, [| 8 |], TwoColors.ActionCount, Activation.Relu)
+        Value = Network.Mlp("value", TwoColors.ObservationSize, [| 8 |], 1, Activation.Relu)
+        TraceDecay = 0.0
+        ValueWeight = 0.5
+    }
+
+    let network = Network.Mlp("meta", 4, [| 8 |], 1, Activation.Relu)
+
+    agent,
+    {
+        UpdateRule = UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.rmsProp 0.01 0.9 1e-4)
+        InnerSteps = innerSteps
+        MetaParameters =
+            MetaParameters.contextual ActorCritic.EntropyWeight network 0.0 1.0 0.5 Initialization.Uniform 5
+        Objective = objective agent
+        Model = ActorCritic.model agent
+        MetaOptimizer = Optimizers.adam 1e-3 0.9 0.999 1e-4
+    }
+
+/// Lives `steps` meta-steps as an owner should, and tells the tensors live after each, and the most that were live when experience was
+/// gathered.
+let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout>) : int64[] * int64 =
+    let seeds = Seed.Population(0L, 3)
+    let world = TwoColors(seeds, Respawn.Square, 100L)
+    let context = RewardContext(3, 4, ContextScaling.Normalized)
+    use collector = new RolloutCollector(world, agent, seeds, 4, 0.99, context, torch.CPU, 1)
+    let x = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
+    let w = learner.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU)
+    let mutable state = MetaLearner.init learner x w
+    let before = live ()
+    let mutable most = 0L
+
+    let collect =
+        Func<_, _, _>(fun x _ ->
+            let experience = collector.Collect x
+            most <- max most (live () - before)
+            experience)
+
+    let tensors (experience: Experience<Rollout>) =
+        // The discounts are the collector's own.
+        [
+            experience.Data.Observations
+            experience.Data.Actions
+            experience.Data.Rewards
+            match experience.Context with
+            | null -> ()
+            | context -> context
+        ]
+
+    let keep =
+        Action<Experience<Rollout>>(fun experience ->
+            for t in tensors experience do
+                t.DetachFromDisposeScope() |> ignore)
+
+    let free (old: MetaState<Rollout>) (next: MetaState<Rollout>) =
+        old.Learner.Dispose()
+
+        if not (obj.ReferenceEquals(old.MetaParameters, next.MetaParameters)) then
+            Params.dispose old.MetaParameters
+            Params.dispose old.MetaOptimizer
+
+        old.Pending
+        |> ValueOption.iter (fun e ->
+            for t in tensors e do
+                t.Dispose())
+
+    let counts = [|
+        for _ in 1..steps do
+            let struct (next, _) = MetaLearner.step learner state collect keep
+            free state next
+            state <- next
+            live () - before
+    |]
+
+    finite "x" (numbersOf state.Learner.Parameters)
+    state.Learner.Dispose()
+    Params.dispose state.MetaParameters
+    Params.dispose state.MetaOptimizer
+
+    state.Pending
+    |> ValueOption.iter (fun e ->
+        for t in tensors e do
+            t.Dispose())
+
+    counts, most
+
+/// The policy's loss plus nothing times the value's. Autograd reports a parameter that a loss does not touch by a handle without a
+/// tensor: it holds no memory, but TorchSharp's counter takes it in and never out again.
+let private policyLoss (agent: ActorCritic) =
+    let policy = ActorCritic.policyObjective agent 0.1
+
+    Objective<Rollout>
+        .Create(
+            policy.Name,
+            (fun x hyper data ->
+                let values = Losses.squaredError (ActorCritic.values agent x data)
+                policy.Loss.Invoke(x, hyper, data).add(values, Scalar.op_Implicit 0.0))
+        )
+
+let private bootstrapped (steps: int) (agent: ActorCritic) =
+    MetaObjective.Bootstrapped(
+        Catalog.lookAhead steps (policyLoss agent) (Optimizers.sgd 0.1),
+        Matching.kl Reduction.Sum
+    )
+
+let tests =
+    testList "memory" [
+        for name, objective in
+            [
+                "fixed", (fun _ -> MetaObjective.Fixed)
+                "meta-gradient", (fun agent -> MetaObjective.MetaGradient(policyLoss agent))
+                "bootstrapped", bootstrapped 3
+            ] do
+            test $"{name}: as many tensors live after 5 meta-steps as after 200" {
+                let counts, _ = lives 200 (learner 2 objective)
+                Expect.equal counts[199] counts[4] "live tensors, more than at the start"
+                Expect.equal (Array.max counts[4..]) counts[4] "and never more in between"
+            }
+
+        // One number a member is kept of each step lived: the loss, for the log. Nothing else may stay.
+        test "what is live does not grow with L" {
+            let most = [
+                for steps in [ 2; 4; 16 ] -> snd (lives 5 (learner 2 (bootstrapped steps))) - int64 steps
+            ]
+
+            Expect.allEqual most most.Head "live tensors while gathering but for a loss a step, L = 2, 4, 16"
+            let _, one = lives 5 (learner 2 (bootstrapped 1))
+            Expect.isLessThanOrEqual (one - 1L) most.Head "L = 1"
+        }
+
+        test "what is live does not grow with steps that nothing judges" {
+            let most = [
+                for steps in [ 2; 4; 16 ] -> snd (lives 5 (learner steps (fun _ -> MetaObjective.Fixed))) - int64 steps
+            ]
+
+            Expect.allEqual most most.Head "live tensors while gathering but for a loss a step, K = 2, 4, 16"
+        }
+
+        test "K does keep its graph, so the measure measures" {
+            let most = [ for steps in [ 1; 4 ] -> snd (lives 3 (learner steps (bootstrapped 1))) ]
+            Expect.isGreaterThan most[1] (most[0] + 3L) "live tensors while gathering, K = 1 and 4"
+        }
+    ]
