@@ -444,6 +444,16 @@ let private failing =
             let failing = FinishRun(fun _ _ _ -> raise (OperationException "no parity"))
             Run.Begin(run, configuration, "test", RunServices(steadily, failing, RunReporter.Silent)))
 
+        test "a display that fails does not end the run" {
+            inDirectory (fun root ->
+                let run = RunDirectory.Create(Path.Combine(root, "run"))
+                let broken = RunReporter(ignore, (fun _ _ -> failwith "no terminal"))
+
+                Run.Begin(run, configured [], "test", RunServices(steadily, finish, broken))
+                |> complete
+                |> ignore)
+        }
+
         test "a disk full from the start says so before any training" {
             inDirectory (fun root ->
                 let mutable advanced = false

@@ -72,7 +72,8 @@ public static class RunReport
     private static string Page(RunDirectory run)
     {
         (RunConfiguration configuration, RunRecord record, MetricsLog log) = Read(run);
-        RunSummary? summary = RunSummary.Read(run);
+        // The summary of a run that has since been lengthened is not that of these metrics.
+        RunSummary? summary = RunSummary.Read(run) is { } read && read.EnvironmentSteps >= log.End ? read : null;
         StringBuilder page = new();
         page.Append(
             CultureInfo.InvariantCulture,

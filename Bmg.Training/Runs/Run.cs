@@ -147,7 +147,14 @@ public sealed class Run
             IsBackground = true,
         };
         thread.Start();
-        services.Reporter.Watch(() => snapshot, ended.Task);
+        try
+        {
+            services.Reporter.Watch(() => snapshot, ended.Task);
+        }
+        catch (Exception)
+        {
+            // A display that fails, on a terminal that went away, is no reason to lose a run.
+        }
         return ended.Task.GetAwaiter().GetResult();
     }
 
@@ -205,6 +212,7 @@ public sealed class Run
             metrics
         );
         long startSteps = experiment.EnvironmentSteps;
+        long saved = startSteps;
         double startSeconds = state.Seconds;
         long startTime = services.Clock.GetTimestamp();
         IReadOnlyList<(Metric, double)> figures = [];
@@ -213,7 +221,6 @@ public sealed class Run
             Checkpoint(); // A disk that cannot be written shows before any training, and every run can be resumed.
         }
 
-        long saved = experiment.EnvironmentSteps;
         while (experiment.EnvironmentSteps < configuration.EnvironmentSteps && !stop.IsCancellationRequested)
         {
             long before = experiment.EnvironmentSteps;
