@@ -1,7 +1,6 @@
 namespace Bmg
 
 open System
-open System.Collections.Generic
 open TorchSharp
 
 /// What a gradient transformation puts out: a direction to descend along, and its state for the next call.
@@ -179,18 +178,6 @@ module Transformations =
 [<RequireQualifiedAccess>]
 module Optimizers =
 
-    // A rate is turned into a native scalar once, not at each step.
-    let private negated = Dictionary<float, Scalar>()
-
-    let private negativeScalar (rate: float) =
-        lock negated (fun () ->
-            match negated.TryGetValue rate with
-            | true, s -> s
-            | _ ->
-                let s: Scalar = Scalar.op_Implicit (-rate)
-                negated[rate] <- s
-                s)
-
     let private make (name: string) (rate: float) (transformation: GradientTransformation) : Optimizer =
         Check.range $"Optimizers.{name}" "learningRate" 0.0 infinity rate
 
@@ -246,7 +233,7 @@ module Optimizers =
         let next =
             match optimizer.LearningRate with
             | Setting.Constant rate ->
-                let minus = negativeScalar rate
+                use minus: Scalar = Scalar.op_Implicit -rate
                 Params.map2 (fun x d -> x.add (d, minus)) x step.Direction
             | Setting.Learned name ->
                 let rate = hyper[name]
