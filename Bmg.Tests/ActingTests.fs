@@ -99,20 +99,20 @@ type private Stage = {
 
 let private length = 16
 
-let private stageAs (plainly: bool) (threads: int) (seeds: Seed[]) =
+let private stageAs (plainly: bool) (seeds: Seed[]) =
     let agent = twoColorsAgent [| 8 |]
     let world = TwoColors(seeds, Respawn.Square, 50L)
     let context = RewardContext(seeds.Length, 3, ContextScaling.Raw)
 
     {
         World = world
-        Collector = new RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, threads, plainly)
+        Collector = new RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, plainly)
         Agent = agent
         X = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
         Context = context
     }
 
-let private stage (seeds: Seed[]) = stageAs true 1 seeds
+let private stage (seeds: Seed[]) = stageAs true seeds
 
 let private withSeeds count name body =
     property count name (cases id) (fun case -> body case (seeds case))
@@ -168,9 +168,9 @@ let private rollouts =
 
             near exact "taken" (Array.zeroCreate seeds.Length) (collector.TakeRewards()))
 
-        withSeeds 30 "of a member do not depend on the population or on threads" (fun _ seeds ->
+        withSeeds 30 "of a member do not depend on the population" (fun _ seeds ->
             let seeds = Array.append seeds (Seed.Population(1234L, 2))
-            let all = stageAs true 2 seeds
+            let all = stage seeds
             use collector = all.Collector
             let together = [ for _ in 1..3 -> collector.Collect all.X ]
 
@@ -184,7 +184,7 @@ let private rollouts =
                     near exact $"member {m}" (numbersOf mine) (numbersOf theirs))
 
         withSeeds 30 "on a device are the same as on the CPU" (fun _ seeds ->
-            let plain, device = stageAs true 1 seeds, stageAs false 1 seeds
+            let plain, device = stageAs true seeds, stageAs false seeds
             use first = plain.Collector
             use second = device.Collector
 
@@ -204,7 +204,8 @@ let private rollouts =
                 other.World.SetState(m, s.World.GetState m)
                 other.Context.SetState(m, s.Context.GetState m)
 
-            restored.Restore(collector.EnvironmentSteps, Array.init seeds.Length collector.GetActionState)
+            let states: uint64[] = Array.init seeds.Length collector.GetActionState
+            restored.Restore(collector.EnvironmentSteps, states)
 
             for _ in 1..3 do
                 let a, b = collector.Collect s.X, restored.Collect s.X
@@ -216,7 +217,7 @@ let private rollouts =
             // A policy that does not look: weights zero, biases the logarithms of 0.1, 0.2, 0.3 and 0.4; χ² with 3 degrees of freedom.
             for plainly in [ true; false ] do
                 let seeds = Seed.Population(21L, 4)
-                let s = stageAs plainly 1 seeds
+                let s = stageAs plainly seeds
                 use collector = s.Collector
                 let share = [| 0.1; 0.2; 0.3; 0.4 |]
                 let silent = Params.zerosLike s.X
@@ -253,33 +254,32 @@ let private rollouts =
 
         testList "stop at a policy that is not a number, and name the member" [
             for plainly in [ true; false ] do
-                for threads in [ 1; 2 ] do
-                    scoped (sprintf "%s, %d threads" (if plainly then "CPU" else "device") threads) (fun () ->
-                        let s = stageAs plainly threads (Seed.Population(0L, 3))
-                        use collector = s.Collector
-                        collector.Collect s.X |> ignore
+                scoped (if plainly then "CPU" else "device") (fun () ->
+                    let s = stageAs plainly (Seed.Population(0L, 3))
+                    use collector = s.Collector
+                    collector.Collect s.X |> ignore
 
-                        let broken =
-                            Params.map
-                                (fun t ->
-                                    let copy = t.clone ()
-                                    copy.narrow(0L, 1L, 1L).fill_(Scalar.op_Implicit nan) |> ignore
-                                    copy)
-                                s.X
+                    let broken =
+                        Params.map
+                            (fun t ->
+                                let copy = t.clone ()
+                                copy.narrow(0L, 1L, 1L).fill_(Scalar.op_Implicit nan) |> ignore
+                                copy)
+                            s.X
 
-                        let thrown =
-                            try
-                                collector.Collect broken |> ignore
-                                None
-                            with :? NumericalFailureException as e ->
-                                Some e
+                    let thrown =
+                        try
+                            collector.Collect broken |> ignore
+                            None
+                        with :? NumericalFailureException as e ->
+                            Some e
 
-                        match thrown with
-                        | None -> failtest "nothing was thrown"
-                        | Some e ->
-                            Expect.equal e.Member 1 "member"
-                            Expect.equal e.EnvironmentStep (int64 length) "environment step"
-                            Expect.stringContains e.Message "of member 1 became NaN" "message")
+                    match thrown with
+                    | None -> failtest "nothing was thrown"
+                    | Some e ->
+                        Expect.equal e.Member 1 "member"
+                        Expect.equal e.EnvironmentStep (int64 length) "environment step"
+                        Expect.stringContains e.Message "of member 1 became NaN" "message")
         ]
     ]
 

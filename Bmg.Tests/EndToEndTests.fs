@@ -96,6 +96,31 @@ let private resumeTests =
                 Expect.isTrue (List.forall2 same expected found) "the same reports"
                 Expect.equal (bits (file "resumed")) (bits (file "straight")) "the same parameters, moments and worlds")
 
+        test "threads change nothing, and a checkpoint of one number of them goes on with another" {
+            for method in methods do
+                withScratch (fun directory ->
+                    let path = Path.Combine(directory, "a.safetensors")
+
+                    let threads (count: int) =
+                        experiment (
+                            ConfigurationReader.Read(small method, "test", [ $"threads={count}"; "members=3" ])
+                        )
+
+                    use one = threads 1
+                    use two = threads 2
+                    use three = threads 3
+                    Expect.equal [ one.Parts; two.Parts; three.Parts ] [ 1; 2; 3 ] "parts"
+
+                    for _ in 1..5 do
+                        Expect.isTrue (same (one.Advance()) (two.Advance())) "one thread or two"
+
+                    two.Save(path, "")
+                    three.Restore path |> ignore
+
+                    for _ in 1..5 do
+                        Expect.isTrue (same (one.Advance()) (three.Advance())) "saved with two, restored with three")
+        }
+
         test "a checkpoint of other seeds is refused by name" {
             withScratch (fun directory ->
                 let path = Path.Combine(directory, "a.safetensors")
@@ -348,9 +373,17 @@ let private processTests =
                     Expect.isGreaterThanOrEqual kept.Manifest.EnvironmentSteps last $"round {round} lost nothing"
                     last <- kept.Manifest.EnvironmentSteps
 
-                let code, _, error = run [ "train"; "--resume"; output; "--set"; $"environmentSteps={last + 100L}" ]
+                Expect.isGreaterThan last 0L "it went on at all"
+                use soon = new Threading.CancellationTokenSource(TimeSpan.FromSeconds 1.0)
+                use printed = new StringWriter()
 
-                Expect.equal code 0 error
+                let code =
+                    TrainingCli.Run(
+                        [| "train"; "--resume"; output |],
+                        ProgramHost.Create(printed, printed, soon.Token)
+                    )
+
+                Expect.equal code 130 (printed.ToString())
 
                 let steps =
                     File.ReadLines(Path.Combine(output, "metrics.jsonl"))

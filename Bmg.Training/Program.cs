@@ -1,5 +1,3 @@
-using Bmg.Training;
 using Bmg.Training.CommandLine;
 
-OpenMp.SleepWhenIdle();
 return TrainingCli.Run(args, ProgramHost.Create());

@@ -24,7 +24,6 @@ public sealed class RolloutCollector : IDisposable
     private readonly bool _plainly;
     private readonly double[] _rewards;
     private readonly float[] _scratch;
-    private readonly ParallelOptions _parallel;
 
     /// <summary>A collector over worlds that it steps and a context that it feeds.</summary>
     /// <param name="world">Worlds of the population.</param>
@@ -34,7 +33,6 @@ public sealed class RolloutCollector : IDisposable
     /// <param name="discount">γ.</param>
     /// <param name="context">Fed with each rollout's mean reward; null for none.</param>
     /// <param name="device">Where rollouts are put.</param>
-    /// <param name="threads">Threads that members act on, on the CPU.</param>
     public RolloutCollector(
         TwoColors world,
         ActorCritic agent,
@@ -42,10 +40,9 @@ public sealed class RolloutCollector : IDisposable
         int length,
         double discount,
         RewardContext? context,
-        Device device,
-        int threads
+        Device device
     )
-        : this(world, agent, seeds, length, discount, context, device, threads, device.type == DeviceType.CPU) { }
+        : this(world, agent, seeds, length, discount, context, device, device.type == DeviceType.CPU) { }
 
     /// <summary>As the public one, choosing the way of acting as well, so that a test can hold the two against each other.</summary>
     internal RolloutCollector(
@@ -56,7 +53,6 @@ public sealed class RolloutCollector : IDisposable
         double discount,
         RewardContext? context,
         Device device,
-        int threads,
         bool plainly
     )
     {
@@ -69,9 +65,7 @@ public sealed class RolloutCollector : IDisposable
         _device = device;
         _length = length;
         _rewards = new double[world.Members];
-        ScratchStride = 2 * _plain.WidestLayer + TwoColors.ActionCount;
-        _scratch = new float[world.Members * ScratchStride];
-        _parallel = new ParallelOptions { MaxDegreeOfParallelism = threads };
+        _scratch = new float[2 * _plain.WidestLayer + TwoColors.ActionCount];
         _discounts = full([world.Members, length], discount, dtype: ScalarType.Float32, device: device)
             .DetachFromDisposeScope();
     }
@@ -97,7 +91,7 @@ public sealed class RolloutCollector : IDisposable
     public ulong GetActionState(int member) => _actions[member].State;
 
     /// <summary>Puts back the position in the stream.</summary>
-    public void Restore(long environmentSteps, IReadOnlyList<ulong> actionStates)
+    public void Restore(long environmentSteps, ReadOnlySpan<ulong> actionStates)
     {
         EnvironmentSteps = environmentSteps;
         for (var i = 0; i < _actions.Length; i++)
@@ -105,8 +99,6 @@ public sealed class RolloutCollector : IDisposable
             _actions[i].State = actionStates[i];
         }
     }
-
-    private int ScratchStride { get; }
 
     /// <summary>Lets every member act for T steps with policy parameters <paramref name="x"/>.</summary>
     /// <exception cref="NumericalFailureException">A member's policy puts out something that is not a number.</exception>
@@ -163,28 +155,18 @@ public sealed class RolloutCollector : IDisposable
     private unsafe void ActPlainly(Params x, nint observations, nint actions, nint rewards)
     {
         var policy = _plain.Bind(x);
+        var width = TwoColors.ObservationSize;
+        var probabilities = _scratch.AsSpan(0, TwoColors.ActionCount);
+        var scratch = _scratch.AsSpan(TwoColors.ActionCount);
         // Members share nothing, so each goes through its whole rollout on its own while its weights are in cache.
-        try
+        for (var member = 0; member < _world.Members; member++)
         {
-            Parallel.For(0, _world.Members, _parallel, Act);
-        }
-        catch (AggregateException several) when (several.InnerException is NumericalFailureException first)
-        {
-            throw first;
-        }
-
-        void Act(int member)
-        {
-            var width = TwoColors.ObservationSize;
             var rows = new Span<float>(
                 (float*)observations + (long)member * (_length + 1) * width,
                 (_length + 1) * width
             );
             var chosen = new Span<long>((long*)actions + (long)member * _length, _length);
             var earned = new Span<float>((float*)rewards + (long)member * _length, _length);
-            var own = _scratch.AsSpan(member * ScratchStride, ScratchStride);
-            var probabilities = own[..TwoColors.ActionCount];
-            var scratch = own[TwoColors.ActionCount..];
             for (var t = 0; t < _length; t++)
             {
                 var row = rows.Slice(t * width, width);

@@ -80,7 +80,7 @@ public static class TrainingBenchmark
                         var began = Stopwatch.GetTimestamp();
                         var step = rule.Step.Invoke(learner, hyper, data, differentiation);
                         Synchronize(device);
-                        learningTicks += Stopwatch.GetTimestamp() - began;
+                        Interlocked.Add(ref learningTicks, Stopwatch.GetTimestamp() - began);
                         return step;
                     }
                 )
@@ -107,7 +107,7 @@ public static class TrainingBenchmark
         } while (elapsed < seconds);
 
         times.Sort();
-        var ticks = elapsed * Stopwatch.Frequency;
+        var ticks = elapsed * Stopwatch.Frequency * experiment.Parts;
         var actingShare = (experiment.ActingTicks - acting) / ticks;
         var learningShare = learningTicks / ticks;
         return new TrainingMeasurement(

@@ -10,11 +10,17 @@ public static class ProgramHost
     /// <summary>All parts in place.</summary>
     /// <param name="output">Standard output; null for the process's own, which may be a terminal.</param>
     /// <param name="error">Standard error; null for the process's own.</param>
-    public static TrainingHost Create(TextWriter? output = null, TextWriter? error = null) =>
+    /// <param name="stop">Asks a run to stop; null to listen to the process's signals.</param>
+    public static TrainingHost Create(
+        TextWriter? output = null,
+        TextWriter? error = null,
+        CancellationToken? stop = null
+    ) =>
         new()
         {
             Out = output ?? Console.Out,
             Error = error ?? Console.Error,
+            Stop = stop,
             Interactive = output is null && !Console.IsOutputRedirected,
             Experiments = new ExperimentFactory(),
             Finish = ExportAndPlay.Finish,

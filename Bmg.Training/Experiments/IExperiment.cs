@@ -37,6 +37,9 @@ public sealed class NumericalFailureException(string quantity, int member, long 
 
     /// <summary>Environment steps of the member when it happened.</summary>
     public long EnvironmentStep { get; } = environmentStep;
+
+    /// <summary>The same failure of another member, where members are counted otherwise.</summary>
+    public NumericalFailureException OfMember(int other) => new(Quantity, other, EnvironmentStep, value);
 }
 
 /// <summary>

@@ -1,6 +1,6 @@
 using System.Text.Json;
+using Bmg.Export;
 using Bmg.Export.Checkpoints;
-using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using static TorchSharp.torch;
@@ -9,18 +9,18 @@ namespace Bmg.Training.Experiments;
 
 /// <summary>
 /// The two-colors study's actor-critic (Flennerhag et al. 2022, section 5.1; Luketina et al. 2022): a population that meta-learns the
-/// weight of its entropy term while it acts.
+/// weight of its entropy term while it acts. On the CPU the population is cut into as many parts as there are threads, each of which
+/// learns on a thread of its own: members share nothing, so parts need not wait for each other within a meta-step, as the threads of one
+/// batched product would.
 /// </summary>
 public sealed class TwoColorsExperiment : IExperiment
 {
+    private const string ExperimentName = "two-colors";
+
     private readonly RunConfiguration _configuration;
     private readonly ActorCriticAgent _agent;
-    private readonly TwoColors _world;
-    private readonly RewardContext? _context;
-    private readonly RolloutCollector _collector;
-    private readonly Device _device;
-    private MetaState<Rollout> _state;
-    private Tensor? _lastContext;
+    private readonly Population[] _parts;
+    private readonly ParallelOptions _parallel;
 
     /// <summary>A population at the start of its life.</summary>
     public TwoColorsExperiment(RunConfiguration configuration, DerivedSettings derived)
@@ -30,44 +30,32 @@ public sealed class TwoColorsExperiment : IExperiment
     public TwoColorsExperiment(RunConfiguration configuration, DerivedSettings derived, ActorCriticAgent agent)
     {
         _configuration = configuration;
-        Seeds = derived.Seeds;
-        _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
-        if (get_num_threads() != derived.Threads)
-        {
-            set_num_threads(derived.Threads);
-        }
-
         _agent = agent;
-        Seed[] seeds = [.. derived.Seeds.Select(Seed.Of)];
-        _world = new TwoColors(seeds, configuration.Environment.Respawn, configuration.Environment.SwapPeriod);
-        _context = _agent.HasContext
-            ? new RewardContext(seeds.Length, configuration.Meta.ContextLength, configuration.Meta.ContextScaling)
-            : null;
-        _collector = new RolloutCollector(
-            _world,
-            _agent.Networks,
-            seeds,
-            configuration.Learner.RolloutLength,
-            configuration.Learner.Discount,
-            _context,
-            _device,
-            derived.Threads
-        );
-        _state = MetaLearner.init(
-            _agent.MetaLearner,
-            ActorCriticModule.init(_agent.Networks, _agent.Initialization, seeds, ScalarType.Float32, _device),
-            _agent.MetaLearner.MetaParameters.Init.Invoke(seeds, ScalarType.Float32, _device)
-        );
+        Seeds = derived.Seeds;
+        var onCpu = configuration.Device == DeviceKind.Cpu;
+        var count = onCpu ? Math.Min(derived.Threads, Seeds.Count) : 1;
+        _parallel = new ParallelOptions { MaxDegreeOfParallelism = count };
+        _parts = new Population[count];
+        OnEachPart(i =>
+        {
+            // As equal as can be: the first parts take one member more where it does not come out even.
+            var first = i * (Seeds.Count / count) + Math.Min(i, Seeds.Count % count);
+            var size = Seeds.Count / count + (i < Seeds.Count % count ? 1 : 0);
+            _parts[i] = new Population(configuration, agent, [.. Seeds.Skip(first).Take(size)], first);
+        });
     }
 
     /// <inheritdoc/>
     public IReadOnlyList<long> Seeds { get; }
 
     /// <inheritdoc/>
-    public long EnvironmentSteps => _collector.EnvironmentSteps;
+    public long EnvironmentSteps => _parts[0].EnvironmentSteps;
 
-    /// <summary>Time spent acting so far, in stopwatch ticks.</summary>
-    public long ActingTicks => _collector.Ticks;
+    /// <summary>Parts that learn side by side.</summary>
+    public int Parts => _parts.Length;
+
+    /// <summary>Time that all parts together spent acting so far, in stopwatch ticks.</summary>
+    public long ActingTicks => _parts.Sum(p => p.ActingTicks);
 
     /// <inheritdoc/>
     public IReadOnlyList<Metric> Metrics { get; } =
@@ -80,62 +68,35 @@ public sealed class TwoColorsExperiment : IExperiment
     ];
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Changes(long after, long until) => _world.Swaps(after, until);
+    public IReadOnlyList<long> Changes(long after, long until) => _parts[0].Swaps(after, until);
 
     /// <inheritdoc/>
     public MetaStepReport Advance()
     {
-        var before = _collector.EnvironmentSteps;
-        var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, (x, _) => Collect(x), Keep);
-        Release(_state, next);
-        _state = next;
-        double[][] values =
-        [
-            _collector.TakeRewards(),
-            CurrentEntropyWeight(),
-            OrNothing(log.Objective),
-            OrNothing(log.MetaGradientNorm),
-            MeanOverSteps(log.Losses),
-        ];
-        RequireFinite("the meta-objective", log.Objective);
-        RequireFinite("the meta-gradient's norm", log.MetaGradientNorm);
-        foreach (var loss in log.Losses)
-        {
-            RequireFinite("the learner's loss", loss);
-        }
-
-        return new MetaStepReport((int)(_collector.EnvironmentSteps - before), values);
+        var reports = new MetaStepReport[_parts.Length];
+        OnEachPart(i => reports[i] = _parts[i].Advance());
+        return reports.Length == 1
+            ? reports[0]
+            : new MetaStepReport(
+                reports[0].Steps,
+                [.. Enumerable.Range(0, Metrics.Count).Select(m => reports.SelectMany(r => r.Values[m]).ToArray())]
+            );
     }
 
     /// <inheritdoc/>
     public void Save(string path, string hostState)
     {
-        var members = Enumerable.Range(0, _world.Members);
-        var state = new SavedState(
-            [.. members.Select(_world.GetState)],
-            [.. members.Select(_collector.GetActionState)],
-            _context is null ? [] : [.. members.Select(_context.GetState)]
+        using var scope = NewDisposeScope();
+        var parts = Array.ConvertAll(_parts, p => p.Tensors());
+        var sets = parts[0]
+            .Keys.ToDictionary(name => name, name => ParamsModule.concatenate([.. parts.Select(p => p[name])]));
+        var state = new PopulationState(
+            [.. _parts.SelectMany(p => p.Numbers().Worlds)],
+            [.. _parts.SelectMany(p => p.Numbers().Actions)],
+            [.. _parts.SelectMany(p => p.Numbers().Contexts)]
         );
-        var sets = new Dictionary<string, Params>
-        {
-            ["learner"] = _state.Learner.Parameters,
-            ["learnerOptimizer"] = _state.Learner.Optimizer,
-            ["meta"] = _state.MetaParameters,
-            ["metaOptimizer"] = _state.MetaOptimizer,
-        };
-        if (_state.Pending.IsSome)
-        {
-            sets["pending"] = _state.Pending.Value.Data.ToParams();
-        }
-
-        if (_lastContext is not null)
-        {
-            sets["context"] = Params.Single("context", _lastContext);
-        }
-
-        // Not disposed: the tensors stay the experiment's own.
-        var checkpoint = new Checkpoint(Manifest(hostState, JsonSerializer.Serialize(state)), sets);
-        CheckpointFile.Write(path, checkpoint);
+        // Not disposed: its tensors belong to the scope.
+        CheckpointFile.Write(path, new Checkpoint(Manifest(hostState, JsonSerializer.Serialize(state)), sets));
     }
 
     /// <inheritdoc/>
@@ -151,35 +112,11 @@ public sealed class TwoColorsExperiment : IExperiment
         }
 
         var state =
-            JsonSerializer.Deserialize<SavedState>(manifest.State)
+            JsonSerializer.Deserialize<PopulationState>(manifest.State)
             ?? throw new CheckpointException($"{path}: expected the state of the worlds, found nothing.");
-        Release(_state, null);
-        Experience<Rollout>? pending = null;
-        _lastContext?.Dispose();
-        _lastContext = checkpoint.Sets.ContainsKey("context") ? Own(checkpoint.Set("context"))["context"] : null;
-        if (checkpoint.Sets.ContainsKey("pending"))
+        foreach (var part in _parts)
         {
-            var rollout = Rollout.OfParams(Own(checkpoint.Set("pending")));
-            rollout.Discounts.Dispose();
-            pending = new Experience<Rollout>(
-                new Rollout(rollout.Observations, rollout.Actions, rollout.Rewards, _collector.Discounts),
-                _lastContext?.alias().DetachFromDisposeScope()
-            );
-        }
-
-        _state = new MetaState<Rollout>(
-            new LearnerState(Own(checkpoint.Set("learner")), Own(checkpoint.Set("learnerOptimizer"))),
-            Own(checkpoint.Set("meta")),
-            Own(checkpoint.Set("metaOptimizer")),
-            pending is null
-                ? Microsoft.FSharp.Core.FSharpValueOption<Experience<Rollout>>.None
-                : Microsoft.FSharp.Core.FSharpValueOption<Experience<Rollout>>.Some(pending)
-        );
-        _collector.Restore(manifest.EnvironmentSteps, state.Actions);
-        for (var member = 0; member < _world.Members; member++)
-        {
-            _world.SetState(member, state.Worlds[member]);
-            _context?.SetState(member, state.Contexts[member]);
+            part.Restore(checkpoint, state);
         }
 
         return manifest.Host;
@@ -188,100 +125,40 @@ public sealed class TwoColorsExperiment : IExperiment
     /// <inheritdoc/>
     public void Dispose()
     {
-        Release(_state, null);
-        _lastContext?.Dispose();
-        _collector.Dispose();
-    }
-
-    private const string ExperimentName = "two-colors";
-
-    private sealed record SavedState(TwoColorsState[] Worlds, ulong[] Actions, double[][] Contexts);
-
-    private Params Own(Params read) =>
-        ParamsModule.detachFromScope(read.Map(t => t.device_type == _device.type ? t.clone() : t.to(_device)));
-
-    private Experience<Rollout> Collect(Params x)
-    {
-        var experience = _collector.Collect(x);
-        if (experience.Context is { } context)
+        foreach (var part in _parts)
         {
-            _lastContext?.Dispose();
-            _lastContext = context.alias().DetachFromDisposeScope();
-        }
-
-        return experience;
-    }
-
-    /// <summary>Takes a rollout that outlives its meta-step out of the meta-step's scope.</summary>
-    private static void Keep(Experience<Rollout> experience)
-    {
-        ParamsModule.detachFromScope(experience.Data.ToParams());
-        experience.Context?.DetachFromDisposeScope();
-    }
-
-    /// <summary>Frees a state that is superseded by <paramref name="next"/>, but for what the two share.</summary>
-    private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next)
-    {
-        state.Learner.Dispose();
-        if (!ReferenceEquals(state.MetaParameters, next?.MetaParameters))
-        {
-            ParamsModule.dispose(state.MetaParameters);
-            ParamsModule.dispose(state.MetaOptimizer);
-        }
-
-        if (state.Pending.IsSome)
-        {
-            // Learned from by now. The discounts are the collector's own, shared by all rollouts.
-            var experience = state.Pending.Value;
-            experience.Data.Observations.Dispose();
-            experience.Data.Actions.Dispose();
-            experience.Data.Rewards.Dispose();
-            experience.Context?.Dispose();
+            part?.Dispose();
         }
     }
 
-    /// <summary>The entropy weight that the meta-parameters give in the latest context.</summary>
-    private double[] CurrentEntropyWeight()
+    /// <summary>Runs something for every part at the same time, each on one thread from beginning to end.</summary>
+    private void OnEachPart(Action<int> action)
     {
-        using var scope = NewDisposeScope();
-        using var noGrad = no_grad();
-        var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(_state.MetaParameters, _lastContext);
-        var weights = hyper[ActorCriticModule.EntropyWeight].cpu();
-        return [.. weights.data<float>().Select(v => (double)v)];
-    }
-
-    private double[] OrNothing(double[] values)
-    {
-        if (values.Length == _world.Members)
+        void OneThreaded(int part)
         {
-            return values;
-        }
-
-        var nothing = new double[_world.Members];
-        Array.Fill(nothing, double.NaN);
-        return nothing;
-    }
-
-    private double[] MeanOverSteps(double[][] losses)
-    {
-        var mean = new double[_world.Members];
-        foreach (var step in losses)
-        {
-            for (var member = 0; member < mean.Length; member++)
+            // Holds for the calling thread alone. Parts are what runs in parallel; within one, threads would only wait for each other.
+            if (_configuration.Device == DeviceKind.Cpu && get_num_threads() != 1)
             {
-                mean[member] += step[member] / losses.Length;
+                set_num_threads(1);
             }
+
+            action(part);
         }
 
-        return mean;
-    }
-
-    private void RequireFinite(string quantity, double[] values)
-    {
-        var member = Array.FindIndex(values, v => !double.IsFinite(v));
-        if (member >= 0)
+        if (_parts.Length == 1)
         {
-            throw new NumericalFailureException(quantity, member, EnvironmentSteps, values[member]);
+            OneThreaded(0);
+            return;
+        }
+
+        try
+        {
+            Parallel.For(0, _parts.Length, _parallel, OneThreaded);
+        }
+        catch (AggregateException several)
+        {
+            // The first part's failure speaks for all: they are of one kind.
+            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
         }
     }
 
@@ -291,7 +168,7 @@ public sealed class TwoColorsExperiment : IExperiment
         var weight = _configuration.Meta.EntropyWeight;
         return new CheckpointManifest
         {
-            LibraryVersion = typeof(MetaState<>).Assembly.GetName().Version?.ToString(3) ?? "unknown",
+            LibraryVersion = Bmg.Export.LibraryVersion.Current,
             Experiment = ExperimentName,
             EnvironmentSteps = EnvironmentSteps,
             Seeds = [.. Seeds],

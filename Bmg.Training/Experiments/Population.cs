@@ -1,0 +1,270 @@
+using Bmg.Export.Checkpoints;
+using Bmg.Training.Acting;
+using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
+using Microsoft.FSharp.Core;
+using static TorchSharp.torch;
+
+namespace Bmg.Training.Experiments;
+
+/// <summary>Of a population, what a checkpoint holds as numbers rather than tensors; one entry a member.</summary>
+internal sealed record PopulationState(TwoColorsState[] Worlds, ulong[] Actions, double[][] Contexts);
+
+/// <summary>Consecutive members of the two-colors experiment that learn in one batch, on one thread at a time.</summary>
+internal sealed class Population : IDisposable
+{
+    private readonly ActorCriticAgent _agent;
+    private readonly int _first;
+    private readonly TwoColors _world;
+    private readonly RewardContext? _context;
+    private readonly RolloutCollector _collector;
+    private readonly Device _device;
+    private MetaState<Rollout> _state;
+    private Tensor? _lastContext;
+
+    /// <summary>Members at the start of their lives.</summary>
+    /// <param name="configuration">Settings, validated.</param>
+    /// <param name="agent">What they are.</param>
+    /// <param name="numbers">One seed a member.</param>
+    /// <param name="first">Index of the first of them in the whole experiment.</param>
+    public Population(RunConfiguration configuration, ActorCriticAgent agent, IReadOnlyList<long> numbers, int first)
+    {
+        _agent = agent;
+        _first = first;
+        _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
+        Seed[] seeds = [.. numbers.Select(Seed.Of)];
+        _world = new TwoColors(seeds, configuration.Environment.Respawn, configuration.Environment.SwapPeriod);
+        _context = agent.HasContext
+            ? new RewardContext(seeds.Length, configuration.Meta.ContextLength, configuration.Meta.ContextScaling)
+            : null;
+        _collector = new RolloutCollector(
+            _world,
+            agent.Networks,
+            seeds,
+            configuration.Learner.RolloutLength,
+            configuration.Learner.Discount,
+            _context,
+            _device
+        );
+        _state = MetaLearner.init(
+            agent.MetaLearner,
+            ActorCriticModule.init(agent.Networks, agent.Initialization, seeds, ScalarType.Float32, _device),
+            agent.MetaLearner.MetaParameters.Init.Invoke(seeds, ScalarType.Float32, _device)
+        );
+    }
+
+    /// <summary>Environment steps that each member has done.</summary>
+    public long EnvironmentSteps => _collector.EnvironmentSteps;
+
+    /// <summary>Time spent acting so far, in stopwatch ticks.</summary>
+    public long ActingTicks => _collector.Ticks;
+
+    private int Members => _world.Members;
+
+    /// <summary>Steps after the first and up to the second at which the rewards swap.</summary>
+    public IReadOnlyList<long> Swaps(long after, long until) => _world.Swaps(after, until);
+
+    /// <summary>Runs one meta-step; values in the order of the experiment's metrics.</summary>
+    public MetaStepReport Advance()
+    {
+        var before = EnvironmentSteps;
+        try
+        {
+            var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, (x, _) => Collect(x), Keep);
+            Release(_state, next);
+            _state = next;
+            double[][] values =
+            [
+                _collector.TakeRewards(),
+                CurrentEntropyWeight(),
+                OrNothing(log.Objective),
+                OrNothing(log.MetaGradientNorm),
+                MeanOverSteps(log.Losses),
+            ];
+            RequireFinite("the meta-objective", log.Objective);
+            RequireFinite("the meta-gradient's norm", log.MetaGradientNorm);
+            foreach (var loss in log.Losses)
+            {
+                RequireFinite("the learner's loss", loss);
+            }
+
+            return new MetaStepReport((int)(EnvironmentSteps - before), values);
+        }
+        catch (NumericalFailureException failure) when (_first > 0)
+        {
+            throw failure.OfMember(_first + failure.Member);
+        }
+    }
+
+    /// <summary>Everything that a checkpoint holds as tensors, by set; they stay this population's own.</summary>
+    public IReadOnlyDictionary<string, Params> Tensors()
+    {
+        var sets = new Dictionary<string, Params>
+        {
+            ["learner"] = _state.Learner.Parameters,
+            ["learnerOptimizer"] = _state.Learner.Optimizer,
+            ["meta"] = _state.MetaParameters,
+            ["metaOptimizer"] = _state.MetaOptimizer,
+        };
+        if (_state.Pending.IsSome)
+        {
+            sets["pending"] = _state.Pending.Value.Data.ToParams();
+        }
+
+        if (_lastContext is not null)
+        {
+            sets["context"] = Params.Single("context", _lastContext);
+        }
+
+        return sets;
+    }
+
+    /// <summary>Everything that a checkpoint holds as numbers.</summary>
+    public PopulationState Numbers()
+    {
+        var members = Enumerable.Range(0, Members);
+        return new PopulationState(
+            [.. members.Select(_world.GetState)],
+            [.. members.Select(_collector.GetActionState)],
+            _context is null ? [] : [.. members.Select(_context.GetState)]
+        );
+    }
+
+    /// <summary>Takes over these members' share of a checkpoint.</summary>
+    public void Restore(Checkpoint checkpoint, PopulationState state)
+    {
+        Release(_state, null);
+        _lastContext?.Dispose();
+        _lastContext = checkpoint.Sets.ContainsKey("context") ? Own(checkpoint, "context")["context"] : null;
+        var pending = FSharpValueOption<Experience<Rollout>>.None;
+        if (checkpoint.Sets.ContainsKey("pending"))
+        {
+            var rollout = Rollout.OfParams(Own(checkpoint, "pending"));
+            rollout.Discounts.Dispose();
+            pending = FSharpValueOption<Experience<Rollout>>.Some(
+                new Experience<Rollout>(
+                    new Rollout(rollout.Observations, rollout.Actions, rollout.Rewards, _collector.Discounts),
+                    _lastContext?.alias().DetachFromDisposeScope()
+                )
+            );
+        }
+
+        _state = new MetaState<Rollout>(
+            new LearnerState(Own(checkpoint, "learner"), Own(checkpoint, "learnerOptimizer")),
+            Own(checkpoint, "meta"),
+            Own(checkpoint, "metaOptimizer"),
+            pending
+        );
+        _collector.Restore(checkpoint.Manifest.EnvironmentSteps, state.Actions.AsSpan(_first, Members));
+        for (var member = 0; member < Members; member++)
+        {
+            _world.SetState(member, state.Worlds[_first + member]);
+            _context?.SetState(member, state.Contexts[_first + member]);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Release(_state, null);
+        _lastContext?.Dispose();
+        _collector.Dispose();
+    }
+
+    /// <summary>This population's members of a set, on its device and its own to dispose.</summary>
+    private Params Own(Checkpoint checkpoint, string set) =>
+        ParamsModule.detachFromScope(
+            checkpoint
+                .Set(set)
+                .Map(t =>
+                {
+                    using var members = t.narrow(0, _first, Members);
+                    return members.to(members.dtype, _device, copy: true);
+                })
+        );
+
+    private Experience<Rollout> Collect(Params x)
+    {
+        var experience = _collector.Collect(x);
+        if (experience.Context is { } context)
+        {
+            _lastContext?.Dispose();
+            _lastContext = context.alias().DetachFromDisposeScope();
+        }
+
+        return experience;
+    }
+
+    /// <summary>Takes a rollout that outlives its meta-step out of the meta-step's scope.</summary>
+    private static void Keep(Experience<Rollout> experience)
+    {
+        ParamsModule.detachFromScope(experience.Data.ToParams());
+        experience.Context?.DetachFromDisposeScope();
+    }
+
+    /// <summary>Frees a state that is superseded by <paramref name="next"/>, but for what the two share.</summary>
+    private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next)
+    {
+        state.Learner.Dispose();
+        if (!ReferenceEquals(state.MetaParameters, next?.MetaParameters))
+        {
+            ParamsModule.dispose(state.MetaParameters);
+            ParamsModule.dispose(state.MetaOptimizer);
+        }
+
+        if (state.Pending.IsSome)
+        {
+            // Learned from by now. The discounts are the collector's own, shared by all rollouts.
+            var experience = state.Pending.Value;
+            experience.Data.Observations.Dispose();
+            experience.Data.Actions.Dispose();
+            experience.Data.Rewards.Dispose();
+            experience.Context?.Dispose();
+        }
+    }
+
+    /// <summary>The entropy weight that the meta-parameters give in the latest context.</summary>
+    private double[] CurrentEntropyWeight()
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(_state.MetaParameters, _lastContext);
+        var weights = hyper[ActorCriticModule.EntropyWeight].cpu();
+        return [.. weights.data<float>().Select(v => (double)v)];
+    }
+
+    private double[] OrNothing(double[] values)
+    {
+        if (values.Length == Members)
+        {
+            return values;
+        }
+
+        var nothing = new double[Members];
+        Array.Fill(nothing, double.NaN);
+        return nothing;
+    }
+
+    private double[] MeanOverSteps(double[][] losses)
+    {
+        var mean = new double[Members];
+        foreach (var step in losses)
+        {
+            for (var member = 0; member < mean.Length; member++)
+            {
+                mean[member] += step[member] / losses.Length;
+            }
+        }
+
+        return mean;
+    }
+
+    private void RequireFinite(string quantity, double[] values)
+    {
+        var member = Array.FindIndex(values, v => !double.IsFinite(v));
+        if (member >= 0)
+        {
+            throw new NumericalFailureException(quantity, member, EnvironmentSteps, values[member]);
+        }
+    }
+}
