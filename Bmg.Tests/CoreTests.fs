@@ -892,6 +892,51 @@ let private metaParameters =
             Params.dispose w)
     ]
 
+let private targets =
+    testList "target" [
+        test "the last step goes on from the learner's moments, or from fresh ones" {
+            use _ = scope ()
+
+            let f = Objective<int>.Create("squared norm", (fun x _ _ -> Params.squaredNorm x))
+
+            let rule = UpdateRule.gradient f (Optimizers.momentum 0.1 0.5)
+
+            let step (learner: LearnerState) =
+                rule.Step.Invoke(learner, Params.Empty, 0, Differentiation.None).Learner
+
+            let life: Life<int> = {
+                Collect = Func<_, _>(fun _ -> { Data = 0; Context = null })
+                Hyper = Func<_, _>(fun _ -> Params.Empty)
+                Step = Func<_, _, _>(fun learner _ -> step learner)
+            }
+
+            let start =
+                step (rule.Init.Invoke(Params.Single("x", torch.ones ([| 2L; 3L |], dtype = torch.float64))))
+
+            let target state =
+                (TargetBootstrap.lookAhead 2 rule state).Bootstrap.Invoke(start, life)
+
+            let lived = step start
+            let learners, fresh = target LastStepState.Learners, target LastStepState.Fresh
+
+            near
+                exact
+                "life goes on without the last step"
+                (numbersOf lived.Parameters)
+                (numbersOf learners.Learner.Parameters)
+
+            near exact "with the learner's moments" (numbersOf (step lived).Parameters) (numbersOf learners.Parameters)
+
+            near
+                exact
+                "with fresh ones"
+                (numbersOf (step (rule.Init.Invoke lived.Parameters)).Parameters)
+                (numbersOf fresh.Parameters)
+
+            Expect.notEqual (numbersOf learners.Parameters) (numbersOf fresh.Parameters) "the two differ"
+        }
+    ]
+
 let tests =
     testList "core" [
         parametersTests
@@ -902,4 +947,5 @@ let tests =
         returns
         losses
         metaParameters
+        targets
     ]

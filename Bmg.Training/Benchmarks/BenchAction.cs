@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Bmg.Training.CommandLine;
 using Bmg.Training.Configuration;
@@ -94,6 +95,12 @@ public static class BenchAction
         output.WriteLine(
             Text(
                 $"Peak memory at P = 10, K = 1: {shortTarget.PeakMemoryBytes / 1e6:N0} MB with L = 1, {longTarget.PeakMemoryBytes / 1e6:N0} MB with L = 16 ({100.0 * (longTarget.PeakMemoryBytes - shortTarget.PeakMemoryBytes) / shortTarget.PeakMemoryBytes:+0.0;-0.0} %)."
+            )
+        );
+        using var process = Process.GetCurrentProcess();
+        output.WriteLine(
+            Text(
+                $"Start of the process to the end of its first meta-step (P = 10, the meta-network's pre-training included): {(shortTarget.FirstStep - process.StartTime).TotalSeconds:F1} s."
             )
         );
         return 0;

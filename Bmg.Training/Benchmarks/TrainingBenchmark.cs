@@ -15,6 +15,7 @@ namespace Bmg.Training.Benchmarks;
 /// <param name="LearningShare">Share spent in steps of φ, the target's among them.</param>
 /// <param name="MetaShare">The rest: μ, the meta-gradient, the meta-optimizer.</param>
 /// <param name="OperationsPerStep">Counted multiply-adds × 2 of one environment step.</param>
+/// <param name="FirstStep">When the first meta-step was done, local time.</param>
 /// <param name="PeakMemoryBytes">Largest resident size of the process during this measurement.</param>
 public sealed record TrainingMeasurement(
     int Members,
@@ -26,7 +27,8 @@ public sealed record TrainingMeasurement(
     double LearningShare,
     double MetaShare,
     double OperationsPerStep,
-    long PeakMemoryBytes
+    long PeakMemoryBytes,
+    DateTime FirstStep
 )
 {
     /// <summary>Counted operations a second.</summary>
@@ -58,12 +60,7 @@ public static class TrainingBenchmark
             Device = device,
             Threads = threads,
             Learner = new LearnerSettings { InnerSteps = innerSteps, TargetSteps = targetSteps },
-            Meta = new MetaSettings
-            {
-                Parameters = MetaParameterKind.Network,
-                Context = ContextKind.Reward,
-                PretrainingSteps = 20,
-            },
+            Meta = new MetaSettings { Parameters = MetaParameterKind.Network, Context = ContextKind.Reward },
         };
         PeakMemory.Reset();
         var derived = DerivedSettings.Of(configuration);
@@ -87,6 +84,8 @@ public static class TrainingBenchmark
         );
         using var experiment = new TwoColorsExperiment(configuration, derived, agent);
         var times = new List<double>();
+        experiment.Advance();
+        var firstStep = DateTime.Now;
         long warm = Stopwatch.GetTimestamp();
         do
         {
@@ -120,7 +119,8 @@ public static class TrainingBenchmark
             learningShare,
             1 - actingShare - learningShare,
             OperationCount.Of(agent.Networks, innerSteps, targetSteps).Total,
-            PeakMemory.Bytes
+            PeakMemory.Bytes,
+            firstStep
         );
     }
 
