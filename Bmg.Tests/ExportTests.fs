@@ -818,4 +818,58 @@ let private commandTests =
                 refused 2 "no set 'actor'" [ "export"; run; "--output"; file ]))
     ]
 
-let tests = testList "export" [ checkpointTests; onnxTests; commandTests ]
+let private layoutTests =
+    testList "one-hot layout" [
+        testProperty "lists every combination once, one component a group"
+        <| fun (sizes: PositiveInt list) ->
+            let sizes = sizes |> List.truncate 5 |> List.map (fun s -> s.Get % 5 + 1)
+
+            let layout = [|
+                for group in 0 .. sizes.Length - 1 do
+                    for value in 0 .. sizes[group] - 1 do
+                        $"g{group}={value}"
+            |]
+
+            match OneHotLayout.All layout with
+            | null -> Expect.isEmpty sizes "only an empty layout has none"
+            | all ->
+                let rows = Array.chunkBySize layout.Length all
+                Expect.equal rows.Length (List.fold (*) 1 sizes) "as many as there are combinations"
+                Expect.equal (Array.distinct rows).Length rows.Length "each once"
+
+                for row in rows do
+                    let mutable start = 0
+
+                    for size in sizes do
+                        Expect.equal (Array.sum row[start .. start + size - 1]) 1.0f "one of each group"
+                        start <- start + size
+
+        test "covers every observation of two-colors" {
+            let width = Bmg.Training.Environments.TwoColors.ObservationSize
+
+            let all =
+                OneHotLayout.All Bmg.Training.Environments.TwoColors.ObservationLayout
+                |> nonNull
+                |> Array.chunkBySize width
+                |> Set.ofArray
+
+            Expect.equal all.Count 15625 "5 to the 6th"
+
+            for row in Bmg.Training.Environments.TwoColors.AllObservations() |> Array.chunkBySize width do
+                Expect.isTrue (all.Contains row) "reachable"
+        }
+
+        test "is none where names have no groups, or combinations are too many" {
+            Expect.isNull (OneHotLayout.All [| "x=0"; "velocity" |]) "no group"
+
+            let many = [|
+                for g in 0..9 do
+                    for v in 0..9 do
+                        $"{g}={v}"
+            |]
+
+            Expect.isNull (OneHotLayout.All many) "10 to the 10th"
+        }
+    ]
+
+let tests = testList "export" [ checkpointTests; onnxTests; commandTests; layoutTests ]

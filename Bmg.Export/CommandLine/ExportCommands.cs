@@ -66,7 +66,7 @@ public static class ExportCommands
             var model = isMeta
                 ? MetaNetworkExporter.Build(checkpoint, parsed.GetValue(member))
                 : PolicyExporter.Build(checkpoint, parsed.GetValue(member), parsed.GetValue(value));
-            var result = ModelFile.Write(model, path);
+            var result = ModelFile.Write(model, path, isMeta ? null : Reachable(checkpoint));
             parsed.InvocationConfiguration.Output.WriteLine(
                 string.Create(
                     CultureInfo.InvariantCulture,
@@ -77,6 +77,10 @@ public static class ExportCommands
         });
         return command;
     }
+
+    /// <summary>Every observation there can be, where the layout tells; null otherwise.</summary>
+    private static float[]? Reachable(Checkpoint checkpoint) =>
+        OneHotLayout.All(checkpoint.Manifest.Policy.ObservationLayout);
 
     private static Command Inspect()
     {
@@ -108,12 +112,13 @@ public static class ExportCommands
         var observations = Whole(
             "--observations",
             ParityCheck.DefaultInputs,
-            "How many random observations to compare.",
+            "Compare at least so many; where every observation there can be is fewer, random ones are added.",
             least: 1
         );
         var command = new Command(
             "check",
-            "Compares an exported file with the run that it comes from, on random observations.\n\n"
+            "Compares an exported file with the run that it comes from: on every observation there can be, where its components are\n"
+                + "one-hot and not too many, otherwise on random ones.\n\n"
                 + "Example: Bmg.Export check policy.onnx --against runs/two-colors"
         )
         {
@@ -129,7 +134,10 @@ public static class ExportCommands
             var report = ParityCheck.Run(
                 session,
                 Reference(session, path, checkpoint),
-                count: parsed.GetValue(observations)
+                session.Metadata.GetValueOrDefault(MetadataKeys.Kind) == ModelKinds.Policy
+                    ? Reachable(checkpoint)
+                    : null,
+                parsed.GetValue(observations)
             );
             Reports.Parity(report, parsed.InvocationConfiguration.Output);
             if (report.Passed)
