@@ -18,11 +18,10 @@ public static class BenchAction
     {
         var device = options.Device == DeviceKind.Cuda ? CUDA : CPU;
         var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
-        set_num_threads(threads);
         // First, while the process is fresh: what the allocator keeps from larger populations would hide the difference.
         var shortTarget = TrainingBenchmark.Measure(10, 1, 1, options.Seconds / 2, options.Device, options.Threads);
         var longTarget = TrainingBenchmark.Measure(10, 1, 16, options.Seconds / 2, options.Device, options.Threads);
-        var (before, shape) = MatrixPeak.Measure(device);
+        var (before, shape) = MatrixPeak.Measure(device, threads);
         var measurements = new List<TrainingMeasurement>();
         foreach (var members in options.Members)
         {
@@ -35,8 +34,7 @@ public static class BenchAction
         }
 
         // Machines drift: the peak is measured on both sides of the training, and the better one counts.
-        set_num_threads(threads);
-        var (after, shapeAfter) = MatrixPeak.Measure(device);
+        var (after, shapeAfter) = MatrixPeak.Measure(device, threads);
         var peak = Math.Max(before, after);
         output.WriteLine(
             string.Create(

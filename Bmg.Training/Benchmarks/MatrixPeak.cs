@@ -17,10 +17,12 @@ public static class MatrixPeak
 
     /// <summary>Multiply-adds × 2 a second: the best of several shapes, plain and batched, each the median of its repeats.</summary>
     /// <param name="device">Where to multiply.</param>
+    /// <param name="threads">Threads of the tensor library.</param>
     /// <param name="repeats">Products a shape.</param>
     /// <returns>The peak, and the shape that reached it.</returns>
-    public static (double OperationsPerSecond, string Shape) Measure(Device device, int repeats = 15)
+    public static (double OperationsPerSecond, string Shape) Measure(Device device, int threads, int repeats = 15)
     {
+        set_num_threads(threads); // Holds for this thread; training on it may have changed it.
         var best = (OperationsPerSecond: 0.0, Shape: "");
         using var noGrad = no_grad();
         foreach (var (batch, m, k, n) in s_shapes)

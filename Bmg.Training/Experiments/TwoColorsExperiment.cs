@@ -20,7 +20,7 @@ public sealed class TwoColorsExperiment : IExperiment
     private readonly RunConfiguration _configuration;
     private readonly ActorCriticAgent _agent;
     private readonly Population[] _parts;
-    private readonly ParallelOptions _parallel;
+    private readonly Lanes _lanes;
 
     /// <summary>A population at the start of its life.</summary>
     public TwoColorsExperiment(RunConfiguration configuration, DerivedSettings derived)
@@ -34,7 +34,7 @@ public sealed class TwoColorsExperiment : IExperiment
         Seeds = derived.Seeds;
         var onCpu = configuration.Device == DeviceKind.Cpu;
         var count = onCpu ? Math.Min(derived.Threads, Seeds.Count) : 1;
-        _parallel = new ParallelOptions { MaxDegreeOfParallelism = count };
+        _lanes = new Lanes(count);
         _parts = new Population[count];
         OnEachPart(i =>
         {
@@ -129,6 +129,8 @@ public sealed class TwoColorsExperiment : IExperiment
         {
             part?.Dispose();
         }
+
+        _lanes.Dispose();
     }
 
     /// <summary>Runs something for every part at the same time, each on one thread from beginning to end.</summary>
@@ -145,21 +147,7 @@ public sealed class TwoColorsExperiment : IExperiment
             action(part);
         }
 
-        if (_parts.Length == 1)
-        {
-            OneThreaded(0);
-            return;
-        }
-
-        try
-        {
-            Parallel.For(0, _parts.Length, _parallel, OneThreaded);
-        }
-        catch (AggregateException several)
-        {
-            // The first part's failure speaks for all: they are of one kind.
-            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
-        }
+        _lanes.Run(OneThreaded);
     }
 
     private CheckpointManifest Manifest(string hostState, string state)
