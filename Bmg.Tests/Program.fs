@@ -12,6 +12,7 @@ let main argv =
             CoreTests.tests
             OptimizerTests.tests
             LawTests.tests
+            DescentTests.tests
             EnvironmentTests.tests
             ActingTests.tests
             MemoryTests.tests

@@ -60,7 +60,7 @@ public sealed class ActorCriticAgent
         var hasContext = meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
         var metaParameters = MetaParametersOf(meta, learner);
         var metaLearner = new MetaLearner<Rollout>(
-            around(UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer)),
+            around(RuleOf(networks, learner, optimizer)),
             learner.InnerSteps,
             metaParameters,
             meta.Method switch
@@ -80,6 +80,15 @@ public sealed class ActorCriticAgent
         );
         return new ActorCriticAgent(networks, metaLearner, learner.Initialization, hasContext);
     }
+
+    /// <summary>Whether steps are plain SGD, which has a faster closed form for the steps that nothing is differentiated through.</summary>
+    private static bool IsPlain(OptimizerSettings optimizer, double? clip) =>
+        optimizer.Name == OptimizerKind.Sgd && clip is null;
+
+    private static UpdateRule<Rollout> RuleOf(ActorCritic networks, LearnerSettings learner, Optimizer optimizer) =>
+        IsPlain(learner.Optimizer, learner.GradientClip)
+            ? ActorCriticDescent.learner(networks, learner.Optimizer.LearningRate)
+            : UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer);
 
     private static Optimizer OptimizerOf(OptimizerSettings settings) =>
         settings.Name switch
@@ -135,19 +144,24 @@ public sealed class ActorCriticAgent
         Func<UpdateRule<Rollout>, UpdateRule<Rollout>> around
     )
     {
-        var objective = configuration.Target.Loss switch
+        var settings = derived.TargetOptimizer;
+        var own = configuration.Target.Optimizer is not null;
+        var clip = own ? null : configuration.Learner.GradientClip;
+        var optimizer = Clipped(OptimizerOf(settings), clip);
+        var last = configuration.Target.Loss switch
         {
-            TargetLoss.Policy => ActorCriticModule.policyObjective(networks, 0),
-            TargetLoss.Full => ActorCriticModule.objective(networks),
+            TargetLoss.Policy when IsPlain(settings, clip) => ActorCriticDescent.greedy(
+                networks,
+                settings.LearningRate
+            ),
+            TargetLoss.Policy => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer),
+            TargetLoss.Full when IsPlain(settings, clip) => ActorCriticDescent.learner(networks, settings.LearningRate),
+            TargetLoss.Full => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer),
             _ => throw new NotSupportedException($"target.loss '{configuration.Target.Loss}'"),
         };
-        var own = configuration.Target.Optimizer is not null;
-        var optimizer = own
-            ? OptimizerOf(derived.TargetOptimizer)
-            : Clipped(OptimizerOf(derived.TargetOptimizer), configuration.Learner.GradientClip);
         return TargetBootstrap.lookAhead(
             configuration.Learner.TargetSteps,
-            around(UpdateRule.gradient(objective, optimizer)),
+            around(last),
             own ? LastStepState.Fresh : LastStepState.Learners
         );
     }

@@ -1,0 +1,175 @@
+namespace Bmg
+
+open System
+open TorchSharp
+
+/// Plain gradient steps of an actor-critic in closed form, for the steps that nothing is differentiated through (most of them: all L of a
+/// target). Back-propagation through two perceptrons is written out, and each weight's gradient is never formed: one native call adds
+/// inputᵀ·δ, δ holding −α from the start, to a copy of the weight. The same numbers as `UpdateRule.gradient` with `Optimizers.sgd`, to rounding; a property
+/// holds the two together. Steps with a graph are left to the plain definition.
+[<RequireQualifiedAccess>]
+module ActorCriticDescent =
+
+    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private one = scalar 1.0
+
+    /// The input of every layer, and last the output of the network.
+    let private trace (network: Network) (x: Params) (input: Tensor) : Tensor[] =
+        let values = Array.zeroCreate<Tensor>(network.Layers.Length + 1)
+        values[0] <- input
+
+        for i in 0 .. network.Layers.Length - 1 do
+            values[i + 1] <-
+                match network.Layers[i] with
+                | Layer.Linear _ -> Network.affine values[i] x[network.WeightName i] x[network.BiasName i]
+                | Layer.Activation f -> Network.activate f values[i]
+
+        values
+
+    /// f′ as a function of f's own output.
+    let private slope (activation: Activation) (output: Tensor) : Tensor =
+        match activation with
+        | Activation.Relu -> output.sign ()
+        | Activation.Tanh -> output.square().neg().add one
+        | Activation.Sigmoid -> output.sub (output.square ())
+        | Activation.Softplus -> output.neg().exp().neg().add one
+        | Activation.Elu -> output.add(one).clamp_max one
+        | other -> Check.fail "ActorCriticDescent" "activation" "a defined activation" (string other)
+
+    /// Steps down a network's parameters, given the gradient δ of the loss by its output on the first T rows, [P, T, outputs].
+    let private descend
+        (network: Network)
+        (rate: float)
+        (x: Params)
+        (values: Tensor[])
+        (outputGradient: Tensor)
+        (write: string -> Tensor -> unit)
+        : unit =
+        let rows = outputGradient.shape[1]
+        use minus = scalar -rate
+
+        let first (t: Tensor) =
+            if t.shape[1] = rows then t else t.narrow (1L, 0L, rows)
+
+        // Everything below is linear in δ, so the step's size is put in here, where it is smallest.
+        let mutable delta = outputGradient.mul minus
+
+        for i in network.Layers.Length - 1 .. -1 .. 0 do
+            match network.Layers[i] with
+            | Layer.Linear _ ->
+                let weight, bias = x[network.WeightName i], x[network.BiasName i]
+                // See Network.affine for the order of TorchSharp's arguments: this is weight + inputᵀ·δ.
+                write (network.WeightName i) ((first values[i]).transpose(1L, 2L).baddbmm(delta, weight))
+
+                write (network.BiasName i) (bias.add (delta.sum (1L, true)))
+
+                if i > 0 then
+                    delta <- delta.bmm (weight.transpose (1L, 2L))
+            | Layer.Activation f -> delta <- delta.mul (slope f (first values[i + 1]))
+
+    /// The losses' gradients by the logits, [P, T, A], and the losses, [P]. `advantages` [P, T], `entropyWeight` [P] or nothing.
+    let private policyLoss
+        (logits: Tensor)
+        (actions: Tensor)
+        (advantages: Tensor)
+        (entropyWeight: Tensor voption)
+        : struct (Tensor * Tensor) =
+        use perStep = scalar (1.0 / float actions.shape[1])
+        let logp = logits.log_softmax -1L
+        let p = logp.exp ()
+        let chosen = actions.unsqueeze -1L
+        let scaled = advantages.mul(perStep).unsqueeze -1L
+        // ∂/∂logits of −A·log π(a) is A·(π − 1ₐ).
+        let gradient = p.mul(scaled).scatter_add_(2L, chosen, scaled.neg ())
+        let loss = (scaled.mul (logp.gather (2L, chosen))).sum([| 1L; 2L |]).neg()
+
+        match entropyWeight with
+        | ValueNone -> struct (gradient, loss)
+        | ValueSome weight ->
+            // ∂/∂logits of Σ π log π is π·(log π − Σ π log π).
+            let negativeEntropy = (p.mul logp).sum(-1L, true)
+            let weight = (weight.mul perStep).reshape(-1L, 1L, 1L)
+            let toward = p.mul (logp.sub negativeEntropy)
+
+            struct (gradient.addcmul_ (toward, weight, one), loss.add ((negativeEntropy.mul weight).sum [| 1L; 2L |]))
+
+    /// Advantages as constants: value targets minus values, [P, T].
+    let private errors (agent: ActorCritic) (values: Tensor) (rollout: Rollout) : Tensor =
+        let steps = rollout.Actions.shape[1]
+        let before, after = values.narrow (1L, 0L, steps), values.narrow (1L, 1L, steps)
+        let td = Returns.tdErrors rollout.Rewards rollout.Discounts before after
+        Returns.generalizedAdvantages agent.TraceDecay rollout.Discounts td
+
+    let private step
+        (agent: ActorCritic)
+        (rate: float)
+        (wholeLoss: bool)
+        (learner: LearnerState)
+        (hyper: Params)
+        (rollout: Rollout)
+        : UpdateStep =
+        use _ = torch.no_grad ()
+        let x = learner.Parameters
+        let steps = rollout.Actions.shape[1]
+        // Parameters that the step leaves alone go on as handles of their own: whoever frees the old learner must not free the new one's.
+        let next = x.TensorArray |> Array.map (fun _ -> ValueNone)
+
+        let write (name: string) (value: Tensor) =
+            next[Array.IndexOf(x.NameArray, name)] <- ValueSome value
+
+        let valueTrace = trace agent.Value x rollout.Observations
+        let errors = errors agent (valueTrace[valueTrace.Length - 1].squeeze -1L) rollout
+        let policyTrace = trace agent.Policy x (rollout.Observations.narrow (1L, 0L, steps))
+
+        let struct (gradient, policy) =
+            policyLoss
+                policyTrace[policyTrace.Length - 1]
+                rollout.Actions
+                errors
+                (if wholeLoss then
+                     ValueSome hyper[ActorCritic.EntropyWeight]
+                 else
+                     ValueNone)
+
+        descend agent.Policy rate x policyTrace gradient write
+
+        let loss =
+            if wholeLoss then
+                use scale = scalar (-agent.ValueWeight / float steps)
+                use half = scalar (0.5 * agent.ValueWeight)
+                descend agent.Value rate x valueTrace (errors.mul(scale).unsqueeze -1L) write
+                policy.add (errors.square().mean [| 1L |], half)
+            else
+                policy
+
+        {
+            Learner = {
+                learner with
+                    Parameters =
+                        x.WithTensors(
+                            Array.map2
+                                (fun (t: Tensor) -> ValueOption.defaultWith (fun () -> t.alias ()))
+                                x.TensorArray
+                                next
+                        )
+            }
+            Loss = loss
+        }
+
+    let private around (plain: UpdateRule<Rollout>) (agent: ActorCritic) (rate: float) (wholeLoss: bool) = {
+        plain with
+            Step =
+                Func<_, _, _, _, _>(fun learner hyper rollout differentiation ->
+                    if differentiation = Differentiation.None then
+                        step agent rate wholeLoss learner hyper rollout
+                    else
+                        plain.Step.Invoke(learner, hyper, rollout, differentiation))
+    }
+
+    /// φ: one step of SGD on the whole actor-critic loss.
+    let learner (agent: ActorCritic) (rate: float) : UpdateRule<Rollout> =
+        around (UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd rate)) agent rate true
+
+    /// The target's last step: one step of SGD on the policy-gradient loss alone.
+    let greedy (agent: ActorCritic) (rate: float) : UpdateRule<Rollout> =
+        around (UpdateRule.gradient (ActorCritic.policyObjective agent 0.0) (Optimizers.sgd rate)) agent rate false
