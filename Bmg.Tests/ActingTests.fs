@@ -50,6 +50,33 @@ let private plainPolicy =
 
                 GC.KeepAlive x)
 
+        // Widths that fill whole blocks of registers, that do not, and that leave a rest.
+        for widths in [ [| 256; 256 |]; [| 64 |]; [| 150; 70 |]; [| 129; 1 |] ] do
+            scoped $"hidden layers {widths[0]} and on" (fun () ->
+                let network = Network.Mlp("policy", 30, widths, 4, Activation.Relu)
+                let seeds = Seed.Population(3L, 2)
+                let x = Network.init network Initialization.Uniform seeds torch.float32 torch.CPU
+                let rng = Rng 9UL
+                let policy = PlainPolicy network
+                let bound = policy.Bind x
+                let scratch = Array.zeroCreate<float32>(2 * policy.WidestLayer)
+
+                for _ in 1..20 do
+                    let observation =
+                        Array.init 30 (fun _ -> if rng.Next 2 = 0 then 0f else float32 (rng.NextNormal()))
+
+                    let both = Array.append observation observation |> Array.map float
+                    let input = (tensor [ 2; 1; 30 ] both).``to`` torch.float32
+
+                    let expected = numbers (Network.apply network x input) |> Array.chunkBySize 4
+
+                    for m in 0..1 do
+                        let output = Array.zeroCreate<float32> 4
+                        bound.Apply(m, ReadOnlySpan observation, Span output, Span scratch)
+                        near singlePrecision $"member {m}" expected[m] (Array.map float output)
+
+                GC.KeepAlive x)
+
         scoped "parameters of another type or layout are refused by name" (fun () ->
             let network = Network.Mlp("policy", 2, [||], 3, Activation.Relu)
 

@@ -1,4 +1,7 @@
+using System.Numerics;
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using static TorchSharp.torch;
 
 namespace Bmg.Training.Acting;
@@ -101,6 +104,7 @@ public sealed class PlainPolicy
         {
             var steps = _policy._steps;
             var input = observation;
+            Span<int> live = stackalloc int[_policy.WidestLayer + 1];
             for (var i = 0; i < steps.Length; i++)
             {
                 ref readonly var step = ref steps[i];
@@ -112,20 +116,14 @@ public sealed class PlainPolicy
                 );
                 var result =
                     i == steps.Length - 1 ? output : scratch.Slice((i & 1) * _policy.WidestLayer, step.Outputs);
-                bias.CopyTo(result);
+                var count = 0;
                 for (var row = 0; row < input.Length; row++)
                 {
-                    if (input[row] != 0)
-                    {
-                        TensorPrimitives.MultiplyAdd(
-                            weight.Slice(row * step.Outputs, step.Outputs),
-                            input[row],
-                            result,
-                            result
-                        );
-                    }
+                    live[count] = row;
+                    count += input[row] != 0 ? 1 : 0;
                 }
 
+                Affine(input, live[..count], weight, bias, result);
                 if (step.After is { } activation)
                 {
                     Activate(activation, result);
@@ -133,6 +131,72 @@ public sealed class PlainPolicy
 
                 input = result;
             }
+        }
+    }
+
+    /// <summary>
+    /// result = bias + Σ input[row]·weight[row, …] over the rows given. Outputs are taken in blocks that stay in registers while the rows go
+    /// by, so each weight is read once and nothing else is.
+    /// </summary>
+    private static void Affine(
+        ReadOnlySpan<float> input,
+        ReadOnlySpan<int> rows,
+        ReadOnlySpan<float> weight,
+        ReadOnlySpan<float> bias,
+        Span<float> result
+    )
+    {
+        var lanes = Vector<float>.Count;
+        ref var w = ref MemoryMarshal.GetReference(weight);
+        ref var b = ref MemoryMarshal.GetReference(bias);
+        ref var r = ref MemoryMarshal.GetReference(result);
+        var outputs = result.Length;
+        var at = 0;
+        for (; at + 8 * lanes <= outputs; at += 8 * lanes)
+        {
+            var y0 = Vector.LoadUnsafe(ref b, (nuint)at);
+            var y1 = Vector.LoadUnsafe(ref b, (nuint)(at + lanes));
+            var y2 = Vector.LoadUnsafe(ref b, (nuint)(at + 2 * lanes));
+            var y3 = Vector.LoadUnsafe(ref b, (nuint)(at + 3 * lanes));
+            var y4 = Vector.LoadUnsafe(ref b, (nuint)(at + 4 * lanes));
+            var y5 = Vector.LoadUnsafe(ref b, (nuint)(at + 5 * lanes));
+            var y6 = Vector.LoadUnsafe(ref b, (nuint)(at + 6 * lanes));
+            var y7 = Vector.LoadUnsafe(ref b, (nuint)(at + 7 * lanes));
+            foreach (var row in rows)
+            {
+                var x = new Vector<float>(input[row]);
+                ref var from = ref Unsafe.Add(ref w, row * outputs + at);
+                y0 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from), x, y0);
+                y1 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from, (nuint)lanes), x, y1);
+                y2 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from, (nuint)(2 * lanes)), x, y2);
+                y3 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from, (nuint)(3 * lanes)), x, y3);
+                y4 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from, (nuint)(4 * lanes)), x, y4);
+                y5 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from, (nuint)(5 * lanes)), x, y5);
+                y6 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from, (nuint)(6 * lanes)), x, y6);
+                y7 = Vector.FusedMultiplyAdd(Vector.LoadUnsafe(ref from, (nuint)(7 * lanes)), x, y7);
+            }
+
+            y0.StoreUnsafe(ref r, (nuint)at);
+            y1.StoreUnsafe(ref r, (nuint)(at + lanes));
+            y2.StoreUnsafe(ref r, (nuint)(at + 2 * lanes));
+            y3.StoreUnsafe(ref r, (nuint)(at + 3 * lanes));
+            y4.StoreUnsafe(ref r, (nuint)(at + 4 * lanes));
+            y5.StoreUnsafe(ref r, (nuint)(at + 5 * lanes));
+            y6.StoreUnsafe(ref r, (nuint)(at + 6 * lanes));
+            y7.StoreUnsafe(ref r, (nuint)(at + 7 * lanes));
+        }
+
+        // What does not fill a block: row by row.
+        var rest = result[at..];
+        if (rest.IsEmpty)
+        {
+            return;
+        }
+
+        bias[at..].CopyTo(rest);
+        foreach (var row in rows)
+        {
+            TensorPrimitives.MultiplyAdd(weight.Slice(row * outputs + at, rest.Length), input[row], rest, rest);
         }
     }
 
