@@ -410,7 +410,13 @@ let private processTests =
                 waitFor "training" 60.0 (fun () ->
                     running.HasExited || (File.Exists metrics && FileInfo(metrics).Length > 0L))
 
-                signal (running.Id, 2) |> ignore
+                // A shell that starts this in the background has SIGINT ignored, and so has every child; SIGTERM is treated the same.
+                let ignored =
+                    File.ReadLines "/proc/self/status"
+                    |> Seq.tryFind (fun line -> line.StartsWith("SigIgn:", StringComparison.Ordinal))
+                    |> Option.exists (fun line -> Convert.ToUInt64(line.Substring(7).Trim(), 16) &&& 2UL <> 0UL)
+
+                signal (running.Id, (if ignored then 15 else 2)) |> ignore
                 Expect.isTrue (running.WaitForExit 30000) "stops"
                 let all = printed.Result + error.Result
                 Expect.equal running.ExitCode 130 all
