@@ -37,17 +37,18 @@ module MetaParameters =
             let offset: Scalar = Scalar.op_Implicit low
             fun raw -> raw.sigmoid().mul(span).add offset
 
+    /// One number a member, the same for all.
+    let private everywhere (name: string) (value: float) =
+        Func<Seed[], torch.ScalarType, torch.Device, Params>(fun seeds dtype device ->
+            let shape = [| int64 seeds.Length |]
+            Params.Single(name, torch.full (shape, Scalar.op_Implicit value, dtype = dtype, device = device)))
+
     /// No meta-parameters: hyper-parameters with fixed values, the same for all members.
     let constant (name: string) (value: float) : MetaParameters = {
         Name = $"{name} = {value}"
         ContextSize = 0
         Network = null
-        Init =
-            Func<_, _, _, _>(fun seeds dtype device ->
-                Params.Single(
-                    name,
-                    torch.full ([| int64 seeds.Length |], Scalar.op_Implicit value, dtype = dtype, device = device)
-                ))
+        Init = everywhere name value
         Apply = Func<_, _, _>(fun w _ -> w)
     }
 
@@ -61,12 +62,7 @@ module MetaParameters =
             Name = $"{name} as one number"
             ContextSize = 0
             Network = null
-            Init =
-                Func<_, _, _, _>(fun seeds dtype device ->
-                    Params.Single(
-                        name,
-                        torch.full ([| int64 seeds.Length |], Scalar.op_Implicit raw, dtype = dtype, device = device)
-                    ))
+            Init = everywhere name raw
             Apply = Func<_, _, _>(fun w _ -> Params.Single(name, transform w[name]))
         }
 
