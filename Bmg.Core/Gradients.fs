@@ -3,10 +3,48 @@ namespace Bmg
 open System
 open TorchSharp
 
+/// Whether derivatives are rehearsed on this thread.
+[<AbstractClass; Sealed>]
+type private Rehearsal() =
+    [<ThreadStatic; DefaultValue>]
+    static val mutable private depth: int
+
+    static member Depth
+        with get () = Rehearsal.depth
+        and set (value: int) = Rehearsal.depth <- value
+
 /// Derivatives of losses over `Params`. This is the only place that calls libtorch's autograd: an error inside it ends the process
 /// instead of raising an exception, so every input is checked here first.
 [<RequireQualifiedAccess>]
 module Gradients =
+
+    /// Until the result is disposed, every derivative taken on this thread is rehearsed first, so that an error inside libtorch (a tensor
+    /// written in place that a derivative needs, an operation without one) is an exception here rather than the end of the process.
+    /// Each derivative costs a second backward pass: for judging functions one does not trust yet, not for training.
+    let rehearsed () : IDisposable =
+        Rehearsal.Depth <- Rehearsal.Depth + 1
+
+        {
+            new IDisposable with
+                member _.Dispose() = Rehearsal.Depth <- Rehearsal.Depth - 1
+        }
+
+    /// libtorch's `backward` catches its errors where its `grad` does not.
+    let private rehearse (fn: string) (outputs: Tensor[]) (weights: Tensor[] | null) =
+        try
+            match weights with
+            | null -> torch.autograd.backward (outputs, retain_graph = true)
+            | weights -> torch.autograd.backward (outputs, weights, retain_graph = true)
+        with :? System.Runtime.InteropServices.ExternalException as e ->
+            let first = e.Message.Split('\n')[0]
+
+            raise (
+                ArgumentException(
+                    $"{fn}: 'loss' cannot be differentiated (was a tensor on the way written in place?): {first}",
+                    "loss",
+                    e
+                )
+            )
 
     let private differentiate
         (fn: string)
@@ -34,6 +72,9 @@ module Gradients =
                     "parameters"
                     "leaves or results of a graph (see Params.leaves)"
                     $"'{inputs.NameArray[i]}' without gradient"
+
+        if Rehearsal.Depth > 0 then
+            rehearse fn outputs weights
 
         let gradients =
             torch.autograd.grad (

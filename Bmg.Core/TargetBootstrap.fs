@@ -29,18 +29,47 @@ type Target<'Data> = {
     Evaluation: Experience<'Data>
 }
 
+/// What a target bootstrap says of itself; the laws hold it to that.
+[<Flags>]
+type TargetClaims =
+    | None = 0
+    /// Where the learner is at rest (no gradient, and φ moves nothing), the target is the learner itself.
+    | RestsAtFixedPoint = 1
+    /// A member's target depends on that member alone.
+    | MembersIndependent = 2
+    /// Both.
+    | All = 3
+
 /// ξ: makes a target from the learner after its K steps.
 [<ReferenceEquality>]
 type TargetBootstrap<'Data> = {
     Name: string
+    /// What the laws hold it to.
+    Claims: TargetClaims
     /// (learner after K steps, cut out of the graph; its further life) → target.
     Bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>
 } with
 
-    /// A target bootstrap from its parts.
+    /// A target bootstrap from its parts, claiming all there is to claim.
     static member Create
         (name: string, bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>)
-        : TargetBootstrap<'Data> = { Name = name; Bootstrap = bootstrap }
+        : TargetBootstrap<'Data> = {
+        Name = name
+        Claims = TargetClaims.All
+        Bootstrap = bootstrap
+    }
+
+    /// A target bootstrap from its parts.
+    static member Create
+        (name: string, claims: TargetClaims, bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>)
+        : TargetBootstrap<'Data> = {
+        Name = name
+        Claims = claims
+        Bootstrap = bootstrap
+    }
+
+    /// Whether it claims all of these.
+    member this.Has(claims: TargetClaims) : bool = this.Claims &&& claims = claims
 
 /// Which optimizer state the last step of a target starts from.
 type LastStepState =
@@ -103,6 +132,7 @@ module TargetBootstrap =
         TargetBootstrap<'Data>
             .Create(
                 "given",
+                TargetClaims.MembersIndependent,
                 (fun learner life -> {
                     Parameters = Params.detach parameters
                     Learner = learner

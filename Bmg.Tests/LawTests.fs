@@ -129,7 +129,7 @@ let private divergence =
 
         test "a weighted sum claims it only where all its parts do and no weight is negative" {
             let part = Matching.kl Reduction.Mean
-            let none = MatchingFunction.Create("none", false, part.Compare)
+            let none = MatchingFunction.Create("none", MatchingClaims.None, part.Compare)
 
             let claims weights (parts: MatchingFunction[]) =
                 (Matching.weightedSum weights parts).IsDivergence

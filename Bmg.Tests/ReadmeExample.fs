@@ -7,7 +7,7 @@ open TorchSharp
 let hellinger =
     MatchingFunction.Create(
         "squared-hellinger",
-        true,
+        MatchingClaims.Divergence,
         fun target learner ->
             let root (p: Prediction) =
                 (Categorical.logProbabilities p["logits"]).mul(0.5.ToScalar()).exp()
