@@ -23,6 +23,9 @@ type Prediction(parameters: Params, outputs: Lazy<Params>) =
     /// x̃ or x.
     member _.Parameters = parameters
 
+    /// All that the model puts out.
+    member _.Outputs: Params = outputs.Value
+
     /// The output of this name: "logits" of a policy [P, B, A], "values" [P, B].
     member _.Item
         with get (name: string): Tensor = outputs.Value[name]

@@ -13,6 +13,23 @@ type MetaObjective<'Data> =
     /// The match of the learner after K steps with a target that it bootstraps itself (Flennerhag et al. 2022).
     | Bootstrapped of target: TargetBootstrap<'Data> * matching: MatchingFunction
 
+/// How the meta-gradient gets through the K steps of φ. The first three give the same numbers (truncated where it reaches back over all
+/// K); they differ in what they cost.
+[<RequireQualifiedAccess>]
+type ThroughSteps =
+    /// Reverse mode through all K steps. Memory grows with K; time does not depend on the number of meta-parameters.
+    | Reverse
+    /// Reverse mode through the last `steps` of the K steps, at least one; the dependence of those before on w is left out (Shaban et al.
+    /// 2019, truncated back-propagation).
+    | Truncated of steps: int
+    /// Forward mode: the tangents of x and h by each entry of w are carried from step to step (Franceschi et al. 2017, forward
+    /// hyper-gradients), each step's by differentiating its vector-Jacobian product once more. Memory does not grow with K; time grows with
+    /// the number of meta-parameters.
+    | Forward
+    /// Reverse mode in which ∇f is taken to be constant in x at every step (first-order MAML; Finn et al. 2017, section 5.2). Exact for one
+    /// step from an x that w does not reach.
+    | FirstOrder
+
 /// All that a meta-learner carries from one meta-step to the next.
 [<ReferenceEquality>]
 type MetaState<'Data> = {
@@ -48,6 +65,8 @@ type MetaGradientResult<'Data> = {
     /// x̃, or the empty set for a plain meta-gradient.
     Target: Params
     Pending: Experience<'Data> voption
+    /// Where μ or the outer loss was evaluated.
+    Evaluation: Experience<'Data> voption
     /// The learner's losses, [steps, P]; null where there was no step.
     Losses: Tensor | null
 }
@@ -64,7 +83,34 @@ type MetaLearner<'Data> = {
     Objective: MetaObjective<'Data>
     Model: Model<'Data>
     MetaOptimizer: Optimizer
-}
+    /// How the meta-gradient gets through the K steps.
+    Through: ThroughSteps
+} with
+
+    /// A meta-learner that differentiates in reverse mode through all of its `innerSteps` steps.
+    static member Create
+        (
+            updateRule: UpdateRule<'Data>,
+            innerSteps: int,
+            metaParameters: MetaParameters,
+            objective: MetaObjective<'Data>,
+            model: Model<'Data>,
+            metaOptimizer: Optimizer
+        ) : MetaLearner<'Data> =
+        Check.require "MetaLearner.Create" "innerSteps" "at least 0" innerSteps (innerSteps >= 0)
+
+        {
+            UpdateRule = updateRule
+            InnerSteps = innerSteps
+            MetaParameters = metaParameters
+            Objective = objective
+            Model = model
+            MetaOptimizer = metaOptimizer
+            Through = ThroughSteps.Reverse
+        }
+
+    /// The same, differentiating in another way.
+    member this.With(through: ThroughSteps) : MetaLearner<'Data> = { this with Through = through }
 
 /// Meta-steps.
 [<RequireQualifiedAccess>]
@@ -84,6 +130,75 @@ module MetaLearner =
             MetaOptimizer = Params.detachFromScope (Optimizers.init learner.MetaOptimizer w)
             Pending = ValueNone
         }
+
+    /// Moves a learner that must outlive the current scope to the one outside.
+    let private keepLearner (learner: LearnerState) : LearnerState =
+        Params.moveToOuterScope learner.Parameters |> ignore
+        Params.moveToOuterScope learner.Optimizer |> ignore
+        learner
+
+    /// The learner after K steps, and how it depends on w: by a graph, or by tangents.
+    [<RequireQualifiedAccess; ReferenceEquality; NoComparison>]
+    type private Reached =
+        | ByGraph of LearnerState
+        /// For each entry of w, the derivative of x by it.
+        | ByTangents of LearnerState * Params[]
+
+    /// The unit directions of w: one for each entry that a member has. Members do not touch each other, so a direction covers them all.
+    let private directions (w: Params) : Params[] =
+        let rows = Params.flatten w
+        let size = rows.shape[1]
+
+        Array.init (int size) (fun j ->
+            let direction = torch.zeros_like rows
+            direction.select(1L, int64 j).fill_(Scalar.op_Implicit 1.0) |> ignore
+            Params.unflatten w direction)
+
+    /// Forward mode over one step: from tangents of (x, h) to those of the next. The vector-Jacobian product is linear in its vector v, so its
+    /// derivative by v, along the tangents that went in, is the Jacobian-vector product.
+    let private pushForward
+        (step: LearnerState -> Params -> UpdateStep)
+        (learner: LearnerState)
+        (w: Params)
+        (units: Params[])
+        (tangents: Params[])
+        : LearnerState * Params[] * Tensor =
+        let together (l: LearnerState) =
+            Params.merge [| Params.prefix "x/" l.Parameters; Params.prefix "h/" l.Optimizer |]
+
+        let w = Params.leaves w
+        let x = Params.leaves learner.Parameters
+        let h = Params.leaves learner.Optimizer
+        let made = step { Parameters = x; Optimizer = h } w
+        let outputs = together made.Learner
+
+        let inputs = Params.merge [| together { Parameters = x; Optimizer = h }; Params.prefix "w/" w |]
+
+        let vector = outputs |> Params.map (fun t -> (torch.zeros_like t).requires_grad_ true)
+
+        let products = Gradients.vectorJacobian outputs vector inputs true
+
+        let next =
+            Array.map2
+                (fun (unit: Params) (tangent: Params) ->
+                    let along = Params.merge [| tangent; Params.prefix "w/" unit |]
+
+                    // A shared w has one row for all members: the sum below counts it once for each, as it should.
+                    let slope =
+                        Array.map2
+                            (fun (p: Tensor) (t: Tensor) -> (p.mul t).sum())
+                            products.TensorArray
+                            along.TensorArray
+                        |> Array.reduce (fun a b -> a.add b)
+
+                    if slope.requires_grad then
+                        Gradients.gradientKeepingGraph slope vector
+                    else
+                        Params.zerosLike vector)
+                units
+                tangents
+
+        made.Learner.Detach(), next, made.Loss
 
     /// The meta-gradient at w, with everything that was computed on the way. Tensors belong to the current dispose scope.
     /// `collect` gathers one batch of experience with given learner parameters and meta-parameters.
@@ -107,6 +222,9 @@ module MetaLearner =
 
         let losses = ResizeArray<Tensor>()
         let mutable pending = state.Pending
+
+        let log (loss: Tensor) =
+            losses.Add(loss.detach().DetachFromDisposeScope())
 
         // Steps may run in scopes of their own that the target bootstrap opens, so losses are kept outside of all until the end.
         let gathered () : Tensor | null =
@@ -136,50 +254,122 @@ module MetaLearner =
                     Differentiation.None
                 )
 
-            losses.Add(step.Loss.detach().DetachFromDisposeScope())
+            log step.Loss
             step.Learner
 
-        match learner.Objective with
-        | MetaObjective.Fixed ->
-            let mutable x = state.Learner
+        /// Steps without a graph; what is superseded is freed at once.
+        let constantSteps (count: int) (start: LearnerState) =
+            let mutable x = start
 
-            for _ in 1 .. max 1 learner.InnerSteps do
+            for _ in 1..count do
                 use _ = torch.NewDisposeScope()
-                let after = constantStep x (next x.Parameters)
-                Params.moveToOuterScope after.Parameters |> ignore
-                Params.moveToOuterScope after.Optimizer |> ignore
+                let after = keepLearner (constantStep x (next x.Parameters))
 
-                if not (obj.ReferenceEquals(x, state.Learner)) then
+                if not (obj.ReferenceEquals(x, start)) then
                     x.Dispose()
 
                 x <- after
 
-            {
-                Gradient = Params.Empty
-                Objective = null
-                Learner = x
-                Target = Params.Empty
-                Pending = pending
-                Losses = gathered ()
-            }
-        | objective ->
-            let mutable x = state.Learner
+            x
 
-            for _ in 1 .. learner.InnerSteps do
+        let graphSteps (differentiation: Differentiation) (count: int) (start: LearnerState) =
+            let mutable x = start
+
+            for _ in 1..count do
                 let experience = next x.Parameters
 
-                let step =
-                    learner.UpdateRule.Step.Invoke(x, hyper experience.Context, experience.Data, Differentiation.Full)
+                let step = learner.UpdateRule.Step.Invoke(x, hyper experience.Context, experience.Data, differentiation)
 
-                losses.Add(step.Loss.detach().DetachFromDisposeScope())
+                log step.Loss
                 x <- step.Learner
 
-            let value, goesOn, target, left =
+            x
+
+        let forwardSteps (count: int) (start: LearnerState) =
+            let units = directions constantW
+
+            let still () =
+                Params.merge [|
+                    Params.prefix "x/" (Params.zerosLike start.Parameters)
+                    Params.prefix "h/" (Params.zerosLike start.Optimizer)
+                |]
+
+            let mutable x = start
+            let mutable tangents = units |> Array.map (fun _ -> still ())
+
+            for _ in 1..count do
+                use _ = torch.NewDisposeScope()
+                let experience = next x.Parameters
+
+                let after, pushed, loss =
+                    pushForward
+                        (fun from w ->
+                            learner.UpdateRule.Step.Invoke(
+                                from,
+                                learner.MetaParameters.Apply.Invoke(w, experience.Context),
+                                experience.Data,
+                                Differentiation.Full
+                            ))
+                        x
+                        constantW
+                        units
+                        tangents
+
+                log loss
+                let after = keepLearner after
+
+                for t in tangents do
+                    Params.dispose t
+
+                if not (obj.ReferenceEquals(x, start)) then
+                    x.Dispose()
+
+                tangents <- pushed |> Array.map Params.moveToOuterScope
+                x <- after
+
+            x, tangents |> Array.map (Params.sub "x/")
+
+        match learner.Objective with
+        | MetaObjective.Fixed -> {
+            Gradient = Params.Empty
+            Objective = null
+            Learner = constantSteps (max 1 learner.InnerSteps) state.Learner
+            Target = Params.Empty
+            Pending = pending
+            Evaluation = ValueNone
+            Losses = gathered ()
+          }
+        | objective ->
+            let reached =
+                match learner.Through with
+                | ThroughSteps.Reverse ->
+                    Reached.ByGraph(graphSteps Differentiation.Full learner.InnerSteps state.Learner)
+                | ThroughSteps.FirstOrder ->
+                    Reached.ByGraph(graphSteps Differentiation.FirstOrder learner.InnerSteps state.Learner)
+                | ThroughSteps.Truncated steps ->
+                    Check.require "MetaLearner.metaGradient" "Through" "truncated to at least 1 step" steps (steps >= 1)
+                    let last = min steps learner.InnerSteps
+
+                    Reached.ByGraph(
+                        graphSteps Differentiation.Full last (constantSteps (learner.InnerSteps - last) state.Learner)
+                    )
+                | ThroughSteps.Forward -> Reached.ByTangents(forwardSteps learner.InnerSteps state.Learner)
+
+            // The point at which μ is differentiated: the result of the graph, or a leaf whose gradient meets the tangents.
+            let x =
+                match reached with
+                | Reached.ByGraph x -> x
+                | Reached.ByTangents(x, _) -> {
+                    x with
+                        Parameters = Params.leaves x.Parameters
+                  }
+
+            let value, goesOn, target, evaluation, left =
                 match objective with
                 | MetaObjective.MetaGradient outer ->
                     let experience = next x.Parameters
                     let loss = outer.Loss.Invoke(x.Parameters, hyper experience.Context, experience.Data)
-                    loss, x.Detach(), Params.Empty, ValueSome experience
+                    loss, x.Detach(), Params.Empty, experience, ValueSome experience
                 | MetaObjective.Bootstrapped(bootstrap, matching) ->
                     let life: Life<'Data> = {
                         Collect = Func<_, _>(fun x -> next x)
@@ -203,22 +393,40 @@ module MetaLearner =
                     let mu =
                         matching.Compare.Invoke(Prediction(frozen, frozenOutputs), Prediction(x.Parameters, outputs))
 
-                    mu, made.Learner.Detach(), frozen, ValueNone
+                    mu, made.Learner.Detach(), frozen, made.Evaluation, ValueNone
                 | MetaObjective.Fixed -> invalidOp "unreachable"
 
             // Shared meta-parameters are moved by the mean over the members, a member's own by its own.
-            let total =
-                if w.Members = 1L && value.NumberOfElements > 1L then
-                    value.mean ()
-                else
-                    value
+            let shared = w.Members = 1L && value.NumberOfElements > 1L
+            let total = if shared then value.mean () else value
+
+            let gradient =
+                match reached with
+                | Reached.ByGraph _ -> Gradients.gradient total w false
+                | Reached.ByTangents(_, tangents) ->
+                    let both = Params.merge [| Params.prefix "x/" x.Parameters; Params.prefix "w/" w |]
+
+                    let slopes = Gradients.gradient total both false
+                    let byX = Params.sub "x/" slopes
+
+                    // One column an entry of w, [P, N]; a shared w takes what all members say.
+                    let columns = torch.stack (tangents |> Array.map (fun t -> Params.dot byX t), 1L)
+
+                    let through =
+                        if w.Members = 1L then
+                            columns.sum (0L, keepdim = true)
+                        else
+                            columns
+
+                    Params.add (Params.sub "w/" slopes) (Params.unflatten constantW through)
 
             {
-                Gradient = Gradients.gradient total w false
+                Gradient = gradient
                 Objective = value.detach ()
                 Learner = goesOn
                 Target = target
                 Pending = left
+                Evaluation = ValueSome evaluation
                 Losses = gathered ()
             }
 

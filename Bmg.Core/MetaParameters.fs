@@ -14,7 +14,8 @@ type MetaParameters = {
     Network: Network | null
     /// (member seeds, type, device) → first w.
     Init: Func<Seed[], torch.ScalarType, torch.Device, Params>
-    /// (w, context [P, C] or null) → hyper-parameters, [P] each (or [1] where w is shared and no context is used).
+    /// (w, context [P, C] or null) → hyper-parameters, [P] each (or [1] where w is shared and no context is used), or [P, …] for numbers
+    /// that belong to a tensor's elements. w may hold more than `Init` made, where several are merged: take tensors by name.
     Apply: Func<Params, Tensor | null, Params>
 }
 
@@ -49,7 +50,7 @@ module MetaParameters =
         ContextSize = 0
         Network = null
         Init = everywhere name value
-        Apply = Func<_, _, _>(fun w _ -> w)
+        Apply = Func<_, _, _>(fun w _ -> Params.Single(name, w[name]))
     }
 
     /// One number a member between two bounds: low + (high − low)·σ(w).
@@ -161,4 +162,99 @@ module MetaParameters =
                         let shared = w.Members = 1L && members > 1L
                         let rows = Network.apply network w (context.unsqueeze (if shared then 0L else 1L))
                         Params.Single(name, transform (rows.reshape members)))
+        }
+
+    /// The same number in tensors of these shapes, behind the population axis.
+    let private filled (names: string[]) (shapes: int64[][]) (value: float) =
+        Func<Seed[], torch.ScalarType, torch.Device, Params>(fun seeds dtype device ->
+            Params.Create(
+                names,
+                shapes
+                |> Array.map (fun shape ->
+                    torch.full (
+                        Array.append [| int64 seeds.Length |] shape,
+                        Scalar.op_Implicit value,
+                        dtype = dtype,
+                        device = device
+                    ))
+            ))
+
+    /// The tensors of w with these names, each through `transform`.
+    let private each (names: string[]) (transform: Tensor -> Tensor) =
+        Func<Params, Tensor | null, Params>(fun w _ ->
+            Params.Create(names, names |> Array.map (fun name -> transform w[name])))
+
+    /// A positive learning rate for each tensor of the learner's parameters, one number a member: hyper-parameters `prefix` + the tensor's
+    /// name, [P], for `Optimizers.withRatePerTensor prefix`. Softplus of w, so that small rates move in proportion to themselves; all start
+    /// at `initial` > 0. Only the names of `like` are read.
+    let ratePerTensor (prefix: string) (like: Params) (initial: float) : MetaParameters =
+        Check.require "MetaParameters.ratePerTensor" "like" "at least one tensor" like.Count (like.Count > 0)
+
+        Check.require
+            "MetaParameters.ratePerTensor"
+            "initial"
+            "positive and at most 100"
+            initial
+            (initial > 0.0 && initial <= 100.0)
+
+        let names = like.NameArray |> Array.map (fun name -> prefix + name)
+        // log(eᵃ − 1), with all its digits for small a.
+        let raw = 0.5 * initial + log (2.0 * sinh (0.5 * initial))
+
+        {
+            Name = $"{prefix}: a rate for each of {names.Length} tensors"
+            ContextSize = 0
+            Network = null
+            Init = filled names (Array.create names.Length [||]) raw
+            Apply = each names (fun w -> torch.nn.functional.softplus w)
+        }
+
+    /// A learning rate for each single parameter (Meta-SGD; Li et al. 2017, eq. 3): hyper-parameters `prefix` + the tensor's name in the
+    /// tensor's own shape, [P, …], for `Optimizers.withRatePerTensor prefix`. Plain numbers that may turn negative, as in the paper; all
+    /// start at `initial`, where the paper draws them. Only names and shapes of `like` are read, not its population axis.
+    let ratePerParameter (prefix: string) (like: Params) (initial: float) : MetaParameters =
+        Check.require "MetaParameters.ratePerParameter" "like" "at least one tensor" like.Count (like.Count > 0)
+        Check.require "MetaParameters.ratePerParameter" "initial" "finite" initial (Double.IsFinite initial)
+        let names = like.NameArray |> Array.map (fun name -> prefix + name)
+
+        {
+            Name = $"{prefix}: a rate for each parameter of {names.Length} tensors"
+            ContextSize = 0
+            Network = null
+            Init = filled names (like.TensorArray |> Array.map (fun t -> Array.skip 1 t.shape)) initial
+            Apply = each names id
+        }
+
+    /// Several kinds of meta-parameters as one: w and hyper-parameters of all parts together. Names must be distinct among all parts, in w
+    /// as in what they put out (else an ArgumentException when w is made or used); contexts of one size, or none. The network for export
+    /// is that of the one part that has one; null where several have.
+    let merge (parts: MetaParameters[]) : MetaParameters =
+        let parts = Array.copy parts
+        Check.require "MetaParameters.merge" "parts" "at least one" parts.Length (parts.Length > 0)
+
+        let contexts =
+            parts
+            |> Array.map (fun p -> p.ContextSize)
+            |> Array.filter (fun size -> size > 0)
+            |> Array.distinct
+
+        Check.require
+            "MetaParameters.merge"
+            "parts"
+            "of one context size, or none"
+            (String.Join(" and ", contexts))
+            (contexts.Length <= 1)
+
+        {
+            Name = parts |> Array.map (fun p -> p.Name) |> String.concat ", "
+            ContextSize = Array.append contexts [| 0 |] |> Array.head
+            Network =
+                (match parts |> Array.filter (fun p -> not (isNull p.Network)) with
+                 | [| only |] -> only.Network
+                 | _ -> null)
+            Init =
+                Func<_, _, _, _>(fun seeds dtype device ->
+                    Params.merge (parts |> Array.map (fun p -> p.Init.Invoke(seeds, dtype, device))))
+            Apply =
+                Func<_, _, _>(fun w context -> Params.merge (parts |> Array.map (fun p -> p.Apply.Invoke(w, context))))
         }

@@ -7,19 +7,29 @@ open TorchSharp
 [<ReferenceEquality>]
 type TransformationStep = { Direction: Params; State: Params }
 
-/// A pure map from gradients to a descent direction, with state: clipping, momentum, preconditioning. Differentiable.
+/// A pure map from gradients to a descent direction, with state: clipping, momentum, preconditioning, decay, schedules. Differentiable.
 [<ReferenceEquality>]
 type GradientTransformation = {
     Name: string
     /// Parameters → first state.
     Init: Func<Params, Params>
-    /// Gradients, state → direction, next state.
-    Update: Func<Params, Params, TransformationStep>
+    /// (gradients, state, parameters x, hyper-parameters) → direction, next state. The gradients are those of the loss, or the direction
+    /// of the transformation before.
+    Update: Func<Params, Params, Params, Params, TransformationStep>
 } with
 
-    /// A transformation from its parts.
+    /// A transformation of gradients and state alone.
     static member Create
         (name: string, init: Func<Params, Params>, update: Func<Params, Params, TransformationStep>)
+        : GradientTransformation = {
+        Name = name
+        Init = init
+        Update = Func<_, _, _, _, _>(fun gradients state _ _ -> update.Invoke(gradients, state))
+    }
+
+    /// A transformation that also reads the parameters or the hyper-parameters: (gradients, state, x, hyper-parameters) → step.
+    static member CreateAt
+        (name: string, init: Func<Params, Params>, update: Func<Params, Params, Params, Params, TransformationStep>)
         : GradientTransformation = {
         Name = name
         Init = init
@@ -32,6 +42,57 @@ type Setting =
     | Constant of float
     /// The hyper-parameter of this name, [P], put out by the meta-parameters.
     | Learned of string
+    /// For each tensor of the parameters a hyper-parameter of its own, named by this prefix and the tensor's name: one number a member,
+    /// [P], or the tensor's own shape, [P, …], and then element by element. The population axis is at P, or at 1 where it is shared.
+    | LearnedPerTensor of prefix: string
+
+/// What settings mean.
+[<RequireQualifiedAccess>]
+module internal Settings =
+
+    /// setting · p, tensor by tensor. Throws an ArgumentException where a hyper-parameter is missing or does not fit its tensor.
+    let scale (setting: Setting) (hyper: Params) (p: Params) : Params =
+        match setting with
+        | Setting.Constant value ->
+            use factor: Scalar = Scalar.op_Implicit value
+            Params.map (fun t -> t.mul factor) p
+        | Setting.Learned name ->
+            let value = hyper[name]
+            Params.map (fun t -> t.mul (Params.broadcast value t)) p
+        | Setting.LearnedPerTensor prefix ->
+            p.WithTensors(
+                Array.map2
+                    (fun (name: string) (t: Tensor) ->
+                        let value = hyper[prefix + name]
+
+                        if value.shape.Length = 1 then
+                            t.mul (Params.broadcast value t)
+                        else
+                            let shape = Array.copy t.shape
+                            shape[0] <- value.shape[0]
+
+                            Check.shape
+                                "Setting.LearnedPerTensor"
+                                (prefix + name)
+                                "[P], or that of its tensor"
+                                shape
+                                value
+
+                            t.mul value)
+                    p.NameArray
+                    p.TensorArray
+            )
+
+/// How steps grow or shrink with the number of steps made: a factor of the direction.
+[<ReferenceEquality>]
+type Schedule = {
+    Name: string
+    /// Steps made before this one, [P] (0 at the first) → factor, [P]. Counts are constants: no gradient passes through them.
+    Factor: Func<Tensor, Tensor>
+} with
+
+    /// A schedule from a function: `Schedule.Create("1/√t", fun t -> t.add(1.0).rsqrt())`.
+    static member Create(name: string, factor: Func<Tensor, Tensor>) : Schedule = { Name = name; Factor = factor }
 
 /// A learning rate and a gradient transformation: x ← x − rate · direction.
 [<ReferenceEquality>]
@@ -40,6 +101,69 @@ type Optimizer = {
     LearningRate: Setting
     Transformation: GradientTransformation
 }
+
+/// Schedules. t is the number of steps made before the one that is scaled: 0 at the first.
+[<RequireQualifiedAccess>]
+module Schedules =
+
+    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private one = scalar 1.0
+
+    /// min(1, t/steps).
+    let private progress (steps: int) (t: Tensor) : Tensor =
+        t.div(scalar (float steps)).clamp_max one
+
+    let private checkSteps (fn: string) (steps: int) =
+        Check.require fn "steps" "at least 1" steps (steps >= 1)
+
+    /// The same `factor` at every step.
+    let constant (factor: float) : Schedule =
+        Check.range "Schedules.constant" "factor" 0.0 infinity factor
+        Schedule.Create($"constant({factor})", (fun t -> torch.full_like (t, scalar factor)))
+
+    /// From `first` at t = 0 in a line to `last` at t = `steps`, and `last` from there on.
+    let linear (first: float) (last: float) (steps: int) : Schedule =
+        Check.range "Schedules.linear" "first" 0.0 infinity first
+        Check.range "Schedules.linear" "last" 0.0 infinity last
+        checkSteps "Schedules.linear" steps
+        let span, start = scalar (last - first), scalar first
+        Schedule.Create($"linear({first}, {last}, {steps})", (fun t -> (progress steps t).mul(span).add start))
+
+    /// decayᵗ, with `decay` > 0: 0.99 takes one per cent off at every step.
+    let exponential (decay: float) : Schedule =
+        Check.range "Schedules.exponential" "decay" 0.0 infinity decay
+        Check.require "Schedules.exponential" "decay" "positive" decay (decay > 0.0)
+        let rate = scalar (log decay)
+        Schedule.Create($"exponential({decay})", (fun t -> t.mul(rate).exp()))
+
+    /// From 1 at t = 0 to `last` at t = `steps` along half a cosine, last + (1 − last)·½(1 + cos(πt/steps)), and `last` from there on
+    /// (Loshchilov and Hutter 2017, eq. 5, without restarts).
+    let cosine (last: float) (steps: int) : Schedule =
+        Check.range "Schedules.cosine" "last" 0.0 1.0 last
+        checkSteps "Schedules.cosine" steps
+        let pi, half, floor = scalar Math.PI, scalar (0.5 * (1.0 - last)), scalar last
+
+        Schedule.Create(
+            $"cosine({last}, {steps})",
+            (fun t -> (progress steps t).mul(pi).cos().add(one).mul(half).add floor)
+        )
+
+    /// min(1, (t + 1)/steps): in a line up to 1 at the step number `steps`, and 1 from there on. The first step is not lost.
+    let warmup (steps: int) : Schedule =
+        checkSteps "Schedules.warmup" steps
+        Schedule.Create($"warmup({steps})", (fun t -> progress steps (t.add one)))
+
+    /// The product of several schedules, at least one: `product [| warmup 100; cosine 0.0 10_000 |]`.
+    let product (schedules: Schedule[]) : Schedule =
+        Check.require "Schedules.product" "schedules" "at least one" schedules.Length (schedules.Length > 0)
+
+        Schedule.Create(
+            schedules |> Array.map (fun s -> s.Name) |> String.concat " · ",
+            (fun t ->
+                schedules
+                |> Array.map (fun s -> s.Factor.Invoke t)
+                |> Array.reduce (fun a b -> a.mul b))
+        )
 
 /// Gradient transformations. Roots carry an epsilon inside as well as outside: the derivative of √v at v = 0 is infinite, and a
 /// meta-gradient through a parameter that got no gradient yet would be NaN.
@@ -52,23 +176,87 @@ module Transformations =
     let identity: GradientTransformation =
         GradientTransformation.Create("identity", (fun _ -> Params.Empty), (fun g s -> { Direction = g; State = s }))
 
+    /// One after the other, in order: each takes the direction of the one before for its gradients. None at all is the identity.
+    /// State: that of part i (from 1) under "i/".
+    let chain (parts: GradientTransformation[]) : GradientTransformation =
+        let parts = Array.copy parts
+        let prefixes = Array.init parts.Length (fun i -> $"{i + 1}/")
+
+        match parts with
+        | [||] -> identity
+        | [| only |] -> only
+        | _ ->
+            GradientTransformation.CreateAt(
+                parts |> Array.map (fun p -> p.Name) |> String.concat ", ",
+                (fun x ->
+                    Params.merge (
+                        Array.map2
+                            (fun prefix (p: GradientTransformation) -> Params.prefix prefix (p.Init.Invoke x))
+                            prefixes
+                            parts
+                    )),
+                (fun g state x hyper ->
+                    let mutable direction = g
+                    let states = Array.zeroCreate<Params> parts.Length
+
+                    for i in 0 .. parts.Length - 1 do
+                        let step = parts[i].Update.Invoke(direction, Params.sub prefixes[i] state, x, hyper)
+                        direction <- step.Direction
+                        states[i] <- Params.prefix prefixes[i] step.State
+
+                    {
+                        Direction = direction
+                        State = Params.merge states
+                    })
+            )
+
     /// First one, then the other.
     let compose (first: GradientTransformation) (second: GradientTransformation) : GradientTransformation =
+        chain [| first; second |]
+
+    /// Steps made, none so far: [P] of the parameters' type and device.
+    let private zeroCount (x: Params) : Params =
+        let first = x.TensorArray[0]
+        Params.Single("count", torch.zeros ([| x.Members |], dtype = first.dtype, device = first.device))
+
+    /// The direction times a schedule's factor. State: "count" [P], steps made so far.
+    let scheduled (schedule: Schedule) : GradientTransformation =
+        let one = scalar 1.0
+
         GradientTransformation.Create(
-            $"{first.Name}, {second.Name}",
-            (fun x ->
-                Params.merge [|
-                    Params.prefix "1/" (first.Init.Invoke x)
-                    Params.prefix "2/" (second.Init.Invoke x)
-                |]),
-            (fun g s ->
-                let a = first.Update.Invoke(g, Params.sub "1/" s)
-                let b = second.Update.Invoke(a.Direction, Params.sub "2/" s)
+            schedule.Name,
+            zeroCount,
+            (fun g state ->
+                let count = state["count"]
+                let factor = schedule.Factor.Invoke count
 
                 {
-                    Direction = b.Direction
-                    State = Params.merge [| Params.prefix "1/" a.State; Params.prefix "2/" b.State |]
+                    Direction = Params.map (fun t -> t.mul (Params.broadcast factor t)) g
+                    State = Params.Single("count", count.add one)
                 })
+        )
+
+    /// Adds λ·x to the direction. After an optimizer's own transformation this is weight decay decoupled from the gradient (Loshchilov and
+    /// Hutter 2019, algorithm 2, λ in units of the learning rate, as PyTorch has it): x ← x − rate·(direction + λ·x). Before it, it is the
+    /// gradient of ½λ‖x‖². It moves parameters that get no gradient, and its result depends on x by itself.
+    let weightDecay (decay: Setting) : GradientTransformation =
+        match decay with
+        | Setting.Constant value -> Check.range "Transformations.weightDecay" "decay" 0.0 infinity value
+        | _ -> ()
+
+        let name =
+            match decay with
+            | Setting.Constant value -> $"decay({value})"
+            | Setting.Learned name -> $"decay({name})"
+            | Setting.LearnedPerTensor prefix -> $"decay({prefix}…)"
+
+        GradientTransformation.CreateAt(
+            name,
+            (fun _ -> Params.Empty),
+            (fun g state x hyper -> {
+                Direction = Params.add g (Settings.scale decay hyper x)
+                State = state
+            })
         )
 
     /// Heavy-ball momentum, m ← d·m + g, direction m (Polyak 1964, in the form without dampening).
@@ -82,6 +270,24 @@ module Transformations =
             (fun g m ->
                 let next = Params.map2 (fun g m -> g.add (m, d)) g m
                 { Direction = next; State = next })
+        )
+
+    /// Nesterov momentum (Sutskever et al. 2013, eq. 3 and 4, in PyTorch's form about the point looked ahead to): m ← d·m + g, direction
+    /// g + d·m.
+    let nesterov (decay: float) : GradientTransformation =
+        Check.range "Transformations.nesterov" "decay" 0.0 1.0 decay
+        let d = scalar decay
+
+        GradientTransformation.Create(
+            $"nesterov({decay})",
+            (fun x -> Params.zerosLike x),
+            (fun g m ->
+                let next = Params.map2 (fun g m -> g.add (m, d)) g m
+
+                {
+                    Direction = Params.map2 (fun g m -> g.add (m, d)) g next
+                    State = next
+                })
         )
 
     /// √(v + εᵢ) + εₒ. With εᵢ = 0 and no graph this is the usual √v + ε.
@@ -107,6 +313,58 @@ module Transformations =
                 })
         )
 
+    /// Centered RMSProp (Graves 2013, eq. 38 to 41): m ← d·m + (1 − d)·g, v ← d·v + (1 − d)·g², direction g / (√(v − m² + εᵢ) + ε).
+    /// s = v − m² is carried itself, as s ← d·s + d(1 − d)·(g − m)² with the m before: the same number, but never negative, and without
+    /// the digits that a difference of near equals loses. State: "mean/…", "variance/…".
+    let centeredRmsProp (decay: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
+        Check.range "Transformations.centeredRmsProp" "decay" 0.0 1.0 decay
+        Check.range "Transformations.centeredRmsProp" "epsilon" 0.0 infinity epsilon
+        Check.range "Transformations.centeredRmsProp" "epsilonInRoot" 0.0 infinity epsilonInRoot
+        let d, rest, both = scalar decay, scalar (1.0 - decay), scalar (decay * (1.0 - decay))
+        let inside, outside = scalar epsilonInRoot, scalar epsilon
+
+        GradientTransformation.Create(
+            $"centered rmsprop({decay})",
+            (fun x ->
+                Params.merge [|
+                    Params.prefix "mean/" (Params.zerosLike x)
+                    Params.prefix "variance/" (Params.zerosLike x)
+                |]),
+            (fun g state ->
+                let mean = Params.sub "mean/" state
+                let deviation = Params.map2 (fun g m -> g.sub m) g mean
+
+                let variance =
+                    Params.map2 (fun e s -> s.mul(d).addcmul(e, e, both)) deviation (Params.sub "variance/" state)
+
+                {
+                    Direction = Params.map2 (fun g s -> g.div (root inside outside s)) g variance
+                    State =
+                        Params.merge [|
+                            Params.prefix "mean/" (Params.map2 (fun e m -> m.add (e, rest)) deviation mean)
+                            Params.prefix "variance/" variance
+                        |]
+                })
+        )
+
+    /// Adagrad (Duchi et al. 2011, figure 1, diagonal): s ← s + g², direction g / (√(s + εᵢ) + ε).
+    let adagrad (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
+        Check.range "Transformations.adagrad" "epsilon" 0.0 infinity epsilon
+        Check.range "Transformations.adagrad" "epsilonInRoot" 0.0 infinity epsilonInRoot
+        let inside, outside, one = scalar epsilonInRoot, scalar epsilon, scalar 1.0
+
+        GradientTransformation.Create(
+            "adagrad",
+            (fun x -> Params.zerosLike x),
+            (fun g s ->
+                let next = Params.map2 (fun (g: Tensor) s -> s.addcmul (g, g, one)) g s
+
+                {
+                    Direction = Params.map2 (fun g s -> g.div (root inside outside s)) g next
+                    State = next
+                })
+        )
+
     /// Adam (Kingma and Ba 2015, algorithm 1): moments with bias correction, direction m̂ / (√(v̂ + εᵢ) + ε).
     /// State: "m/…", "v/…" and "count" [P].
     let adam (beta1: float) (beta2: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
@@ -121,13 +379,10 @@ module Transformations =
         GradientTransformation.Create(
             $"adam({beta1}, {beta2})",
             (fun x ->
-                let zeros = Params.zerosLike x
-                let first = x.TensorArray[0]
-
                 Params.merge [|
-                    Params.prefix "m/" zeros
+                    Params.prefix "m/" (Params.zerosLike x)
                     Params.prefix "v/" (Params.zerosLike x)
-                    Params.Single("count", torch.zeros ([| x.Members |], dtype = first.dtype, device = first.device))
+                    zeroCount x
                 |]),
             (fun g state ->
                 let m = Params.map2 (fun g m -> m.mul(b1).add(g, rest1)) g (Params.sub "m/" state)
@@ -195,9 +450,21 @@ module Optimizers =
     let momentum (learningRate: float) (decay: float) : Optimizer =
         make "momentum" learningRate (Transformations.momentum decay)
 
-    /// RMSProp without momentum, not centered.
+    /// SGD with Nesterov momentum.
+    let nesterov (learningRate: float) (decay: float) : Optimizer =
+        make "nesterov" learningRate (Transformations.nesterov decay)
+
+    /// RMSProp without momentum, not centered. With momentum: `after (Transformations.momentum 0.9) (rmsProp …)`.
     let rmsProp (learningRate: float) (decay: float) (epsilon: float) : Optimizer =
         make "rmsprop" learningRate (Transformations.rmsProp decay epsilon 1e-16)
+
+    /// RMSProp with the mean taken off: by the gradients' deviation rather than their size.
+    let centeredRmsProp (learningRate: float) (decay: float) (epsilon: float) : Optimizer =
+        make "centered rmsprop" learningRate (Transformations.centeredRmsProp decay epsilon 1e-16)
+
+    /// Adagrad.
+    let adagrad (learningRate: float) (epsilon: float) : Optimizer =
+        make "adagrad" learningRate (Transformations.adagrad epsilon 1e-16)
 
     /// Adam.
     let adam (learningRate: float) (beta1: float) (beta2: float) (epsilon: float) : Optimizer =
@@ -210,10 +477,36 @@ module Optimizers =
             Transformation = Transformations.compose first optimizer.Transformation
     }
 
+    /// The optimizer with a transformation after its own: `after (Transformations.momentum 0.9) (rmsProp 0.01 0.99 1e-8)`.
+    let after (last: GradientTransformation) (optimizer: Optimizer) : Optimizer = {
+        optimizer with
+            Name = $"{optimizer.Name}, {last.Name}"
+            Transformation = Transformations.compose optimizer.Transformation last
+    }
+
+    /// The optimizer with steps scaled by a schedule, weight decay that it already has included.
+    let withSchedule (schedule: Schedule) (optimizer: Optimizer) : Optimizer =
+        after (Transformations.scheduled schedule) optimizer
+
+    /// The optimizer with weight decay decoupled from the gradient: x ← x − rate·(direction + λ·x), `decay` = λ ≥ 0.
+    let withWeightDecay (decay: float) (optimizer: Optimizer) : Optimizer =
+        after (Transformations.weightDecay (Setting.Constant decay)) optimizer
+
+    /// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+    let adamW (learningRate: float) (beta1: float) (beta2: float) (epsilon: float) (weightDecay: float) : Optimizer =
+        withWeightDecay weightDecay (adam learningRate beta1 beta2 epsilon)
+
     /// The optimizer with its learning rate taken from the hyper-parameter `name`, [P].
     let withLearnedRate (name: string) (optimizer: Optimizer) : Optimizer = {
         optimizer with
             LearningRate = Setting.Learned name
+    }
+
+    /// The optimizer with a learning rate for each tensor, or for each single parameter (Meta-SGD), from the hyper-parameters named
+    /// `prefix` + the tensor's name (see `Setting.LearnedPerTensor`).
+    let withRatePerTensor (prefix: string) (optimizer: Optimizer) : Optimizer = {
+        optimizer with
+            LearningRate = Setting.LearnedPerTensor prefix
     }
 
     /// First state of the optimizer for parameters x.
@@ -228,15 +521,13 @@ module Optimizers =
         (gradients: Params)
         (hyper: Params)
         : struct (Params * Params) =
-        let step = optimizer.Transformation.Update.Invoke(gradients, state)
+        let step = optimizer.Transformation.Update.Invoke(gradients, state, x, hyper)
 
         let next =
             match optimizer.LearningRate with
             | Setting.Constant rate ->
                 use minus: Scalar = Scalar.op_Implicit -rate
                 Params.map2 (fun x d -> x.add (d, minus)) x step.Direction
-            | Setting.Learned name ->
-                let rate = hyper[name]
-                Params.map2 (fun x d -> x.sub (d.mul (Params.broadcast rate d))) x step.Direction
+            | learned -> Params.subtract x (Settings.scale learned hyper step.Direction)
 
         struct (next, step.State)

@@ -143,6 +143,16 @@ module Params =
 
         Params.Create(chosen |> Array.map (fun (n, _) -> n.Substring prefix.Length), Array.map snd chosen)
 
+    /// Applies `f` to every name and tensor.
+    let mapNamed (f: string -> Tensor -> Tensor) (p: Params) : Params =
+        p.WithTensors(Array.map2 f p.NameArray p.TensorArray)
+
+    /// The tensors whose names satisfy a condition, in order.
+    let only (condition: string -> bool) (p: Params) : Params =
+        let chosen = Array.zip p.NameArray p.TensorArray |> Array.filter (fun (n, _) -> condition n)
+
+        Params.Create(Array.map fst chosen, Array.map snd chosen)
+
     /// All tensors of several sets, in order; names must be distinct.
     let merge (sets: Params[]) : Params =
         Params.Create(sets |> Array.collect (fun p -> p.NameArray), sets |> Array.collect (fun p -> p.TensorArray))
@@ -183,7 +193,7 @@ module Params =
 
     /// All values of each member in one row, [P, N].
     let flatten (p: Params) : Tensor =
-        torch.cat (p.TensorArray |> Array.map (fun t -> t.flatten (1L)), 1L)
+        torch.cat (p.TensorArray |> Array.map (fun t -> t.reshape (t.shape[0], -1L)), 1L)
 
     /// The inverse of `flatten`: rows of values [P, N] in the shapes of `like`.
     let unflatten (like: Params) (rows: Tensor) : Params =

@@ -34,6 +34,9 @@ let names (entries: Entry<'T> list) : string list = entries |> List.map (fun e -
 let optimizers: Entry<Optimizer> list = [
     smooth "sgd" (Optimizers.sgd 0.3)
     smooth "momentum" (Optimizers.momentum 0.2 0.8)
+    smooth "nesterov" (Optimizers.nesterov 0.2 0.8)
+    kinked "centered rmsprop" (Optimizers.centeredRmsProp 0.05 0.9 1e-2)
+    kinked "adagrad" (Optimizers.adagrad 0.1 1e-2)
     kinked "rmsprop" (Optimizers.rmsProp 0.05 0.9 1e-2)
     kinked "rmsprop, small epsilon" (Optimizers.rmsProp 0.01 0.9 1e-8)
     kinked "adam" (Optimizers.adam 0.05 0.9 0.99 1e-2)

@@ -392,6 +392,7 @@ let setupOn (objective: ActorCritic -> Objective<Rollout>) (case: Case) : Setup 
             Objective = MetaObjective.Bootstrapped(target, matching)
             Model = (Catalog.find Catalog.models case.Model).Value.Invoke agent
             MetaOptimizer = metaOptimizer
+            Through = ThroughSteps.Reverse
         }
         State = {
             Learner = learner

@@ -33,6 +33,7 @@ let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<R
         Objective = objective agent
         Model = ActorCritic.model agent
         MetaOptimizer = Optimizers.adam 1e-3 0.9 0.999 1e-4
+        Through = ThroughSteps.Reverse
     }
 
 /// Lives `steps` meta-steps as an owner should, and tells the tensors live after each, and the most that were live when experience was

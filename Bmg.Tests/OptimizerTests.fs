@@ -124,8 +124,10 @@ let private againstTorch (name: string) (ours: Optimizer) (theirs: seq<Modules.P
             (loss own pull).backward()
             optimizer.step () |> ignore
 
-        let change p =
-            Array.map2 (-) (numbersOf p) (numbersOf start)
+        // TorchSharp leaves out what has no gradient, weight decay included; that ours stays put without decay is a property below.
+        let change (p: Params) =
+            let touched = Params.only (fun name -> name <> "unused")
+            Array.map2 (-) (numbersOf (touched p)) (numbersOf (touched start))
 
         let expected = change own
         Expect.isGreaterThan (expected |> Array.map abs |> Array.max) 1e-3 "the learner has moved"
@@ -147,6 +149,17 @@ let private torchs =
             torch.optim.SGD(p, 0.02, momentum = 0.8))
         againstTorch "rmsprop" (Optimizers.rmsProp 0.003 0.95 1e-3) (fun p ->
             torch.optim.RMSProp(p, lr = 0.003, alpha = 0.95, eps = 1e-3))
+        againstTorch "sgd with nesterov momentum" (Optimizers.nesterov 0.02 0.8) (fun p ->
+            torch.optim.SGD(p, 0.02, momentum = 0.8, nesterov = true))
+        againstTorch "centered rmsprop" (Optimizers.centeredRmsProp 0.003 0.95 1e-3) (fun p ->
+            torch.optim.RMSProp(p, lr = 0.003, alpha = 0.95, eps = 1e-3, centered = true))
+        againstTorch
+            "rmsprop with momentum"
+            (Optimizers.after (Transformations.momentum 0.6) (Optimizers.rmsProp 0.003 0.95 1e-3))
+            (fun p -> torch.optim.RMSProp(p, lr = 0.003, alpha = 0.95, eps = 1e-3, momentum = 0.6))
+        againstTorch "adagrad" (Optimizers.adagrad 0.02 1e-3) (fun p -> torch.optim.Adagrad(p, lr = 0.02, eps = 1e-3))
+        againstTorch "adamw" (Optimizers.adamW 0.003 0.9 0.99 1e-4 0.05) (fun p ->
+            torch.optim.AdamW(p, lr = 0.003, beta1 = 0.9, beta2 = 0.99, eps = 1e-4, weight_decay = 0.05))
         againstTorch "adam" (Optimizers.adam 0.003 0.9 0.99 1e-4) (fun p ->
             torch.optim.Adam(p, lr = 0.003, beta1 = 0.9, beta2 = 0.99, eps = 1e-4))
     ]
@@ -160,7 +173,7 @@ let private laws =
                 let rate =
                     match constant.LearningRate with
                     | Setting.Constant rate -> rate
-                    | Setting.Learned name -> failtestf "the catalog's rates are constant, found %s" name
+                    | other -> failtestf "the catalog's rates are constant, found %A" other
 
                 let learned = Optimizers.withLearnedRate "rate" constant
 
@@ -215,4 +228,79 @@ let private laws =
                     Expect.isFalse (agree rounding before (numbersOf next)) "the rest moves")
     ]
 
-let tests = testList "optimizers" [ byHand; torchs; laws ]
+let private schedules =
+    let factors (schedule: Schedule) (steps: float list) =
+        use t = tensor [ steps.Length ] (Array.ofList steps)
+        numbers (schedule.Factor.Invoke t)
+
+    testList "schedules" [
+        scoped "by their formulas" (fun () ->
+            let steps = [ 0.0; 1.0; 5.0; 10.0; 20.0 ]
+
+            let judge schedule formula =
+                near rounding "factors" (steps |> List.map formula |> Array.ofList) (factors schedule steps)
+
+            judge (Schedules.constant 0.3) (fun _ -> 0.3)
+            judge (Schedules.linear 1.0 0.2 10) (fun t -> 1.0 - 0.8 * min 1.0 (t / 10.0))
+            judge (Schedules.exponential 0.9) (fun t -> 0.9 ** t)
+            judge (Schedules.cosine 0.1 10) (fun t -> 0.1 + 0.45 * (1.0 + cos (Math.PI * min 1.0 (t / 10.0))))
+            judge (Schedules.warmup 4) (fun t -> min 1.0 ((t + 1.0) / 4.0))
+
+            judge (Schedules.product [| Schedules.exponential 0.9; Schedules.warmup 4 |]) (fun t ->
+                0.9 ** t * min 1.0 ((t + 1.0) / 4.0)))
+
+        scoped "a schedule counts its steps" (fun () ->
+            let optimizer = Optimizers.withSchedule (Schedules.linear 1.0 0.0 4) (Optimizers.sgd 0.5)
+            let mutable x = Params.Single("a", tensor [ 2; 1 ] [| 0; 0 |])
+            let g = Params.Single("a", tensor [ 2; 1 ] [| 1; -2 |])
+            let mutable state = Optimizers.init optimizer x
+
+            for _ in 1..5 do
+                let struct (next, nextState) = Optimizers.apply optimizer x state g Params.Empty
+                x <- next
+                state <- nextState
+
+            // 1 + 0.75 + 0.5 + 0.25 + 0 of half a gradient.
+            near rounding "x" [| -1.25; 2.5 |] (numbers x["a"]))
+
+        scoped "weight decay is decoupled from the gradient's preconditioning" (fun () ->
+            let x = Params.Single("a", tensor [ 1; 2 ] [| 3; -1 |])
+            let g = Params.Single("a", tensor [ 1; 2 ] [| 0; 0 |])
+            let optimizer = Optimizers.adamW 0.1 0.9 0.99 1e-8 0.5
+            let struct (next, _) = Optimizers.apply optimizer x (Optimizers.init optimizer x) g Params.Empty
+            near rounding "x" [| 3.0 * 0.95; -0.95 |] (numbers next["a"]))
+    ]
+
+let private perTensor =
+    testList "rates of their own" [
+        property 30 "per tensor and per parameter, all equal, give the steps of one rate" (cases id) (fun case ->
+            let x = parameters case "x"
+            let g = normalLike (stream case "gradient") 1.0 x
+            let plain = Optimizers.momentum 0.2 0.5
+
+            let step (optimizer: Optimizer) hyper =
+                let struct (next, _) = Optimizers.apply optimizer x (Optimizers.init optimizer x) g hyper
+                numbersOf next
+
+            let expected = step plain Params.Empty
+            let learned = Optimizers.withRatePerTensor "rate/" plain
+
+            for seeds in [ seeds case; (seeds case)[..0] ] do
+                for meta in
+                    [
+                        MetaParameters.ratePerTensor "rate/" x 0.2
+                        MetaParameters.ratePerParameter "rate/" x 0.2
+                    ] do
+                    let w = meta.Init.Invoke(seeds, torch.float64, torch.CPU)
+                    near rounding meta.Name expected (step learned (meta.Apply.Invoke(w, null))))
+
+        scoped "a rate of the wrong shape is refused by name" (fun () ->
+            let x = Params.Single("a", tensor [ 1; 2 ] [| 3; -1 |])
+            let learned = Optimizers.withRatePerTensor "rate/" (Optimizers.sgd 0.1)
+            let hyper = Params.Single("rate/a", tensor [ 1; 3 ] [| 1; 2; 3 |])
+
+            refuses [ "rate/a"; "[1, 3]" ] (fun () ->
+                Optimizers.apply learned x (Optimizers.init learned x) x hyper |> ignore))
+    ]
+
+let tests = testList "optimizers" [ byHand; torchs; schedules; perTensor; laws ]

@@ -1,23 +1,41 @@
 module Bmg.Tests.Program
 
+open System
+open System.CommandLine
 open Expecto
+
+let private suite =
+    testList "all" [
+        CoreTests.tests
+        OptimizerTests.tests
+        LawTests.tests
+        DescentTests.tests
+        EnvironmentTests.tests
+        ActingTests.tests
+        MemoryTests.tests
+        ConfigurationTests.tests
+        RunTests.tests
+        ExportTests.tests
+        EndToEndTests.tests
+    ]
 
 [<EntryPoint>]
 let main argv =
+    let root =
+        RootCommand "Runs the tests, or with a command: judges the library by the laws of meta-updates."
 
-    runTestsWithCLIArgs
-        []
-        argv
-        (testList "all" [
-            CoreTests.tests
-            OptimizerTests.tests
-            LawTests.tests
-            DescentTests.tests
-            EnvironmentTests.tests
-            ActingTests.tests
-            MemoryTests.tests
-            ConfigurationTests.tests
-            RunTests.tests
-            ExportTests.tests
-            EndToEndTests.tests
-        ])
+    root.Subcommands.Add(VerifyCommand.create Console.Out Console.Error)
+
+    // Whatever is no command of ours is for Expecto.
+    if argv.Length > 0 && root.Subcommands |> Seq.exists (fun c -> c.Name = argv[0]) then
+        let parsed = root.Parse argv
+
+        if parsed.Errors.Count > 0 then
+            for e in parsed.Errors do
+                Console.Error.WriteLine $"error: {e.Message} See {argv[0]} --help."
+
+            2
+        else
+            parsed.Invoke()
+    else
+        runTestsWithCLIArgs [] argv suite

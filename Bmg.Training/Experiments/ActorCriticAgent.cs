@@ -59,7 +59,7 @@ public sealed class ActorCriticAgent
         var optimizer = Clipped(OptimizerOf(learner.Optimizer), learner.GradientClip);
         var hasContext = meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
         var metaParameters = MetaParametersOf(meta, learner);
-        var metaLearner = new MetaLearner<Rollout>(
+        var metaLearner = MetaLearner<Rollout>.Create(
             around(RuleOf(networks, learner, optimizer)),
             learner.InnerSteps,
             metaParameters,

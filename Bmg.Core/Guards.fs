@@ -1,0 +1,156 @@
+namespace Bmg
+
+open System
+open TorchSharp
+
+/// A function that somebody handed in threw, or gave back something of the wrong kind. The message starts with the function's name.
+[<Sealed>]
+type FaultyFunctionException(functionName: string, message: string, inner: exn | null) =
+    inherit Exception($"{functionName} {message}", inner)
+
+    /// Which function, as in "matching function 'hellinger'".
+    member _.FunctionName = functionName
+
+/// The same parts with every result checked: shapes, names, finite numbers, and that what should depend on the learner does. For judging
+/// functions one does not trust yet: each check reads the numbers back.
+[<RequireQualifiedAccess>]
+module Guards =
+
+    let private faulty (name: string) (message: string) : 'T =
+        raise (FaultyFunctionException(name, message, null))
+
+    /// Runs a function of the user's; what it throws is told under its name.
+    let private call (name: string) (f: unit -> 'T) : 'T =
+        try
+            f ()
+        with
+        | :? FaultyFunctionException -> reraise ()
+        | e ->
+            let first = e.Message.Split('\n')[0]
+            raise (FaultyFunctionException(name, $"threw {e.GetType().Name}: {first}", e))
+
+    let private checkFinite (name: string) (what: string) (t: Tensor) =
+        use _ = torch.no_grad ()
+        use fine = t.isfinite().all()
+
+        if not (fine.item<bool>()) then
+            faulty name $"gave back {what} with a NaN or an infinity in it"
+
+    let private checkLike (name: string) (what: string) (expected: Params) (found: Params) =
+        if obj.ReferenceEquals(found, null) then
+            faulty name $"gave back no {what} (null)"
+
+        let names (p: Params) = String.Join(", ", p.Names)
+
+        if names expected <> names found then
+            faulty name $"gave back {what} named {names found}; expected {names expected}"
+
+        for i in 0 .. expected.Count - 1 do
+            let wanted, got = expected.TensorArray[i], found.TensorArray[i]
+
+            if wanted.shape <> got.shape then
+                faulty
+                    name
+                    $"gave back {what} of which '{expected.NameArray[i]}' has the shape {Check.describe got}; expected {Check.describe wanted}"
+
+            checkFinite name $"{what} '{expected.NameArray[i]}'" got
+
+    let private inGraph (p: Params) =
+        p.TensorArray |> Array.exists (fun t -> t.requires_grad)
+
+    /// μ must give one finite number a member, and depend on the learner where the learner is part of a graph.
+    let matching (matching: MatchingFunction) : MatchingFunction =
+        let name = $"matching function '{matching.Name}'"
+
+        let compare (target: Prediction) (learner: Prediction) =
+            let mu = call name (fun () -> matching.Compare.Invoke(target, learner))
+
+            if obj.ReferenceEquals(mu, null) then
+                faulty name "gave back nothing (null)"
+
+            let members = learner.Parameters.Members
+
+            if mu.shape <> [| members |] then
+                faulty
+                    name
+                    $"gave back a tensor of shape {Check.describe mu}; expected one number a member, [{members}]"
+
+            checkFinite name "a value" mu
+
+            if inGraph learner.Parameters && not mu.requires_grad then
+                faulty name "gave back a tensor detached from the learner: no gradient can reach w through it"
+
+            mu
+
+        {
+            matching with
+                Compare = Func<_, _, _>(compare)
+        }
+
+    /// ξ must make parameters of the learner's names and shapes, and a learner that goes on living.
+    let target (target: TargetBootstrap<'Data>) : TargetBootstrap<'Data> =
+        let name = $"target bootstrap '{target.Name}'"
+
+        let bootstrap (learner: LearnerState) (life: Life<'Data>) =
+            let made = call name (fun () -> target.Bootstrap.Invoke(learner, life))
+            checkLike name "a target" learner.Parameters made.Parameters
+            checkLike name "a learner" learner.Parameters made.Learner.Parameters
+            checkLike name "a learner's optimizer state" learner.Optimizer made.Learner.Optimizer
+            made
+
+        {
+            target with
+                Bootstrap = Func<_, _, _>(bootstrap)
+        }
+
+    /// φ must give back parameters and state of the names and shapes that went in, depending on them where that is asked for.
+    let updateRule (rule: UpdateRule<'Data>) : UpdateRule<'Data> =
+        let name = $"update rule '{rule.Name}'"
+
+        let init (x: Params) =
+            let first = call name (fun () -> rule.Init.Invoke x)
+            checkLike name "first parameters" x first.Parameters
+            first
+
+        let step (learner: LearnerState) (hyper: Params) (data: 'Data) (differentiation: Differentiation) =
+            let made = call name (fun () -> rule.Step.Invoke(learner, hyper, data, differentiation))
+
+            checkLike name "parameters" learner.Parameters made.Learner.Parameters
+            checkLike name "an optimizer state" learner.Optimizer made.Learner.Optimizer
+
+            if
+                differentiation <> Differentiation.None
+                && (inGraph learner.Parameters || inGraph hyper)
+                && not (inGraph made.Learner.Parameters)
+            then
+                faulty
+                    name
+                    $"gave back parameters detached from what went in, though {differentiation} differentiation was asked for"
+
+            made
+
+        {
+            rule with
+                Init = Func<_, _>(init)
+                Step = Func<_, _, _, _, _>(step)
+        }
+
+    /// A gradient transformation must put out a direction of the gradients' names and shapes, and a state like the one that went in.
+    let optimizer (optimizer: Optimizer) : Optimizer =
+        let name = $"optimizer '{optimizer.Name}'"
+        let inner = optimizer.Transformation
+
+        let update (gradients: Params) (state: Params) (x: Params) (hyper: Params) =
+            let made = call name (fun () -> inner.Update.Invoke(gradients, state, x, hyper))
+            checkLike name "a direction" gradients made.Direction
+            checkLike name "a state" state made.State
+            made
+
+        {
+            optimizer with
+                Transformation = {
+                    inner with
+                        Init = Func<_, _>(fun x -> call name (fun () -> inner.Init.Invoke x))
+                        Update = Func<_, _, _, _, _>(update)
+                }
+        }

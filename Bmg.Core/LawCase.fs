@@ -1,0 +1,205 @@
+namespace Bmg
+
+open System
+open TorchSharp
+
+/// One case that laws are judged on: a meta-learner in a state, with data for one meta-step, in float64. Everything a law needs to vary
+/// follows from it, so that each law applies to any φ, ξ, μ and any kind of data.
+[<ReferenceEquality>]
+type LawCase<'Data> = {
+    /// Where the directions and offsets that laws draw come from.
+    Seed: Seed
+    /// φ, K, w and the model. Its objective is put together from `Target` and `Matching` by each law.
+    Learner: MetaLearner<'Data>
+    State: MetaState<'Data>
+    Target: TargetBootstrap<'Data>
+    Matching: MatchingFunction
+    /// f: a loss without stopped parts that does not depend on w by itself.
+    Loss: Objective<'Data>
+    /// Experience in the order in which it is handed out, whoever asks; as much as one meta-step takes.
+    Batches: Experience<'Data>[]
+    /// Other learner parameters of the same shapes, at least three.
+    Others: Params[]
+    /// Whether every part has as many derivatives as finite differences need. If not, cases in which a kink lies within reach are
+    /// rejected.
+    Smooth: bool
+    /// The same case with these of its members, in this order.
+    Select: Func<int[], LawCase<'Data>>
+    /// A case with its learner at rest: the gradient of its `Loss` is zero there and φ moves nothing at this w, but would at another.
+    /// Null where there is none.
+    AtRest: Func<LawCase<'Data>> | null
+    /// Cases of the same kind at the edges of what numbers can do: no gradient anywhere, equal policies, probabilities of 0 and 1.
+    Edges: Func<Edge<'Data>[]>
+    /// The optimizer under judgement, where it is one.
+    Judged: Optimizer | null
+    /// The same case once more from its seed.
+    Again: Func<LawCase<'Data>>
+    /// The tensors of some data, by name.
+    Tensors: Func<'Data, Params>
+} with
+
+    /// The learner judged by another objective.
+    member this.JudgedBy(objective: MetaObjective<'Data>) : MetaLearner<'Data> = {
+        this.Learner with
+            Objective = objective
+    }
+
+    /// Every tensor of the case, by name: what no step may write to.
+    member this.Inputs() : Params =
+        let batches =
+            this.Batches
+            |> Array.mapi (fun i b ->
+                let data = Params.prefix $"batch {i}/" (this.Tensors.Invoke b.Data)
+
+                match b.Context with
+                | null -> data
+                | context -> Params.merge [| data; Params.Single($"batch {i}/context", context) |])
+
+        Params.merge [|
+            Params.prefix "x/" this.State.Learner.Parameters
+            Params.prefix "h/" this.State.Learner.Optimizer
+            Params.prefix "w/" this.State.MetaParameters
+            yield! batches
+            yield! this.Others |> Array.mapi (fun i p -> Params.prefix $"other {i}/" p)
+        |]
+
+/// A case in which something vanishes or saturates, under a name that says what.
+and [<ReferenceEquality>] Edge<'Data> = { Name: string; Case: LawCase<'Data> }
+
+/// Hands out prepared experience in order; what is frozen is the data, whoever asks.
+[<Sealed>]
+type PreparedExperience<'Data>(batches: Experience<'Data>[]) =
+    let mutable taken = 0
+
+    /// Batches handed out so far.
+    member _.Taken = taken
+
+    /// The batch handed out last.
+    member _.Last =
+        if taken = 0 then
+            invalidOp "PreparedExperience.Last: nothing has been handed out."
+        else
+            batches[taken - 1]
+
+    /// The next batch.
+    member _.Next() : Experience<'Data> =
+        Check.require
+            "PreparedExperience.Next"
+            "batches"
+            "as many as one meta-step takes"
+            $"only {batches.Length}"
+            (taken < batches.Length)
+
+        taken <- taken + 1
+        batches[taken - 1]
+
+/// A case under judgement. What several laws need is computed once.
+[<Sealed>]
+type Trial<'Data>(case: LawCase<'Data>) =
+
+    static let evaluate (case: LawCase<'Data>) (learner: MetaLearner<'Data>) =
+        let prepared = PreparedExperience case.Batches
+        MetaLearner.metaGradient learner case.State (Func<_, _, _>(fun _ _ -> prepared.Next()))
+
+    let bootstrapped =
+        lazy (evaluate case (case.JudgedBy(MetaObjective.Bootstrapped(case.Target, case.Matching))))
+
+    let plain = lazy (evaluate case (case.JudgedBy(MetaObjective.MetaGradient case.Loss)))
+
+    let simplest = lazy (evaluate case (case.JudgedBy(Trial.Simplest case)))
+
+    /// The case.
+    member _.Case = case
+
+    /// K
+    member _.InnerSteps = case.Learner.InnerSteps
+
+    /// w
+    member _.W = case.State.MetaParameters
+
+    /// The bootstrapped meta-gradient under the case's own ξ and μ.
+    member _.Bootstrapped: MetaGradientResult<'Data> = bootstrapped.Value
+
+    /// The plain meta-gradient under the case's loss.
+    member _.Plain: MetaGradientResult<'Data> = plain.Value
+
+    /// The bootstrapped meta-gradient that equals the plain one: ξ one plain gradient step of size α on the case's loss, μ = ‖x̃ − x‖²/(2α).
+    member _.ByOneStep: MetaGradientResult<'Data> = simplest.Value
+
+    /// α of `ByOneStep`.
+    static member Rate: float = 0.05
+
+    static member private Simplest(case: LawCase<'Data>) =
+        let rule = UpdateRule.gradient case.Loss (Optimizers.sgd Trial<'Data>.Rate)
+
+        MetaObjective.Bootstrapped(
+            TargetBootstrap.lookAhead 1 rule LastStepState.Fresh,
+            Matching.parameterL2 (1.0 / (2.0 * Trial<'Data>.Rate))
+        )
+
+    /// The meta-gradient under any objective.
+    member _.Under(objective: MetaObjective<'Data>) : MetaGradientResult<'Data> =
+        evaluate case (case.JudgedBy objective)
+
+    /// The bootstrapped meta-gradient under another matching function.
+    member this.Matched(matching: MatchingFunction) : MetaGradientResult<'Data> =
+        this.Under(MetaObjective.Bootstrapped(case.Target, matching))
+
+    /// The bootstrapped meta-gradient of the same case with a changed meta-learner.
+    member _.With(change: Func<MetaLearner<'Data>, MetaLearner<'Data>>) : MetaGradientResult<'Data> =
+        evaluate case (change.Invoke(case.JudgedBy(MetaObjective.Bootstrapped(case.Target, case.Matching))))
+
+    /// Hyper-parameters at w for a batch.
+    member _.Hyper(w: Params, experience: Experience<'Data>) : Params =
+        case.Learner.MetaParameters.Apply.Invoke(w, experience.Context)
+
+    /// The learner after `steps` steps of φ at w, on the first batches: forward steps alone, without graph and without meta-learner.
+    member this.Live(steps: int, w: Params) : LearnerState =
+        let mutable learner = case.State.Learner
+
+        for k in 0 .. steps - 1 do
+            let batch = case.Batches[k]
+
+            learner <-
+                case.Learner.UpdateRule.Step
+                    .Invoke(learner, this.Hyper(w, batch), batch.Data, Differentiation.None)
+                    .Learner
+
+        learner
+
+    /// What the model puts out under x and w on a batch, with x beside it.
+    member this.Predict(x: Params, w: Params, experience: Experience<'Data>) : Prediction =
+        let outputs = lazy (case.Learner.Model.Predict.Invoke(x, this.Hyper(w, experience), experience.Data))
+
+        Prediction(x, outputs)
+
+    /// The bootstrapped meta-objective as a function of w with x̃ held fixed, [P].
+    member this.Objective(target: Params, evaluation: Experience<'Data>) : Func<Params, Tensor> =
+        let frozen = this.Predict(target, this.W, evaluation)
+        // Computed here, for the scope of the case, rather than in that of the first difference.
+        frozen.Outputs |> ignore
+
+        Func<_, _>(fun w ->
+            let x = (this.Live(this.InnerSteps, w)).Parameters
+            case.Matching.Compare.Invoke(frozen, this.Predict(x, w, evaluation)))
+
+    /// The case's loss after K steps as a function of w, [P].
+    member this.Outer: Func<Params, Tensor> =
+        let last = case.Batches[this.InnerSteps]
+
+        Func<_, _>(fun w ->
+            case.Loss.Loss.Invoke((this.Live(this.InnerSteps, w)).Parameters, this.Hyper(w, last), last.Data))
+
+    /// A generator for one purpose within the case.
+    member _.Stream(purpose: string) : Rng =
+        let own = case.Seed.For purpose
+        own.Generator()
+
+    /// Standard normal float64 values in the shapes of a set.
+    member this.Normal(purpose: string, like: Params) : Params =
+        let rng = this.Stream purpose
+
+        like
+        |> Params.map (fun t ->
+            let values = Array.init (int t.NumberOfElements) (fun _ -> rng.NextNormal())
+            torch.tensor(values, dtype = torch.float64).reshape t.shape)

@@ -1,0 +1,887 @@
+namespace Bmg
+
+open System
+open TorchSharp
+
+/// What a law can be asked of.
+[<Flags>]
+type Parts =
+    | None = 0
+    | MatchingFunction = 1
+    | Target = 2
+    | Optimizer = 4
+    | UpdateRule = 8
+    | MetaParameters = 16
+    | Layer = 32
+    | All = 63
+
+/// Something that must hold of a part of a meta-update, as a predicate over cases. Laws never throw for what the case at hand does: whoever
+/// runs them turns an exception into a failure.
+[<ReferenceEquality>]
+type Law<'Data> = {
+    /// Short, for a column and a command line.
+    Name: string
+    /// The law in a sentence.
+    Statement: string
+    /// What it is asked of.
+    Parts: Parts
+    Judge: Func<Trial<'Data>, Judgement>
+}
+
+/// The laws of meta-updates. Derivatives are judged in float64, with data and targets held fixed.
+[<RequireQualifiedAccess>]
+module Laws =
+
+    let private numbers = Judgement.numbers
+    let private numbersOf = Judgement.numbersOf
+    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+
+    let private valueOf (result: MetaGradientResult<'Data>) : float[] =
+        match result.Objective with
+        | null -> [||]
+        | t -> numbers t
+
+    let private needsSteps (trial: Trial<'Data>) (judge: unit -> Judgement) : Judgement =
+        if trial.InnerSteps = 0 then
+            Judgement.doesNotApply "there are no inner steps"
+        else
+            judge ()
+
+    let private claims (holds: bool) (what: string) (judge: unit -> Judgement) : Judgement =
+        if holds then
+            judge ()
+        else
+            Judgement.doesNotApply $"it does not claim {what}"
+
+    // 1: what a matching function says of itself.
+
+    let private showing (z: Params) (x: Params) (j: Judgement) =
+        j.Showing("target x̃", (fun () -> numbersOf z)).Showing("learner x", (fun () -> numbersOf x))
+
+    /// Two values of μ that should be equal, and both sides' parameters if they are not.
+    let private same (what: string) (z: Params) (x: Params) (a: Tensor) (b: Tensor) =
+        Judgement.near Tolerance.Rounding what (numbers a) (numbers b) |> showing z x
+
+    let private divergence (trial: Trial<'Data>) =
+        let case = trial.Case
+
+        claims case.Matching.IsDivergence "to be a divergence" (fun () ->
+            let data = case.Batches[0]
+            let predict x = trial.Predict(x, trial.W, data)
+            let z, x = case.Others[0], case.Others[1]
+            let apart = numbers (case.Matching.Compare.Invoke(predict z, predict x))
+            let same = Params.leaves z
+            let together = case.Matching.Compare.Invoke(predict z, predict same)
+            // Rounding of terms of the size that they have a little way off.
+            let limit = 1e-13 * (1.0 + Array.max apart)
+
+            Judgement.worst [
+                Judgement.within "μ(x̃, x) ≥ 0" limit (max 0.0 -(Array.min apart)) (fun () -> $"μ is {Array.min apart}")
+                |> showing z x
+                Judgement.zero limit "μ(z, z)" (numbers together) |> showing z z
+                Judgement.zero limit "∇ₓμ(z, x) at x = z" (numbersOf (Gradients.gradient together same false))
+                |> showing z z
+            ])
+
+    let private symmetric (trial: Trial<'Data>) =
+        let case = trial.Case
+
+        claims (case.Matching.Has MatchingClaims.Symmetric) "to be symmetric" (fun () ->
+            let predict x =
+                trial.Predict(x, trial.W, case.Batches[0])
+
+            let a, b = case.Others[0], case.Others[1]
+
+            let compare x y =
+                case.Matching.Compare.Invoke(predict x, predict y)
+
+            same "μ(a, b) = μ(b, a)" a b (compare a b) (compare b a))
+
+    let private triangle (trial: Trial<'Data>) =
+        let case = trial.Case
+
+        claims (case.Matching.Has MatchingClaims.RootMetric) "that its root is a metric" (fun () ->
+            let predict x =
+                trial.Predict(x, trial.W, case.Batches[0])
+
+            let root x y =
+                numbers (case.Matching.Compare.Invoke(predict x, predict y))
+                |> Array.map (fun v -> sqrt (max 0.0 v))
+
+            let a, b, c = case.Others[0], case.Others[1], case.Others[2]
+
+            Judgement.worst [
+                for a, b, c in [ a, b, c; b, c, a; c, a, b ] do
+                    let excess =
+                        Array.map3 (fun ac ab bc -> ac - ab - bc) (root a c) (root a b) (root b c)
+                        |> Array.max
+
+                    let direct = Array.max (root a c)
+
+                    (Judgement.within
+                        "√μ(a, c) ≤ √μ(a, b) + √μ(b, c)"
+                        (1e-12 * (1.0 + direct))
+                        (max 0.0 excess)
+                        (fun () -> $"longer by {excess}"))
+                        .Showing("a", (fun () -> numbersOf a))
+                        .Showing("b", (fun () -> numbersOf b))
+                        .Showing("c", (fun () -> numbersOf c))
+            ])
+
+    let private shiftInvariant (trial: Trial<'Data>) =
+        let case = trial.Case
+
+        claims (case.Matching.Has MatchingClaims.ShiftInvariant) "to be blind to a constant added to logits" (fun () ->
+            let data = case.Batches[0]
+            let z, x = case.Others[0], case.Others[1]
+
+            let shifted (purpose: string) (p: Params) =
+                let plain = trial.Predict(p, trial.W, data)
+
+                Prediction(
+                    p,
+                    lazy
+                        (let logits = plain["logits"]
+                         let one = logits.narrow (-1L, 0L, 1L)
+                         let offset = trial.Normal(purpose, Params.Single("offset", one))["offset"]
+
+                         plain.Outputs
+                         |> Params.mapNamed (fun name t -> if name = "logits" then t.add offset else t))
+                )
+
+            let plain =
+                case.Matching.Compare.Invoke(trial.Predict(z, trial.W, data), trial.Predict(x, trial.W, data))
+
+            same
+                "μ with a constant added to each state's logits"
+                z
+                x
+                plain
+                (case.Matching.Compare.Invoke(shifted "target shift" z, shifted "learner shift" x)))
+
+    // 2: nothing is differentiated through the target.
+
+    let private stoppedTarget (trial: Trial<'Data>) =
+        let case = trial.Case
+        let made = trial.Bootstrapped
+        let saved = made.Target.TensorArray |> Array.map numbers
+
+        let loaded =
+            made.Target.WithTensors(
+                Array.map2
+                    (fun (t: Tensor) (values: float[]) -> torch.tensor(values, dtype = torch.float64).reshape t.shape)
+                    made.Target.TensorArray
+                    saved
+            )
+
+        let again =
+            Trial {
+                case with
+                    Target = TargetBootstrap.given loaded
+                    Batches = Array.append case.Batches[.. trial.InnerSteps - 1] [| made.Evaluation.Value |]
+            }
+
+        let given = again.Bootstrapped
+
+        let constant =
+            Seq.append made.Target.TensorArray made.Learner.Parameters.TensorArray
+            |> Seq.forall (fun t -> not t.requires_grad)
+
+        Judgement.worst [
+            if not constant then
+                Judgement.fails "x̃ or the learner that lives on is part of a graph"
+            Judgement.near Tolerance.Rounding "μ with x̃ saved and loaded" (valueOf given) (valueOf made)
+            (Judgement.near
+                Tolerance.Rounding
+                "the meta-gradient with x̃ saved and loaded"
+                (numbersOf given.Gradient)
+                (numbersOf made.Gradient))
+                .Showing("w", (fun () -> numbersOf trial.W))
+        ]
+
+    // 3: a plain meta-gradient is the simplest bootstrapped one.
+
+    let private simplest (trial: Trial<'Data>) =
+        needsSteps trial (fun () ->
+            let bmg, mg = trial.ByOneStep, trial.Plain
+
+            let norm (p: Params) =
+                numbersOf p |> Array.sumBy (fun v -> v * v) |> sqrt
+
+            // x̃ − x⁽ᴷ⁾ = −αg is a difference of numbers of size ‖x‖: its relative error is ε‖x‖/(α‖g‖).
+            let x = bmg.Learner.Parameters
+            let step = norm (Params.subtract bmg.Target x)
+
+            let tolerance = {
+                Tolerance.Rounding with
+                    Name = "cancellation in x̃ − x"
+                    Relative = 10.0 * 2.2e-16 * norm x / step + 1e-12
+            }
+
+            if step < 1e-12 then
+                Judgement.rejected "the loss is flat here"
+            else
+                (Judgement.near tolerance "the meta-gradient" (numbersOf mg.Gradient) (numbersOf bmg.Gradient))
+                    .Showing("w", (fun () -> numbersOf trial.W)))
+
+    // 4: where the learner is at rest, there is nothing to learn.
+
+    let private fixedPoint (trial: Trial<'Data>) =
+        needsSteps trial (fun () ->
+            match trial.Case.AtRest with
+            | null -> Judgement.doesNotApply "there is no case at rest"
+            | atRest ->
+                claims (trial.Case.Target.Has TargetClaims.RestsAtFixedPoint) "to rest with the learner" (fun () ->
+                    claims trial.Case.Matching.IsDivergence "to be a divergence" (fun () ->
+                        let still = Trial(atRest.Invoke())
+                        let x = still.Case.State.Learner.Parameters
+                        let moved = numbersOf (still.Live(still.InnerSteps, still.W)).Parameters
+
+                        if moved <> numbersOf x then
+                            Judgement.doesNotApply "φ moves where there is no gradient"
+                        else
+                            // How large the meta-gradient is with a target elsewhere tells what zero means.
+                            let elsewhere = TargetBootstrap.given still.Case.Others[0]
+
+                            let size =
+                                (still.Under(MetaObjective.Bootstrapped(elsewhere, Matching.parameterL2 0.5)))
+                                    .Gradient
+                                |> numbersOf
+                                |> Array.map abs
+                                |> Array.max
+
+                            if size < 1e-9 then
+                                Judgement.rejected "the learner does not depend on w here"
+                            else
+                                let limit = 1e-12 * max 1.0 size
+
+                                let target =
+                                    let gap = Params.subtract still.Bootstrapped.Target x
+                                    Judgement.zero 1e-13 "x̃ − x" (numbersOf gap)
+
+                                Judgement.worst [
+                                    target
+                                    Judgement.zero
+                                        limit
+                                        "the bootstrapped meta-gradient"
+                                        (numbersOf still.Bootstrapped.Gradient)
+                                    Judgement.zero limit "the meta-gradient" (numbersOf still.Plain.Gradient)
+                                ])))
+
+    // Finite differences, for laws 5 and 6.
+
+    /// Central differences of fourth order along a direction, one number a member (or one in all for a shared w), at several distances.
+    let private slopes
+        (value: Func<Params, Tensor>)
+        (w: Params)
+        (direction: Params)
+        (steps: float list)
+        : float[] list =
+        let known = Collections.Generic.Dictionary<float, float[]>()
+
+        let at (distance: float) =
+            match known.TryGetValue distance with
+            | true, values -> values
+            | _ ->
+                use _ = torch.NewDisposeScope()
+                let there = Params.map2 (fun w d -> w.add (d, scalar distance)) w direction
+                let values = numbers (value.Invoke there)
+
+                let values =
+                    if w.Members = 1L then
+                        [| Array.average values |]
+                    else
+                        values
+
+                known[distance] <- values
+                values
+
+        steps
+        |> List.map (fun h ->
+            let near, minusNear, far, minusFar = at h, at -h, at (2.0 * h), at (-2.0 * h)
+            Array.init near.Length (fun i -> (8.0 * (near[i] - minusNear[i]) - (far[i] - minusFar[i])) / (12.0 * h)))
+
+    /// Distances tried, the widest first. A function that is stiff over one may be smooth over the next.
+    let private distances = [ 1e-3; 5e-4; 2.5e-4 ]
+
+    /// Differences that agree among themselves over a distance and its half; nothing where there is a kink within reach.
+    let private settled (smooth: bool) (value: Func<Params, Tensor>) (w: Params) (direction: Params) : float[] option =
+        if smooth then
+            Some (slopes value w direction [ distances.Head ]).Head
+        else
+            let among = {
+                Tolerance.Differences with
+                    Relative = 1e-6
+                    Floor = 1e-10
+            }
+
+            distances
+            |> List.pairwise
+            |> List.tryPick (fun (far, near) ->
+                match slopes value w direction [ far; near ] with
+                | [ a; b ] when (Judgement.near among "" a b).Verdict = Verdict.Holds -> Some b
+                | _ -> None)
+
+    let private kink = "a kink lies within reach of the finite differences"
+
+    // 5: what one meta-step does to the loss.
+
+    let private localGain (trial: Trial<'Data>) =
+        needsSteps trial (fun () ->
+            let d, g = trial.Bootstrapped.Gradient, trial.Plain.Gradient
+            let norm = (Params.squaredNorm d).sqrt()
+
+            if (numbers norm |> Array.min) < 1e-9 then
+                Judgement.rejected "there is no meta-gradient to follow"
+            else
+                // Δf = −β⟨Jᵀg, d⟩ for a step −βd; along the unit vector of d, so that every case is judged at the same distance.
+                let unit = d |> Params.map (fun t -> t.div (Params.broadcast norm t))
+                let predicted = numbers (Params.dot g unit)
+
+                let ascent =
+                    // μ = ‖x̃ − x‖²/(2α) with a plain gradient step: Δf = −β‖Jᵀg‖², which is never above zero.
+                    let product = numbers (Params.dot g trial.ByOneStep.Gradient)
+                    let size = numbers (Params.squaredNorm g) |> Array.max
+
+                    Judgement.within
+                        "squared L2 with a plain gradient step does not ascend"
+                        (1e-9 * size + 1e-15)
+                        (max 0.0 -(Array.min product))
+                        (fun () -> $"the product of both gradients is {Array.min product}")
+
+                match settled trial.Case.Smooth trial.Outer trial.W unit with
+                | None -> Judgement.rejected kink
+                | Some measured ->
+                    Judgement.worst [
+                        Judgement.near
+                            Tolerance.Differences
+                            "change of the loss along the meta-gradient"
+                            measured
+                            predicted
+                        ascent
+                    ])
+
+    // 6: finite differences.
+
+    let private finiteDifferences (trial: Trial<'Data>) =
+        let made = trial.Bootstrapped
+        let direction = trial.Normal("direction", trial.W)
+        let derivative = numbers (Params.dot made.Gradient direction)
+        let objective = trial.Objective(made.Target, made.Evaluation.Value)
+
+        match settled trial.Case.Smooth objective trial.W direction with
+        | None -> Judgement.rejected kink
+        | Some found ->
+            (Judgement.near Tolerance.Differences "the meta-gradient along a direction" found derivative)
+                .Showing("w", (fun () -> numbersOf trial.W))
+                .Showing("direction", (fun () -> numbersOf direction))
+
+    // 7: members do not touch each other, and their order means nothing.
+
+    let private ofMember (i: int) (p: Params) = numbersOf (Params.ofMember (int64 i) p)
+
+    let private vectorising (trial: Trial<'Data>) =
+        let case = trial.Case
+        let members = int case.State.Learner.Parameters.Members
+
+        claims (case.Target.Has TargetClaims.MembersIndependent) "that members are independent" (fun () ->
+            if members = 1 then
+                Judgement.doesNotApply "there is one member"
+            else
+                let together = trial.Bootstrapped
+
+                let singles = Array.init members (fun i -> (Trial(case.Select.Invoke [| i |])).Bootstrapped)
+
+                Judgement.worst [
+                    if trial.W.Members = 1L then
+                        let mean =
+                            singles
+                            |> Array.map (fun s -> numbersOf s.Gradient)
+                            |> Array.transpose
+                            |> Array.map Array.average
+
+                        Judgement.near
+                            Tolerance.Accumulated
+                            "the meta-gradient of a shared w, against the mean of its members'"
+                            mean
+                            (numbersOf together.Gradient)
+
+                    for i in 0 .. members - 1 do
+                        let single = singles[i]
+
+                        if trial.W.Members > 1L then
+                            Judgement.near
+                                Tolerance.Accumulated
+                                $"the meta-gradient of member {i}"
+                                (numbersOf single.Gradient)
+                                (ofMember i together.Gradient)
+
+                        Judgement.near Tolerance.Accumulated $"μ of member {i}" (valueOf single) [|
+                            (valueOf together)[i]
+                        |]
+
+                        Judgement.near
+                            Tolerance.Accumulated
+                            $"the learner of member {i}"
+                            (numbersOf single.Learner.Parameters)
+                            (ofMember i together.Learner.Parameters)
+                ])
+
+    let private permutation (trial: Trial<'Data>) =
+        let case = trial.Case
+        let members = int case.State.Learner.Parameters.Members
+
+        if members = 1 then
+            Judgement.doesNotApply "there is one member"
+        else
+            let order = Array.init members (fun i -> (i + 1) % members)
+            let turned = (Trial(case.Select.Invoke order)).Bootstrapped
+            let made = trial.Bootstrapped
+
+            let pick (p: Params) =
+                order |> Array.map (fun i -> ofMember i p) |> Array.concat
+
+            let rows (p: Params) =
+                Array.init members (fun i -> ofMember i p) |> Array.concat
+
+            Judgement.worst [
+                if trial.W.Members = 1L then
+                    Judgement.near
+                        Tolerance.Accumulated
+                        "the meta-gradient of a shared w"
+                        (numbersOf made.Gradient)
+                        (numbersOf turned.Gradient)
+                else
+                    Judgement.near
+                        Tolerance.Accumulated
+                        "the meta-gradient, permuted"
+                        (pick made.Gradient)
+                        (rows turned.Gradient)
+                Judgement.near
+                    Tolerance.Accumulated
+                    "μ, permuted"
+                    (order |> Array.map (fun i -> (valueOf made)[i]))
+                    (valueOf turned)
+            ]
+
+    // 8: near a match, μ is the quadratic form of the Fisher matrix.
+
+    let private fisher (trial: Trial<'Data>) =
+        let case = trial.Case
+        let mu = case.Matching
+
+        claims mu.FisherMultiple.HasValue "a Fisher matrix" (fun () ->
+            let data = case.Batches[0]
+            let z = case.Others[0]
+            let direction = trial.Normal("fisher", z)
+            let frozen = trial.Predict(z, trial.W, data)
+
+            let logits (x: Params) =
+                (trial.Predict(x, trial.W, data))["logits"]
+
+            let at (step: float) =
+                Params.map2 (fun x d -> x.add (d, scalar step)) z direction
+
+            let value (step: float) =
+                let x = Params.leaves (at step)
+                let mu = mu.Compare.Invoke(frozen, trial.Predict(x, trial.W, data))
+                numbers mu, numbersOf (Gradients.gradient mu x false)
+
+            // Odd and even parts at a step, then one step of Richardson's extrapolation.
+            let parts (h: float) =
+                let above, slopeAbove = value h
+                let below, slopeBelow = value -h
+
+                Array.map2 (fun a b -> (a + b) / (2.0 * h * h)) above below,
+                Array.map2 (fun a b -> (a - b) / (2.0 * h)) slopeAbove slopeBelow
+
+            let extrapolate = Array.map2 (fun (far: float) near -> (4.0 * near - far) / 3.0)
+            let h = 4e-3
+            let quadraticFar, linearFar = parts h
+            let quadraticNear, linearNear = parts (h / 2.0)
+
+            // u = ∂logits·d by differences, Fd = Jᵀ(diag π − ππᵀ)u by one vector-Jacobian product.
+            let tangent =
+                let slope h =
+                    (logits (at h)).sub(logits (at -h)).mul(scalar (1.0 / (2.0 * h)))
+
+                (slope (h / 2.0)).mul(scalar (4.0 / 3.0)).sub((slope h).mul(scalar (1.0 / 3.0)))
+
+            let x = Params.leaves z
+            let outputs = logits x
+            let p = Categorical.probabilities (outputs.detach ())
+            let centred = tangent.sub ((p.mul tangent).sum(-1L, keepdim = true))
+            let weighted = p.mul centred
+
+            let states =
+                weighted.NumberOfElements
+                / (weighted.shape[0] * weighted.shape[weighted.shape.Length - 1])
+
+            let reduction =
+                match mu.FisherReduction with
+                | Reduction.Sum -> 1.0
+                | _ -> 1.0 / float states
+
+            let multiple = mu.FisherMultiple.Value * reduction
+            let form = (weighted.mul tangent) |> Params.sumPerMember |> numbers
+
+            let product =
+                Gradients.vectorJacobian (Params.Single("logits", outputs)) (Params.Single("logits", weighted)) x false
+
+            Judgement.worst [
+                Judgement.near
+                    Tolerance.Differences
+                    "μ(z, z + εd)/ε², against ½c·dᵀFd"
+                    (form |> Array.map (fun v -> 0.5 * multiple * v))
+                    (extrapolate quadraticFar quadraticNear)
+                Judgement.near
+                    Tolerance.Differences
+                    "∇ₓμ(z, z + εd)/ε, against c·Fd"
+                    (numbersOf product |> Array.map (fun v -> multiple * v))
+                    (extrapolate linearFar linearNear)
+            ])
+
+    // What follows from μ being a number that is differentiated.
+
+    let private scaling (trial: Trial<'Data>) =
+        let factor = 0.25 + 3.0 * (trial.Stream "scale").NextDouble()
+        let scaled = trial.Matched(Matching.weightedSum [| factor |] [| trial.Case.Matching |])
+
+        Judgement.near
+            Tolerance.Accumulated
+            "the meta-gradient of c·μ, against c times that of μ"
+            (numbersOf trial.Bootstrapped.Gradient |> Array.map (fun v -> factor * v))
+            (numbersOf scaled.Gradient)
+
+    let private sum (trial: Trial<'Data>) =
+        needsSteps trial (fun () ->
+            let other = Matching.parameterL2 0.5
+            let one, two = trial.Bootstrapped, trial.Matched other
+            let both = trial.Matched(Matching.weightedSum [| 1.0; 1.0 |] [| trial.Case.Matching; other |])
+
+            Judgement.near
+                Tolerance.Accumulated
+                "the meta-gradient of a sum, against the sum of meta-gradients"
+                (Array.map2 (+) (numbersOf one.Gradient) (numbersOf two.Gradient))
+                (numbersOf both.Gradient))
+
+    let private ignored (trial: Trial<'Data>) =
+        let name = "ignored by φ"
+        let meta = trial.Case.Learner.MetaParameters
+        let extra = torch.full ([| trial.W.Members |], scalar 0.3, dtype = torch.float64)
+        let own (w: Params) = w |> Params.only (fun n -> n <> name)
+
+        let widened = {
+            meta with
+                Apply =
+                    Func<_, _, _>(fun w context ->
+                        Params.merge [| meta.Apply.Invoke(own w, context); Params.Single(name, w[name]) |])
+        }
+
+        let case = trial.Case
+
+        let wider =
+            (Trial {
+                case with
+                    Learner = {
+                        case.Learner with
+                            MetaParameters = widened
+                    }
+                    State = {
+                        case.State with
+                            MetaParameters = Params.merge [| trial.W; Params.Single(name, extra) |]
+                    }
+            })
+                .Bootstrapped
+
+        Judgement.worst [
+            Judgement.zero 0.0 "the meta-gradient of a number that φ ignores" (numbers wider.Gradient[name])
+            Judgement.near
+                Tolerance.Rounding
+                "the rest of the meta-gradient"
+                (numbersOf trial.Bootstrapped.Gradient)
+                (numbersOf (own wider.Gradient))
+        ]
+
+    // What functions owe their callers.
+
+    let private repeatable (trial: Trial<'Data>) =
+        let again = (Trial(trial.Case.Again.Invoke())).Bootstrapped
+        let made = trial.Bootstrapped
+
+        Judgement.worst [
+            Judgement.near Tolerance.Exact "x̃, once more from the seed" (numbersOf made.Target) (numbersOf again.Target)
+            Judgement.near
+                Tolerance.Exact
+                "the meta-gradient, once more from the seed"
+                (numbersOf made.Gradient)
+                (numbersOf again.Gradient)
+        ]
+
+    let private pure' (trial: Trial<'Data>) =
+        // A case of its own: whatever is written to here must not be seen by other laws, nor be hidden by them.
+        let fresh = trial.Case.Again.Invoke()
+        let inputs = fresh.Inputs()
+        let before = inputs.TensorArray |> Array.map numbers
+        let made = (Trial fresh).Bootstrapped
+
+        let judge (what: string) =
+            inputs.TensorArray
+            |> Array.mapi (fun i t -> i, numbers t)
+            |> Array.tryFind (fun (i, after) -> after <> before[i])
+            |> function
+                | None -> Judgement.within what 0.0 0.0 (fun () -> "")
+                | Some(i, after) -> {
+                    Judgement.fails $"{what} wrote to '{inputs.NameArray[i]}'" with
+                        Evidence = [|
+                            { Name = "before"; Values = before[i] }
+                            { Name = "after"; Values = after }
+                        |]
+                  }
+
+        let afterMeta = judge "the meta-step"
+        // Forward steps start from what is no leaf, where nothing stops a function from writing in place.
+        (Trial fresh).Live(trial.InnerSteps + 1, fresh.State.MetaParameters) |> ignore
+        ignore made
+        Judgement.worst [ afterMeta; judge "a step without a graph" ]
+
+    let private edges (trial: Trial<'Data>) =
+        let case = trial.Case
+
+        Judgement.worst [
+            for edge in case.Edges.Invoke() do
+                let at = Trial edge.Case
+
+                let made =
+                    try
+                        at.Bootstrapped
+                    with :? FaultyFunctionException as e ->
+                        raise (
+                            FaultyFunctionException(
+                                e.FunctionName,
+                                e.Message.Substring(e.FunctionName.Length + 1) + $" ({edge.Name})",
+                                e
+                            )
+                        )
+
+                Judgement.finite $"the meta-gradient ({edge.Name})" (numbersOf made.Gradient)
+                Judgement.finite $"the learner ({edge.Name})" (numbersOf made.Learner.Parameters)
+
+                // Where the two match, and where they do not.
+                for where, z in
+                    [
+                        "at a match", edge.Case.State.Learner.Parameters
+                        "apart", edge.Case.Others[0]
+                    ] do
+                    let data = edge.Case.Batches[0]
+                    let frozen = at.Predict(z, at.W, data)
+                    let x = edge.Case.State.Learner.Parameters
+                    let vector = at.Normal("curvature", x)
+
+                    let curvature =
+                        Gradients.hessianVector
+                            (Func<_, _>(fun x -> case.Matching.Compare.Invoke(frozen, at.Predict(x, at.W, data))))
+                            x
+                            vector
+
+                    Judgement.finite $"second derivatives of μ ({edge.Name}, {where})" (numbersOf curvature)
+
+            match case.Judged with
+            | null -> ()
+            | optimizer ->
+                let x = case.State.Learner.Parameters
+                let zero = Params.leaves (Params.zerosLike x)
+                let hyper = trial.Hyper(trial.W, case.Batches[0])
+                let state = Optimizers.init optimizer x
+                let step = optimizer.Transformation.Update.Invoke(zero, state, x, hyper)
+                let along = Params.dot step.Direction (trial.Normal("first", x))
+
+                if along.requires_grad then
+                    let first = Gradients.gradient along zero true
+                    Judgement.finite "first derivatives at a zero gradient" (numbersOf first)
+                    let again = Params.dot first (trial.Normal("second", x))
+
+                    if again.requires_grad then
+                        Judgement.finite
+                            "second derivatives at a zero gradient"
+                            (numbersOf (Gradients.gradient again zero false))
+        ]
+
+    let private life (trial: Trial<'Data>) =
+        let made = trial.Bootstrapped
+
+        let lived =
+            match made.Losses with
+            | null -> 0
+            | t -> int t.shape[0]
+
+        if lived < trial.InnerSteps then
+            Judgement.fails $"the learner took {lived} steps; K = {trial.InnerSteps} of them were asked for"
+        else
+            let expected = trial.Live(lived, trial.W)
+
+            Judgement.worst [
+                Judgement.near
+                    Tolerance.Accumulated
+                    $"x after {lived} steps of φ"
+                    (numbersOf expected.Parameters)
+                    (numbersOf made.Learner.Parameters)
+                Judgement.near
+                    Tolerance.Accumulated
+                    $"h after {lived} steps of φ"
+                    (numbersOf expected.Optimizer)
+                    (numbersOf made.Learner.Optimizer)
+            ]
+
+    let private carries (trial: Trial<'Data>) =
+        match trial.Case.Judged with
+        | null -> Judgement.doesNotApply "there is no optimizer by itself"
+        | optimizer ->
+            let x = trial.Case.State.Learner.Parameters
+            let state = Optimizers.init optimizer x
+
+            if state.Count = 0 then
+                Judgement.doesNotApply "it has no state"
+            else
+                let hyper = trial.Hyper(trial.W, trial.Case.Batches[0])
+                let step = optimizer.Transformation.Update.Invoke(trial.Normal("gradients", x), state, x, hyper)
+
+                if numbersOf step.State = numbersOf state then
+                    Judgement.fails
+                        "its state is the same before and after a step with a gradient: nothing is carried on"
+                else
+                    Judgement.within "its state moves" 0.0 0.0 (fun () -> "")
+
+    // Ways to get through K steps.
+
+    let private through (trial: Trial<'Data>) (way: ThroughSteps) =
+        trial.With(fun learner -> learner.With way)
+
+    let private forward (trial: Trial<'Data>) =
+        needsSteps trial (fun () ->
+            if (Params.flatten trial.W).shape[1] > 6L then
+                Judgement.doesNotApply "forward mode is for few meta-parameters"
+            else
+                Judgement.near
+                    Tolerance.Accumulated
+                    "the meta-gradient in forward mode, against reverse mode"
+                    (numbersOf trial.Bootstrapped.Gradient)
+                    (numbersOf (through trial ThroughSteps.Forward).Gradient))
+
+    let private truncated (trial: Trial<'Data>) =
+        needsSteps trial (fun () ->
+            let k = trial.InnerSteps
+
+            Judgement.worst [
+                Judgement.near
+                    Tolerance.Rounding
+                    "the meta-gradient truncated at K, against reverse mode"
+                    (numbersOf trial.Bootstrapped.Gradient)
+                    (numbersOf (through trial (ThroughSteps.Truncated k)).Gradient)
+
+                if k > 1 then
+                    // One step fewer is a full meta-step that starts one step later.
+                    let case = trial.Case
+
+                    let later =
+                        Trial {
+                            case with
+                                Learner = { case.Learner with InnerSteps = k - 1 }
+                                State = {
+                                    case.State with
+                                        Learner = trial.Live(1, trial.W)
+                                }
+                                Batches = case.Batches[1..]
+                        }
+
+                    Judgement.near
+                        Tolerance.Accumulated
+                        "the meta-gradient truncated at K − 1, against one that starts a step later"
+                        (numbersOf later.Bootstrapped.Gradient)
+                        (numbersOf (through trial (ThroughSteps.Truncated(k - 1))).Gradient)
+            ])
+
+    let private firstOrder (trial: Trial<'Data>) =
+        let once way =
+            trial.With(fun learner -> {
+                learner with
+                    InnerSteps = 1
+                    Through = way
+            })
+
+        Judgement.near
+            Tolerance.Accumulated
+            "the first-order meta-gradient of one step, against reverse mode"
+            (numbersOf (once ThroughSteps.Reverse).Gradient)
+            (numbersOf (once ThroughSteps.FirstOrder).Gradient)
+
+    let private law name parts statement judge : Law<'Data> = {
+        Name = name
+        Statement = statement
+        Parts = parts
+        Judge = Func<_, _>(judge)
+    }
+
+    /// Every law, in the order in which they are reported.
+    let all<'Data> () : Law<'Data>[] =
+        let mu = Parts.MatchingFunction
+        let rules = Parts.Optimizer ||| Parts.UpdateRule
+        let steps = rules ||| Parts.MetaParameters ||| Parts.Layer
+
+        [|
+            law "divergence" mu "μ ≥ 0, μ(z, z) = 0 and ∇ₓμ(z, x) = 0 at x = z" divergence
+            law "symmetry" mu "μ(a, b) = μ(b, a)" symmetric
+            law "triangle" mu "√μ obeys the triangle inequality" triangle
+            law "shift" mu "a constant added to a state's logits changes nothing" shiftInvariant
+            law
+                "stopped-target"
+                (mu ||| Parts.Target)
+                "the meta-gradient is the one with x̃ saved as plain numbers and loaded again"
+                stoppedTarget
+            law
+                "mg-is-bmg"
+                steps
+                "with μ = ‖x̃ − x‖²/(2α) and one plain gradient step as target, the meta-gradient is the plain one"
+                simplest
+            law
+                "fixed-point"
+                (mu ||| Parts.Target ||| rules)
+                "where the learner is at rest, the meta-gradient is zero"
+                fixedPoint
+            law
+                "local-gain"
+                (mu ||| Parts.Target ||| rules)
+                "a small meta-step changes the loss by −β⟨Jᵀg, Jᵀ∇μ⟩; squared L2 with a plain step never ascends"
+                localGain
+            law "differences" Parts.All "the meta-gradient agrees with central differences, x̃ frozen" finiteDifferences
+            law "members" Parts.All "a population gives what its members give one by one" vectorising
+            law "permutation" Parts.All "permuting members permutes results" permutation
+            law "fisher" mu "near a match, μ is ½c·dᵀFd and its gradient c·Fd, F the policy's Fisher matrix" fisher
+            law "scaling" (mu ||| Parts.Target) "scaling μ by c scales the meta-gradient by c" scaling
+            law "sum" (mu ||| Parts.Target) "a sum of matching functions has the sum of the meta-gradients" sum
+            law
+                "ignored"
+                (Parts.Target ||| rules ||| Parts.MetaParameters)
+                "a part of w that φ ignores gets a zero meta-gradient"
+                ignored
+            law "repeatable" Parts.All "a seed fixes everything" repeatable
+            law "pure" Parts.All "nothing that goes in is written to" pure'
+            law
+                "edges"
+                Parts.All
+                "meta-gradients and second derivatives are finite where gradients vanish, policies are equal or certain"
+                edges
+            law
+                "life"
+                (Parts.Target ||| rules)
+                "the learner that lives on is what plain steps of φ make of it, whatever judges w"
+                life
+            law "carries" Parts.Optimizer "an optimizer that has a state moves it" carries
+            law "forward" steps "forward mode gives the numbers of reverse mode" forward
+            law
+                "truncated"
+                steps
+                "truncated at K is reverse mode; truncated at K − 1 is reverse mode from one step later"
+                truncated
+            law "first-order" steps "for one step, first-order is exact" firstOrder
+        |]

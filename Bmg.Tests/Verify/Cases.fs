@@ -1,0 +1,371 @@
+namespace Bmg.Verify
+
+open System
+open Bmg
+open TorchSharp
+
+/// From a specification and a part under judgement to a case.
+[<RequireQualifiedAccess>]
+module Cases =
+
+    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+
+    let private stream (spec: CaseSpec) (purpose: string) : Rng =
+        let start = Seed.Of spec.Seed
+        let own = start.For purpose
+        own.Generator()
+
+    let private tensor (shape: int64[]) (values: float[]) : Tensor =
+        torch.tensor(values, dtype = torch.float64).reshape shape
+
+    let private normal (rng: Rng) (shape: int64[]) : Tensor =
+        tensor shape (Array.init (int (Array.fold (*) 1L shape)) (fun _ -> rng.NextNormal()))
+
+    let private seeds (spec: CaseSpec) =
+        Seed.Population(spec.Seed, spec.Members)
+
+    let private agent (subject: Subject) (spec: CaseSpec) : ActorCritic =
+        let activation =
+            if subject.Activation.HasValue then
+                subject.Activation.Value
+            else
+                Ingredients.find "activation" Ingredients.activations spec.Activation
+
+        let hidden = Array.ofList spec.Hidden
+
+        {
+            Policy = Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation)
+            Value = Network.Mlp("value", spec.Features, hidden, 1, activation)
+            TraceDecay = 0.0
+            ValueWeight = 0.5
+        }
+
+    /// Parameters of both networks, biases drawn as well, and one tensor that no loss touches.
+    let private parameters (agent: ActorCritic) (spec: CaseSpec) (purpose: string) : Params =
+        let own = seeds spec |> Array.map (fun s -> s.For purpose)
+
+        Params.merge [|
+            ActorCritic.init agent Initialization.Uniform own torch.float64 torch.CPU
+            Params.Single("unused", normal (stream spec (purpose + "/unused")) [| int64 spec.Members; 1L; 2L |])
+        |]
+
+    /// One batch: a rollout of any states, actions and rewards, and a context.
+    let private batch (spec: CaseSpec) (number: int) : Experience<Rollout> =
+        let rng = stream spec $"batch {number}"
+        let p, t = int64 spec.Members, int64 spec.Steps
+        let count = spec.Members * spec.Steps
+        let context = spec.Members * Ingredients.ContextSize
+
+        {
+            Data = {
+                Observations = normal rng [| p; t + 1L; int64 spec.Features |]
+                Actions =
+                    torch
+                        .tensor(Array.init count (fun _ -> int64 (rng.Next spec.Actions)), dtype = torch.int64)
+                        .reshape(p, t)
+                Rewards = normal rng [| p; t |]
+                Discounts = tensor [| p; t |] (Array.init count (fun _ -> 0.9 * rng.NextDouble()))
+            }
+            Context =
+                tensor
+                    [| p; int64 Ingredients.ContextSize |]
+                    (Array.init context (fun _ -> 2.0 * rng.NextDouble() - 1.0))
+        }
+
+    let private ofMembers (members: int[]) (p: Params) : Params =
+        let index = torch.tensor (members |> Array.map int64, dtype = torch.int64)
+        p |> Params.map (fun t -> t.index_select (0L, index))
+
+    let private ofMembersData (members: int[]) (e: Experience<Rollout>) : Experience<Rollout> = {
+        Data = Rollout.OfParams(ofMembers members (e.Data.ToParams()))
+        Context =
+            match e.Context with
+            | null -> null
+            | context -> (ofMembers members (Params.Single("context", context)))["context"]
+    }
+
+    /// The optimizer, and what puts out its learning rate where that is learned.
+    let private optimizer (spec: CaseSpec) : Optimizer * MetaParameters option =
+        let constant = Ingredients.find "optimizer" Ingredients.optimizers spec.Optimizer
+
+        if spec.LearnedRate then
+            Optimizers.withLearnedRate Ingredients.LearningRate constant, Some Ingredients.learnedRate
+        else
+            constant, None
+
+    /// How a learner rests at w, and only at this w: φ descends ½‖x − c − (α(w) − α₀)·v‖² from x = c, with α₀ = α at w. So g = 0 and
+    /// J = ∂x⁽ᴷ⁾/∂w ≠ 0.
+    let private pull (at: Params) (towards: Params) (rest: Tensor voption) : Objective<Rollout> =
+        Objective<Rollout>
+            .Create(
+                "pull",
+                (fun x hyper _ ->
+                    let away = Params.subtract x at
+
+                    let away =
+                        match rest with
+                        | ValueNone -> away
+                        | ValueSome rest ->
+                            let shift = hyper[ActorCritic.EntropyWeight].sub rest
+                            Params.map2 (fun d v -> d.sub (v.mul (Params.broadcast shift v))) away towards
+
+                    (Params.squaredNorm away).mul(scalar 0.5))
+            )
+
+    let private convert (change: Params -> Params) (e: Experience<Rollout>) = {
+        e with
+            Data = Rollout.OfParams(change (e.Data.ToParams()))
+    }
+
+    let rec private build (subject: Subject) (spec: CaseSpec) (members: int[]) : LawCase<Rollout> =
+        let agent = agent subject spec
+        let first = parameters agent spec "learner"
+
+        // φ and w.
+        let own =
+            match subject.MetaParameters with
+            | null -> None
+            | make -> Some(make.Invoke first)
+
+        let judged: Optimizer | null =
+            match subject.Optimizer with
+            | null -> null
+            | optimizer -> Guards.optimizer optimizer
+
+        let makeRule, needed =
+            match subject.UpdateRule with
+            | null ->
+                match judged with
+                | null ->
+                    let optimizer, rate = optimizer spec
+                    (fun f -> UpdateRule.gradient f optimizer), rate
+                | optimizer -> (fun f -> UpdateRule.gradient f optimizer), own
+            | make -> (fun f -> Guards.updateRule (make.Invoke f)), own
+
+        let meta =
+            match subject.Kind, own with
+            | Parts.MetaParameters, Some own ->
+                match needed with
+                | Some rate -> Ingredients.both own rate
+                | None -> own
+            | _ ->
+                let entropy = Ingredients.find "w" Ingredients.metaParameters spec.MetaParameters
+
+                match needed with
+                | Some needed -> Ingredients.both entropy needed
+                | None -> entropy
+
+        let rule = makeRule (Ingredients.loss agent true)
+
+        let w =
+            let seeds = if spec.SharedW then [| (seeds spec)[0] |] else seeds spec
+            let start = meta.Init.Invoke(seeds, torch.float64, torch.CPU)
+            let rng = stream spec "w"
+            // Members' meta-parameters differ from the start.
+            start |> Params.map (fun t -> t.add ((normal rng t.shape).mul(scalar 0.3)))
+
+        let mutable learner = rule.Init.Invoke first
+
+        for i in 1 .. spec.Past do
+            let past = batch spec -i
+
+            learner <-
+                (rule.Step.Invoke(learner, meta.Apply.Invoke(w, past.Context), past.Data, Differentiation.None)).Learner
+
+        // The members asked for.
+        let all = Array.init spec.Members id
+        let chosen = if members = all then id else ofMembers members
+        let chosenW (w: Params) = if spec.SharedW then w else chosen w
+
+        let learner = {
+            Parameters = chosen learner.Parameters
+            Optimizer = chosen learner.Optimizer
+        }
+
+        let w = chosenW w
+
+        let others = Array.init 3 (fun i -> chosen (parameters agent spec $"other {i}"))
+
+        // ξ and μ.
+        let plain = Ingredients.loss agent false
+
+        let model = (Ingredients.find "model" Ingredients.models spec.Model).Invoke agent
+
+        let makeTarget (f: Objective<Rollout>) (others: Params[]) =
+            let ingredients = {
+                Steps = spec.TargetSteps
+                Objective = f
+                Agent = agent
+                Model = model
+                Other = others[2]
+            }
+
+            match subject.Target with
+            | null -> (Ingredients.find "target" Targets.all spec.Target).Invoke ingredients
+            | make -> Guards.target (make.Invoke ingredients)
+
+        let matching =
+            match subject.Matching with
+            | null -> Ingredients.find "matching" Ingredients.matchings spec.Matching
+            | matching -> Guards.matching matching
+
+        let batches =
+            Array.init (spec.InnerSteps + spec.TargetSteps + 3) (batch spec)
+            |> Array.map (if members = all then id else ofMembersData members)
+
+        let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4
+
+        let metaLearner: MetaLearner<Rollout> =
+            MetaLearner<Rollout>.Create(rule, spec.InnerSteps, meta, MetaObjective.Fixed, model, metaOptimizer)
+
+        let state: MetaState<Rollout> = {
+            Learner = learner
+            MetaParameters = w
+            MetaOptimizer = Optimizers.init metaOptimizer w
+            Pending = ValueNone
+        }
+
+        let case = {
+            Seed = Seed.Of spec.Seed
+            Learner = metaLearner
+            State = state
+            Target = makeTarget plain others
+            Matching = matching
+            Loss = plain
+            Batches = batches
+            Others = others
+            Smooth =
+                subject.Smooth
+                && (subject.Kind = Parts.Optimizer
+                    || spec.Optimizer = "sgd"
+                    || spec.Optimizer = "momentum")
+            Select = Func<_, _>(fun order -> build subject spec (order |> Array.map (fun i -> members[i])))
+            AtRest = null
+            Edges = Func<_>(fun () -> [||])
+            Judged = judged
+            Again = Func<_>(fun () -> build subject spec members)
+            Tensors = Func<_, _>(fun (rollout: Rollout) -> rollout.ToParams())
+        }
+
+        let atRest () =
+            let at = chosen first
+            let towards = chosen (parameters agent spec "towards")
+            let here = meta.Apply.Invoke(w, null)
+            let moving = makeRule (pull at towards (ValueSome here[ActorCritic.EntropyWeight]))
+            let still = pull at towards ValueNone
+
+            {
+                case with
+                    Learner = { metaLearner with UpdateRule = moving }
+                    State = {
+                        state with
+                            Learner = moving.Init.Invoke at
+                    }
+                    Loss = still
+                    Target = makeTarget still others
+            }
+
+        let startingFrom (x: Params) (target: Params[]) (batches: Experience<Rollout>[]) = {
+            case with
+                State = {
+                    state with
+                        Learner = rule.Init.Invoke x
+                }
+                Target = makeTarget plain target
+                Others = target
+                Batches = batches
+        }
+
+        let edges () =
+            let x = chosen first
+
+            let silence = Params.mapNamed (fun name t -> if name = "rewards" then torch.zeros_like t else t)
+
+            let certain =
+                Params.mapNamed (fun name t ->
+                    if name.StartsWith("policy", StringComparison.Ordinal) then
+                        t.mul (scalar 1e3)
+                    else
+                        t)
+
+            [|
+                {
+                    Name = "no gradient anywhere"
+                    Case = startingFrom (Params.zerosLike x) others (batches |> Array.map (convert silence))
+                }
+                {
+                    Name = "equal policies"
+                    Case = startingFrom (Params.zerosLike x) (others |> Array.map Params.zerosLike) batches
+                }
+                {
+                    Name = "certain policies"
+                    Case = startingFrom (certain x) (others |> Array.map certain) batches
+                }
+            |]
+
+        {
+            case with
+                AtRest = (if meta.ContextSize > 0 then null else Func<_>(atRest))
+                Edges = Func<_>(edges)
+        }
+
+    /// The case that a specification describes, with a part under judgement in it. Its tensors belong to the current dispose scope.
+    let ofSpec (subject: Subject) (spec: CaseSpec) : LawCase<Rollout> =
+        build subject spec (Array.init spec.Members id)
+
+    /// The specification as this part needs it: inner steps where w could not be reached without, layers where a layer is judged.
+    let fit (subject: Subject) (spec: CaseSpec) : CaseSpec =
+        let spec =
+            if subject.Kind = Parts.Layer && spec.Hidden.IsEmpty then
+                { spec with Hidden = [ 2 ] }
+            else
+                spec
+
+        if spec.InnerSteps > 0 then
+            spec
+        elif subject.Kind = Parts.MatchingFunction && not subject.ReadsOutputs then
+            { spec with InnerSteps = 1 }
+        else
+            { spec with Model = "tempered" }
+
+    let private names entries = entries |> List.map fst
+
+    /// What stands beside the part under judgement.
+    let companions: CaseSpecs.Companions = {
+        Activations = [ "tanh"; "sigmoid"; "softplus" ]
+        Optimizers = names Ingredients.optimizers
+        Matchings = names Ingredients.matchings
+        Targets = names Targets.all
+        Models = names Ingredients.models
+        MetaParameters = names Ingredients.metaParameters
+    }
+
+    /// The specification of a seed for a part.
+    let specOfSeed (subject: Subject) (seed: int64) : CaseSpec =
+        let spec = CaseSpecs.ofSeed companions seed
+        // Names of what the part takes the place of would only mislead.
+        fit
+            subject
+            (match subject.Kind with
+             | Parts.MatchingFunction -> {
+                 spec with
+                     Matching = CaseSpec.Least.Matching
+               }
+             | Parts.Target -> {
+                 spec with
+                     Target = CaseSpec.Least.Target
+               }
+             | Parts.Optimizer
+             | Parts.UpdateRule -> {
+                 spec with
+                     Optimizer = CaseSpec.Least.Optimizer
+                     LearnedRate = false
+               }
+             | Parts.MetaParameters -> {
+                 spec with
+                     MetaParameters = CaseSpec.Least.MetaParameters
+               }
+             | _ -> {
+                 spec with
+                     Activation = CaseSpec.Least.Activation
+               })

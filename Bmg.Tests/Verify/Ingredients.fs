@@ -1,0 +1,157 @@
+namespace Bmg.Verify
+
+open System
+open Bmg
+open TorchSharp
+
+/// What the parts beside the one under judgement are made of, small enough that a case takes milliseconds.
+[<RequireQualifiedAccess>]
+module Ingredients =
+
+    let internal scalar (v: float) : Scalar = Scalar.op_Implicit v
+
+    /// Features of a context in the cases.
+    [<Literal>]
+    let ContextSize = 3
+
+    /// Name of the learned learning rate.
+    [<Literal>]
+    let LearningRate = "learningRate"
+
+    let find (what: string) (entries: (string * 'T) list) (name: string) : 'T =
+        match entries |> List.tryFind (fun (n, _) -> n = name) with
+        | Some(_, value) -> value
+        | None ->
+            let known = String.Join(", ", entries |> List.map fst)
+            invalidArg what $"CaseSpec: '{what}' must be one of {known}, found '{name}'."
+
+    /// With a constant learning rate.
+    let optimizers: (string * Optimizer) list = [
+        "sgd", Optimizers.sgd 0.3
+        "momentum", Optimizers.momentum 0.2 0.8
+        "adam", Optimizers.adam 0.05 0.9 0.99 1e-2
+    ]
+
+    /// All look at what the model puts out.
+    let matchings: (string * MatchingFunction) list = [
+        "kl", Matching.kl Reduction.Mean
+        "kl-sum", Matching.kl Reduction.Sum
+        "reverse-kl", Matching.reverseKl Reduction.Mean
+    ]
+
+    /// Each puts out "entropyWeight".
+    let metaParameters: (string * MetaParameters) list = [
+        "scalar", MetaParameters.boundedScalar ActorCritic.EntropyWeight 0.0 1.0 0.3
+        "bounded", MetaParameters.boundedScalar ActorCritic.EntropyWeight 0.1 0.9 0.4
+        "contextual",
+        MetaParameters.contextual
+            ActorCritic.EntropyWeight
+            (Network.Mlp("meta", ContextSize, [| 2 |], 1, Activation.Tanh))
+            0.0
+            1.0
+            0.4
+            Initialization.Uniform
+            0
+    ]
+
+    let activations: (string * Activation) list = [
+        "tanh", Activation.Tanh
+        "sigmoid", Activation.Sigmoid
+        "softplus", Activation.Softplus
+        "relu", Activation.Relu
+        "elu", Activation.Elu
+    ]
+
+    /// "logits" [P, T, A] and "values" [P, T] at the states acted in.
+    let private outputs (agent: ActorCritic) (x: Params) (rollout: Rollout) =
+        let logits = ActorCritic.logits agent x rollout
+
+        let values = (ActorCritic.values agent x rollout).narrow(1L, 0L, rollout.Actions.shape[1])
+
+        logits, values
+
+    /// Both networks, and both with a temperature through which w reaches the outputs by itself.
+    let models: (string * Func<ActorCritic, Model<Rollout>>) list = [
+        "policy",
+        Func<_, _>(fun agent ->
+            Model<Rollout>
+                .Create(
+                    "policy and values",
+                    (fun x _ rollout ->
+                        let logits, values = outputs agent x rollout
+                        Params.Create([| "logits"; "values" |], [| logits; values |]))
+                ))
+        "tempered",
+        Func<_, _>(fun agent ->
+            Model<Rollout>
+                .Create(
+                    "tempered policy and values",
+                    (fun x hyper rollout ->
+                        let logits, values = outputs agent x rollout
+                        let temperature = hyper[ActorCritic.EntropyWeight].add(scalar 0.5)
+                        let scaled (t: Tensor) = t.mul (Params.broadcast temperature t)
+                        Params.Create([| "logits"; "values" |], [| scaled logits; scaled values |]))
+                ))
+    ]
+
+    /// A loss without stopped gradients, so that finite differences see all that its derivative sees: rewards stand for advantages and
+    /// value targets alike. −E[r log π] + ½c·E[(r − v)²], plus α_ent·L_entropy where w may enter.
+    let loss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
+        Objective<Rollout>
+            .Create(
+                (if withEntropy then "loss with entropy" else "loss"),
+                (fun x hyper rollout ->
+                    let logits, values = outputs agent x rollout
+                    let policy = Losses.policyGradient logits rollout.Actions rollout.Rewards
+                    let value = Losses.squaredError (rollout.Rewards.sub values)
+                    let plain = policy.add (value, scalar agent.ValueWeight)
+
+                    if withEntropy then
+                        plain.addcmul (hyper[ActorCritic.EntropyWeight], Losses.negativeEntropy logits, scalar 1.0)
+                    else
+                        plain)
+            )
+
+    /// A learning rate that is a meta-parameter.
+    let learnedRate: MetaParameters = MetaParameters.boundedScalar LearningRate 0.01 0.6 0.1
+
+    /// The hyper-parameters of two kinds of meta-parameters together.
+    let both (a: MetaParameters) (b: MetaParameters) : MetaParameters = {
+        Name = $"{a.Name}, {b.Name}"
+        ContextSize = max a.ContextSize b.ContextSize
+        Network = null
+        Init =
+            Func<_, _, _, _>(fun seeds dtype device ->
+                Params.merge [| a.Init.Invoke(seeds, dtype, device); b.Init.Invoke(seeds, dtype, device) |])
+        Apply =
+            Func<_, _, _>(fun w context -> Params.merge [| a.Apply.Invoke(w, context); b.Apply.Invoke(w, context) |])
+    }
+
+/// What a target bootstrap of one's own may be made of in a case.
+[<ReferenceEquality>]
+type TargetIngredients = {
+    /// L
+    Steps: int
+    /// f, the plain loss: of the learner's parameters and data alone.
+    Objective: Objective<Rollout>
+    /// The networks.
+    Agent: ActorCritic
+    /// Puts out "logits" [P, T, A] and "values" [P, T].
+    Model: Model<Rollout>
+    /// Other parameters of the learner's shapes: a teacher's, say.
+    Other: Params
+}
+
+/// Targets that may stand beside another part under judgement.
+[<RequireQualifiedAccess>]
+module Targets =
+
+    /// `Steps` − 1 steps of φ and a last one of `optimizer`, from a fresh state, on the plain loss.
+    let lookAhead (optimizer: Optimizer) (given: TargetIngredients) : TargetBootstrap<Rollout> =
+        TargetBootstrap.lookAhead given.Steps (UpdateRule.gradient given.Objective optimizer) LastStepState.Fresh
+
+    let all: (string * Func<TargetIngredients, TargetBootstrap<Rollout>>) list = [
+        "look-ahead", Func<_, _>(lookAhead (Optimizers.sgd 0.5))
+        "look-ahead-rmsprop", Func<_, _>(lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3))
+        "given", Func<_, _>(fun given -> TargetBootstrap.given given.Other)
+    ]

@@ -1,0 +1,111 @@
+namespace Bmg.Verify
+
+open System
+open Bmg
+
+/// Everything in Bmg that the laws are held against, each once: a new part is put under every law by one line here.
+[<RequireQualifiedAccess>]
+module Library =
+
+    let matchings: Subject[] = [|
+        Subject.Of(Matching.kl Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.kl Reduction.Sum).ReadingOutputs().Named "kl, summed"
+        Subject.Of(Matching.reverseKl Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.parameterL2 0.5)
+        Subject
+            .Of(
+                Matching.weightedSum [| 0.7; 0.2; 0.3 |] [|
+                    Matching.kl Reduction.Mean
+                    Matching.reverseKl Reduction.Sum
+                    Matching.parameterL2 0.5
+                |]
+            )
+            .Named("weighted sum")
+    |]
+
+    let targets: Subject[] = [|
+        Subject.Of("look-ahead", Func<_, _>(Targets.lookAhead (Optimizers.sgd 0.5)))
+        Subject.Of("look-ahead, rmsprop", Func<_, _>(Targets.lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3)))
+        Subject.Of("given", Func<_, _>(fun given -> TargetBootstrap.given given.Other))
+    |]
+
+    let private clip = Transformations.clipByGlobalNorm
+
+    let private ofRate (name: string) (optimizer: Optimizer) = Subject.Of(optimizer).Named name
+
+    let optimizers: Subject[] = [|
+        Subject.Of(Optimizers.sgd 0.3).AsSmooth()
+        Subject.Of(Optimizers.momentum 0.2 0.8).AsSmooth()
+        Subject.Of(Optimizers.nesterov 0.2 0.8).AsSmooth()
+        Subject.Of(Optimizers.rmsProp 0.05 0.9 1e-2)
+        ofRate "rmsprop, small ε" (Optimizers.rmsProp 0.01 0.9 1e-8)
+        Subject.Of(Optimizers.centeredRmsProp 0.05 0.9 1e-2)
+        ofRate "rmsprop, momentum" (Optimizers.after (Transformations.momentum 0.7) (Optimizers.rmsProp 0.05 0.9 1e-2))
+        Subject.Of(Optimizers.adam 0.05 0.9 0.99 1e-2)
+        ofRate "adam, small ε" (Optimizers.adam 0.05 0.9 0.999 1e-8)
+        ofRate "adamw" (Optimizers.adamW 0.05 0.9 0.99 1e-2 0.1)
+        Subject.Of(Optimizers.adagrad 0.1 1e-2)
+        Subject.Of(Optimizers.before (clip 0.4) (Optimizers.sgd 0.3))
+        ofRate
+            "clip, momentum, clip"
+            (Optimizers.after (clip 0.9) (Optimizers.before (clip 0.6) (Optimizers.momentum 0.3 0.7)))
+        ofRate
+            "sgd, warmup, cosine"
+            (Optimizers.withSchedule
+                (Schedules.product [| Schedules.warmup 2; Schedules.cosine 0.1 5 |])
+                (Optimizers.sgd 0.3))
+    |]
+
+    let private gradient (optimizer: Optimizer) =
+        Func<Objective<Rollout>, UpdateRule<Rollout>>(fun f -> UpdateRule.gradient f optimizer)
+
+    /// A pull towards zero, for objectives of several parts.
+    let private shrinking: Objective<Rollout> =
+        Objective<Rollout>.Create("½‖x‖²", (fun x _ _ -> (Params.squaredNorm x).mul(Ingredients.scalar 0.5)))
+
+    let private mixed (names: string[]) (combine: Objective<Rollout>[] -> Objective<Rollout>) =
+        let number name = MetaParameters.constant name 0.3
+        let learned = MetaParameters.merge (names |> Array.map number)
+
+        fun (name: string) ->
+            Subject
+                .Of(
+                    name,
+                    Func<_, _>(fun f -> UpdateRule.gradient (combine [| f; shrinking |]) (Optimizers.momentum 0.1 0.5))
+                )
+                .WithMetaParameters(fun _ -> learned)
+
+    let updateRules: Subject[] = [|
+        Subject
+            .Of("learned rate", gradient (Optimizers.withLearnedRate Ingredients.LearningRate (Optimizers.sgd 0.1)))
+            .WithMetaParameters(fun _ -> Ingredients.learnedRate)
+            .AsSmooth()
+        Subject
+            .Of(
+                "learned rate, adam",
+                gradient (Optimizers.withLearnedRate Ingredients.LearningRate (Optimizers.adam 0.1 0.9 0.99 1e-2))
+            )
+            .WithMetaParameters(fun _ -> Ingredients.learnedRate)
+        Subject
+            .Of("rate per tensor", gradient (Optimizers.withRatePerTensor "rate/" (Optimizers.momentum 0.1 0.5)))
+            .WithMetaParameters(fun x -> MetaParameters.ratePerTensor "rate/" x 0.1)
+        Subject
+            .Of("rate per parameter (Meta-SGD)", gradient (Optimizers.withRatePerTensor "rate/" (Optimizers.sgd 0.1)))
+            .WithMetaParameters(fun x -> MetaParameters.ratePerParameter "rate/" x 0.1)
+        mixed [| "w1"; "w2" |] (Objective.weighted [| "w1"; "w2" |]) "learned loss weights"
+        mixed [| "w1" |] (Objective.mixture [| "w1" |]) "learned loss mixing"
+    |]
+
+    let metaParameters: Subject[] =
+        Ingredients.metaParameters
+        |> List.map (fun (name, w) -> Subject.Of(w).Named name)
+        |> Array.ofList
+
+    let layers: Subject[] =
+        Ingredients.activations
+        |> List.map (fun (name, f) -> Subject.Of(name, f))
+        |> Array.ofList
+
+    /// All of them.
+    let all: Subject[] =
+        Array.concat [ matchings; targets; optimizers; updateRules; metaParameters; layers ]
