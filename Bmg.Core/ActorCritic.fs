@@ -86,10 +86,10 @@ module ActorCritic =
         else
             let constants = td.detach ()
 
-            (Returns.generalizedAdvantages agent.TraceDecay rollout.Discounts constants).add(before.detach ()).sub
+            (Returns.generalizedAdvantages agent.TraceDecay rollout.Discounts constants).plus(before.detach ()).minus
                 before
 
-    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private scalar (v: float) : Scalar = Scalars.constant v
 
     /// L_policy + c·L_value + α_ent·L_entropy, with α_ent the hyper-parameter "entropyWeight": what the learner descends.
     let objective (agent: ActorCritic) : Objective<Rollout> =

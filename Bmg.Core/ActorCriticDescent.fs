@@ -10,7 +10,7 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module ActorCriticDescent =
 
-    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private scalar (v: float) : Scalar = Scalars.constant v
     let private one = scalar 1.0
 
     /// The input of every layer, and last the output of the network.
@@ -30,10 +30,10 @@ module ActorCriticDescent =
     let private slope (activation: Activation) (output: Tensor) : Tensor =
         match activation with
         | Activation.Relu -> output.sign ()
-        | Activation.Tanh -> output.square().neg().add one
-        | Activation.Sigmoid -> output.sub (output.square ())
-        | Activation.Softplus -> output.neg().exp().neg().add one
-        | Activation.Elu -> output.add(one).clamp_max one
+        | Activation.Tanh -> output.square().neg().plus one
+        | Activation.Sigmoid -> output.minus (output.square ())
+        | Activation.Softplus -> output.neg().exp().neg().plus one
+        | Activation.Elu -> output.plus(one).clamp_max one
         | other -> Check.fail "ActorCriticDescent" "activation" "a defined activation" (string other)
 
     /// Steps down a network's parameters, given the gradient δ of the loss by its output on the first T rows, [P, T, outputs].
@@ -46,7 +46,7 @@ module ActorCriticDescent =
         (write: string -> Tensor -> unit)
         : unit =
         let rows = outputGradient.shape[1]
-        use minus = scalar -rate
+        let minus = scalar -rate
 
         let first (t: Tensor) =
             if t.shape[1] = rows then t else t.narrow (1L, 0L, rows)
@@ -61,7 +61,7 @@ module ActorCriticDescent =
                 // See Network.affine for the order of TorchSharp's arguments: this is weight + inputᵀ·δ.
                 write (network.WeightName i) ((first values[i]).transpose(1L, 2L).baddbmm(delta, weight))
 
-                write (network.BiasName i) (bias.add (delta.sum (1L, true)))
+                write (network.BiasName i) (bias.plus (delta.sum (1L, true)))
 
                 if i > 0 then
                     delta <- delta.bmm (weight.transpose (1L, 2L))
@@ -74,7 +74,7 @@ module ActorCriticDescent =
         (advantages: Tensor)
         (entropyWeight: Tensor voption)
         : struct (Tensor * Tensor) =
-        use perStep = scalar (1.0 / float actions.shape[1])
+        let perStep = scalar (1.0 / float actions.shape[1])
         let logp = logits.log_softmax -1L
         let p = logp.exp ()
         let chosen = actions.unsqueeze -1L
@@ -89,9 +89,9 @@ module ActorCriticDescent =
             // ∂/∂logits of Σ π log π is π·(log π − Σ π log π).
             let negativeEntropy = (p.mul logp).sum(-1L, true)
             let weight = (weight.mul perStep).reshape(-1L, 1L, 1L)
-            let toward = p.mul (logp.sub negativeEntropy)
+            let toward = p.mul (logp.minus negativeEntropy)
 
-            struct (gradient.addcmul_ (toward, weight, one), loss.add ((negativeEntropy.mul weight).sum [| 1L; 2L |]))
+            struct (gradient.addcmul_ (toward, weight, one), loss.plus ((negativeEntropy.mul weight).sum [| 1L; 2L |]))
 
     /// Advantages as constants: value targets minus values, [P, T].
     let private errors (agent: ActorCritic) (values: Tensor) (rollout: Rollout) : Tensor =
@@ -135,8 +135,8 @@ module ActorCriticDescent =
 
         let loss =
             if wholeLoss then
-                use scale = scalar (-agent.ValueWeight / float steps)
-                use half = scalar (0.5 * agent.ValueWeight)
+                let scale = scalar (-agent.ValueWeight / float steps)
+                let half = scalar (0.5 * agent.ValueWeight)
                 descend agent.Value rate x valueTrace (errors.mul(scale).unsqueeze -1L) write
                 policy.add (errors.square().mean [| 1L |], half)
             else

@@ -26,7 +26,7 @@ module Categorical =
     let kl (p: Tensor) (q: Tensor) : Tensor =
         Check.shape "Categorical.kl" "q" "the shape of p" p.shape q
         let logp = logProbabilities p
-        (logp.exp().mul(logp.sub (logProbabilities q))).sum(-1L)
+        (logp.exp().mul(logp.minus (logProbabilities q))).sum(-1L)
 
     /// One action for a row of probabilities, by inversion of one uniform draw in [0, 1). Plain numbers: acting needs no tensor.
     let sample (probabilities: System.ReadOnlySpan<float32>, uniform: float) : int =

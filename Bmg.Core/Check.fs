@@ -1,9 +1,47 @@
 namespace Bmg
 
+open System.Runtime.CompilerServices
 open TorchSharp
 
 /// A tensor of libtorch. In comments P is the population (members), T time, B batch, A actions.
 type Tensor = torch.Tensor
+
+/// Numbers as libtorch's scalars. A scalar's native memory goes with its wrapper, and nothing in TorchSharp keeps a wrapper alive while a
+/// native call reads it: the collector may take `t.mul(0.5.ToScalar())`'s between the two, and the product is then anything. Each
+/// number here is made once and kept, so it is safe to write inline. For numbers without end (a rate that is new at every step), make one,
+/// keep it in a variable and dispose it after the call instead.
+[<RequireQualifiedAccess>]
+module Scalars =
+
+    let private kept = System.Collections.Concurrent.ConcurrentDictionary<float, Scalar>()
+    let private make = System.Func<float, Scalar>(fun v -> Scalar.op_Implicit v)
+
+    /// The scalar of this number, kept for the life of the process. Not to be disposed.
+    let constant (value: float) : Scalar = kept.GetOrAdd(value, make)
+
+/// Sums and differences without the scalar 1 that TorchSharp's `add` and `sub` make at every call as the second operand's factor, which the
+/// collector may take while libtorch reads it (see `Scalars`).
+[<Extension; AbstractClass; Sealed>]
+type Arithmetic private () =
+
+    static let one = Scalars.constant 1.0
+    static let minusOne = Scalars.constant -1.0
+
+    /// t + other, element by element, broadcast.
+    [<Extension>]
+    static member plus(t: Tensor, other: Tensor) : Tensor = t.add (other, one)
+
+    /// t + other, element by element.
+    [<Extension>]
+    static member plus(t: Tensor, other: Scalar) : Tensor = t.add (other, one)
+
+    /// t − other, element by element, broadcast.
+    [<Extension>]
+    static member minus(t: Tensor, other: Tensor) : Tensor = t.add (other, minusOne)
+
+    /// t − other, element by element.
+    [<Extension>]
+    static member minus(t: Tensor, other: Scalar) : Tensor = t.add (other, minusOne)
 
 /// Guards that name the function, the argument, what was expected and what was found.
 [<RequireQualifiedAccess>]

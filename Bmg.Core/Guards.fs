@@ -12,7 +12,8 @@ type FaultyFunctionException(functionName: string, message: string, inner: exn |
     member _.FunctionName = functionName
 
 /// The same parts with every result checked: shapes, names, finite numbers, and that what should depend on the learner does. For judging
-/// functions one does not trust yet: each check reads the numbers back.
+/// functions one does not trust yet. `numbers` says whether what is handed on from step to step is read back to see that it is finite,
+/// which costs a few operations a tensor.
 [<RequireQualifiedAccess>]
 module Guards =
 
@@ -36,7 +37,7 @@ module Guards =
         if not (fine.item<bool>()) then
             faulty name $"gave back {what} with a NaN or an infinity in it"
 
-    let private checkLike (name: string) (what: string) (expected: Params) (found: Params) =
+    let private checkLike (numbers: bool) (name: string) (what: string) (expected: Params) (found: Params) =
         if obj.ReferenceEquals(found, null) then
             faulty name $"gave back no {what} (null)"
 
@@ -53,7 +54,8 @@ module Guards =
                     name
                     $"gave back {what} of which '{expected.NameArray[i]}' has the shape {Check.describe got}; expected {Check.describe wanted}"
 
-            checkFinite name $"{what} '{expected.NameArray[i]}'" got
+            if numbers then
+                checkFinite name $"{what} '{expected.NameArray[i]}'" got
 
     let private inGraph (p: Params) =
         p.TensorArray |> Array.exists (fun t -> t.requires_grad)
@@ -93,9 +95,9 @@ module Guards =
 
         let bootstrap (learner: LearnerState) (life: Life<'Data>) =
             let made = call name (fun () -> target.Bootstrap.Invoke(learner, life))
-            checkLike name "a target" learner.Parameters made.Parameters
-            checkLike name "a learner" learner.Parameters made.Learner.Parameters
-            checkLike name "a learner's optimizer state" learner.Optimizer made.Learner.Optimizer
+            checkLike true name "a target" learner.Parameters made.Parameters
+            checkLike false name "a learner" learner.Parameters made.Learner.Parameters
+            checkLike false name "a learner's optimizer state" learner.Optimizer made.Learner.Optimizer
             made
 
         {
@@ -104,19 +106,19 @@ module Guards =
         }
 
     /// φ must give back parameters and state of the names and shapes that went in, depending on them where that is asked for.
-    let updateRule (rule: UpdateRule<'Data>) : UpdateRule<'Data> =
+    let updateRule (numbers: bool) (rule: UpdateRule<'Data>) : UpdateRule<'Data> =
         let name = $"update rule '{rule.Name}'"
 
         let init (x: Params) =
             let first = call name (fun () -> rule.Init.Invoke x)
-            checkLike name "first parameters" x first.Parameters
+            checkLike numbers name "first parameters" x first.Parameters
             first
 
         let step (learner: LearnerState) (hyper: Params) (data: 'Data) (differentiation: Differentiation) =
             let made = call name (fun () -> rule.Step.Invoke(learner, hyper, data, differentiation))
 
-            checkLike name "parameters" learner.Parameters made.Learner.Parameters
-            checkLike name "an optimizer state" learner.Optimizer made.Learner.Optimizer
+            checkLike numbers name "parameters" learner.Parameters made.Learner.Parameters
+            checkLike numbers name "an optimizer state" learner.Optimizer made.Learner.Optimizer
 
             if
                 differentiation <> Differentiation.None
@@ -136,14 +138,14 @@ module Guards =
         }
 
     /// A gradient transformation must put out a direction of the gradients' names and shapes, and a state like the one that went in.
-    let optimizer (optimizer: Optimizer) : Optimizer =
+    let optimizer (numbers: bool) (optimizer: Optimizer) : Optimizer =
         let name = $"optimizer '{optimizer.Name}'"
         let inner = optimizer.Transformation
 
         let update (gradients: Params) (state: Params) (x: Params) (hyper: Params) =
             let made = call name (fun () -> inner.Update.Invoke(gradients, state, x, hyper))
-            checkLike name "a direction" gradients made.Direction
-            checkLike name "a state" state made.State
+            checkLike numbers name "a direction" gradients made.Direction
+            checkLike numbers name "a state" state made.State
             made
 
         {

@@ -29,7 +29,8 @@ type LawCase<'Data> = {
     /// Null where there is none.
     AtRest: Func<LawCase<'Data>> | null
     /// Cases of the same kind at the edges of what numbers can do: no gradient anywhere, equal policies, probabilities of 0 and 1.
-    Edges: Func<Edge<'Data>[]>
+    /// Given a number in [0, 1), some of them.
+    Edges: Func<float, Edge<'Data>[]>
     /// The optimizer under judgement, where it is one.
     Judged: Optimizer | null
     /// The same case once more from its seed.
@@ -93,6 +94,17 @@ type PreparedExperience<'Data>(batches: Experience<'Data>[]) =
         taken <- taken + 1
         batches[taken - 1]
 
+/// A case run once more from its seed, on tensors of its own.
+[<ReferenceEquality>]
+type Rerun<'Data> = {
+    Case: LawCase<'Data>
+    /// All that goes in, by name.
+    Inputs: Params
+    /// Its values before the run.
+    Before: float[][]
+    Result: MetaGradientResult<'Data>
+}
+
 /// A case under judgement. What several laws need is computed once.
 [<Sealed>]
 type Trial<'Data>(case: LawCase<'Data>) =
@@ -105,6 +117,19 @@ type Trial<'Data>(case: LawCase<'Data>) =
         lazy (evaluate case (case.JudgedBy(MetaObjective.Bootstrapped(case.Target, case.Matching))))
 
     let plain = lazy (evaluate case (case.JudgedBy(MetaObjective.MetaGradient case.Loss)))
+
+    let rerun =
+        lazy
+            (let fresh: LawCase<'Data> = case.Again.Invoke()
+             let inputs = fresh.Inputs()
+             let before = inputs.TensorArray |> Array.map Judgement.numbers
+
+             {
+                 Case = fresh
+                 Inputs = inputs
+                 Before = before
+                 Result = evaluate fresh (fresh.JudgedBy(MetaObjective.Bootstrapped(fresh.Target, fresh.Matching)))
+             })
 
     let simplest = lazy (evaluate case (case.JudgedBy(Trial.Simplest case)))
 
@@ -122,6 +147,9 @@ type Trial<'Data>(case: LawCase<'Data>) =
 
     /// The plain meta-gradient under the case's loss.
     member _.Plain: MetaGradientResult<'Data> = plain.Value
+
+    /// The bootstrapped meta-gradient once more, on a case of its own: what is written to there is not seen elsewhere.
+    member _.Rerun: Rerun<'Data> = rerun.Value
 
     /// The bootstrapped meta-gradient that equals the plain one: ξ one plain gradient step of size α on the case's loss, μ = ‖x̃ − x‖²/(2α).
     member _.ByOneStep: MetaGradientResult<'Data> = simplest.Value

@@ -34,7 +34,7 @@ module Laws =
 
     let private numbers = Judgement.numbers
     let private numbersOf = Judgement.numbersOf
-    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private scalar (v: float) : Scalar = Scalars.constant v
 
     let private valueOf (result: MetaGradientResult<'Data>) : float[] =
         match result.Objective with
@@ -146,7 +146,7 @@ module Laws =
                          let offset = trial.Normal(purpose, Params.Single("offset", one))["offset"]
 
                          plain.Outputs
-                         |> Params.mapNamed (fun name t -> if name = "logits" then t.add offset else t))
+                         |> Params.mapNamed (fun name t -> if name = "logits" then t.plus offset else t))
                 )
 
             let plain =
@@ -270,13 +270,9 @@ module Laws =
 
     // Finite differences, for laws 5 and 6.
 
-    /// Central differences of fourth order along a direction, one number a member (or one in all for a shared w), at several distances.
-    let private slopes
-        (value: Func<Params, Tensor>)
-        (w: Params)
-        (direction: Params)
-        (steps: float list)
-        : float[] list =
+    /// Central differences of fourth order along a direction, one number a member (or one in all for a shared w), at a distance that the
+    /// result is asked for. Values are computed once, whoever asks.
+    let private slopes (value: Func<Params, Tensor>) (w: Params) (direction: Params) : float -> float[] =
         let known = Collections.Generic.Dictionary<float, float[]>()
 
         let at (distance: float) =
@@ -284,7 +280,8 @@ module Laws =
             | true, values -> values
             | _ ->
                 use _ = torch.NewDisposeScope()
-                let there = Params.map2 (fun w d -> w.add (d, scalar distance)) w direction
+                let step = scalar distance
+                let there = Params.map2 (fun w d -> w.add (d, step)) w direction
                 let values = numbers (value.Invoke there)
 
                 let values =
@@ -296,31 +293,36 @@ module Laws =
                 known[distance] <- values
                 values
 
-        steps
-        |> List.map (fun h ->
+        fun h ->
             let near, minusNear, far, minusFar = at h, at -h, at (2.0 * h), at (-2.0 * h)
-            Array.init near.Length (fun i -> (8.0 * (near[i] - minusNear[i]) - (far[i] - minusFar[i])) / (12.0 * h)))
+            Array.init near.Length (fun i -> (8.0 * (near[i] - minusNear[i]) - (far[i] - minusFar[i])) / (12.0 * h))
 
-    /// Distances tried, the widest first. A function that is stiff over one may be smooth over the next.
-    let private distances = [ 1e-3; 5e-4; 2.5e-4 ]
+    /// Distances tried, each half of the one before. A function that is stiff over one may be smooth over the next.
+    let private distances = [ 1e-3; 5e-4; 2.5e-4; 1.25e-4 ]
+
+    /// How near differences over a distance and over its half must be to be believed.
+    let private among = {
+        Tolerance.Differences with
+            Relative = 1e-6
+            Floor = 1e-10
+    }
 
     /// Differences that agree among themselves over a distance and its half; nothing where there is a kink within reach.
     let private settled (smooth: bool) (value: Func<Params, Tensor>) (w: Params) (direction: Params) : float[] option =
-        if smooth then
-            Some (slopes value w direction [ distances.Head ]).Head
-        else
-            let among = {
-                Tolerance.Differences with
-                    Relative = 1e-6
-                    Floor = 1e-10
-            }
+        let slope = slopes value w direction
 
+        if smooth then
+            Some(slope distances.Head)
+        else
             distances
             |> List.pairwise
             |> List.tryPick (fun (far, near) ->
-                match slopes value w direction [ far; near ] with
-                | [ a; b ] when (Judgement.near among "" a b).Verdict = Verdict.Holds -> Some b
-                | _ -> None)
+                let a, b = slope far, slope near
+
+                if (Judgement.near among "" a b).Verdict = Verdict.Holds then
+                    Some b
+                else
+                    None)
 
     let private kink = "a kink lies within reach of the finite differences"
 
@@ -390,42 +392,44 @@ module Laws =
             else
                 let together = trial.Bootstrapped
 
-                let singles = Array.init members (fun i -> (Trial(case.Select.Invoke [| i |])).Bootstrapped)
+                let single i =
+                    (Trial(case.Select.Invoke [| i |])).Bootstrapped
 
-                Judgement.worst [
-                    if trial.W.Members = 1L then
-                        let mean =
-                            singles
-                            |> Array.map (fun s -> numbersOf s.Gradient)
-                            |> Array.transpose
-                            |> Array.map Array.average
+                let judge i (single: MetaGradientResult<'Data>) = [
+                    if trial.W.Members > 1L then
+                        Judgement.near
+                            Tolerance.Accumulated
+                            $"the meta-gradient of member {i}"
+                            (numbersOf single.Gradient)
+                            (ofMember i together.Gradient)
 
+                    Judgement.near Tolerance.Accumulated $"μ of member {i}" (valueOf single) [|
+                        (valueOf together)[i]
+                    |]
+
+                    Judgement.near
+                        Tolerance.Accumulated
+                        $"the learner of member {i}"
+                        (numbersOf single.Learner.Parameters)
+                        (ofMember i together.Learner.Parameters)
+                ]
+
+                if trial.W.Members = 1L then
+                    // A shared w hears all members, so all are needed.
+                    let singles = Array.init members single
+                    let rows = singles |> Array.map (fun s -> numbersOf s.Gradient) |> Array.transpose
+
+                    Judgement.worst [
                         Judgement.near
                             Tolerance.Accumulated
                             "the meta-gradient of a shared w, against the mean of its members'"
-                            mean
+                            (rows |> Array.map Array.average)
                             (numbersOf together.Gradient)
-
-                    for i in 0 .. members - 1 do
-                        let single = singles[i]
-
-                        if trial.W.Members > 1L then
-                            Judgement.near
-                                Tolerance.Accumulated
-                                $"the meta-gradient of member {i}"
-                                (numbersOf single.Gradient)
-                                (ofMember i together.Gradient)
-
-                        Judgement.near Tolerance.Accumulated $"μ of member {i}" (valueOf single) [|
-                            (valueOf together)[i]
-                        |]
-
-                        Judgement.near
-                            Tolerance.Accumulated
-                            $"the learner of member {i}"
-                            (numbersOf single.Learner.Parameters)
-                            (ofMember i together.Learner.Parameters)
-                ])
+                        yield! singles |> Seq.mapi judge |> Seq.concat
+                    ]
+                else
+                    let i = (trial.Stream "member").Next members
+                    Judgement.worst (judge i (single i)))
 
     let private permutation (trial: Trial<'Data>) =
         let case = trial.Case
@@ -503,14 +507,14 @@ module Laws =
             // u = ∂logits·d by differences, Fd = Jᵀ(diag π − ππᵀ)u by one vector-Jacobian product.
             let tangent =
                 let slope h =
-                    (logits (at h)).sub(logits (at -h)).mul(scalar (1.0 / (2.0 * h)))
+                    (logits (at h)).minus(logits (at -h)).mul(scalar (1.0 / (2.0 * h)))
 
-                (slope (h / 2.0)).mul(scalar (4.0 / 3.0)).sub((slope h).mul(scalar (1.0 / 3.0)))
+                (slope (h / 2.0)).mul(scalar (4.0 / 3.0)).minus((slope h).mul(scalar (1.0 / 3.0)))
 
             let x = Params.leaves z
             let outputs = logits x
             let p = Categorical.probabilities (outputs.detach ())
-            let centred = tangent.sub ((p.mul tangent).sum(-1L, keepdim = true))
+            let centred = tangent.minus ((p.mul tangent).sum(-1L, keepdim = true))
             let weighted = p.mul centred
 
             let states =
@@ -606,8 +610,7 @@ module Laws =
     // What functions owe their callers.
 
     let private repeatable (trial: Trial<'Data>) =
-        let again = (Trial(trial.Case.Again.Invoke())).Bootstrapped
-        let made = trial.Bootstrapped
+        let again, made = trial.Rerun.Result, trial.Bootstrapped
 
         Judgement.worst [
             Judgement.near Tolerance.Exact "x̃, once more from the seed" (numbersOf made.Target) (numbersOf again.Target)
@@ -619,37 +622,36 @@ module Laws =
         ]
 
     let private pure' (trial: Trial<'Data>) =
-        // A case of its own: whatever is written to here must not be seen by other laws, nor be hidden by them.
-        let fresh = trial.Case.Again.Invoke()
-        let inputs = fresh.Inputs()
-        let before = inputs.TensorArray |> Array.map numbers
-        let made = (Trial fresh).Bootstrapped
+        let run = trial.Rerun
 
         let judge (what: string) =
-            inputs.TensorArray
+            run.Inputs.TensorArray
             |> Array.mapi (fun i t -> i, numbers t)
-            |> Array.tryFind (fun (i, after) -> after <> before[i])
+            |> Array.tryFind (fun (i, after) -> after <> run.Before[i])
             |> function
                 | None -> Judgement.within what 0.0 0.0 (fun () -> "")
                 | Some(i, after) -> {
-                    Judgement.fails $"{what} wrote to '{inputs.NameArray[i]}'" with
+                    Judgement.fails $"{what} wrote to '{run.Inputs.NameArray[i]}'" with
                         Evidence = [|
-                            { Name = "before"; Values = before[i] }
+                            {
+                                Name = "before"
+                                Values = run.Before[i]
+                            }
                             { Name = "after"; Values = after }
                         |]
                   }
 
         let afterMeta = judge "the meta-step"
         // Forward steps start from what is no leaf, where nothing stops a function from writing in place.
-        (Trial fresh).Live(trial.InnerSteps + 1, fresh.State.MetaParameters) |> ignore
-        ignore made
+        (Trial run.Case).Live(1, run.Case.State.MetaParameters) |> ignore
         Judgement.worst [ afterMeta; judge "a step without a graph" ]
 
     let private edges (trial: Trial<'Data>) =
         let case = trial.Case
 
         Judgement.worst [
-            for edge in case.Edges.Invoke() do
+            // One of them each time: over many cases, all are visited often.
+            for edge in case.Edges.Invoke((trial.Stream "edge").NextDouble()) do
                 let at = Trial edge.Case
 
                 let made =
@@ -772,48 +774,42 @@ module Laws =
         needsSteps trial (fun () ->
             let k = trial.InnerSteps
 
-            Judgement.worst [
+            if k = 1 || (trial.Stream "truncation").NextDouble() < 0.5 then
                 Judgement.near
                     Tolerance.Rounding
                     "the meta-gradient truncated at K, against reverse mode"
                     (numbersOf trial.Bootstrapped.Gradient)
                     (numbersOf (through trial (ThroughSteps.Truncated k)).Gradient)
+            else
+                // One step fewer is a full meta-step that starts one step later.
+                let case = trial.Case
 
-                if k > 1 then
-                    // One step fewer is a full meta-step that starts one step later.
-                    let case = trial.Case
+                let later =
+                    Trial {
+                        case with
+                            Learner = { case.Learner with InnerSteps = k - 1 }
+                            State = {
+                                case.State with
+                                    Learner = trial.Live(1, trial.W)
+                            }
+                            Batches = case.Batches[1..]
+                    }
 
-                    let later =
-                        Trial {
-                            case with
-                                Learner = { case.Learner with InnerSteps = k - 1 }
-                                State = {
-                                    case.State with
-                                        Learner = trial.Live(1, trial.W)
-                                }
-                                Batches = case.Batches[1..]
-                        }
-
-                    Judgement.near
-                        Tolerance.Accumulated
-                        "the meta-gradient truncated at K − 1, against one that starts a step later"
-                        (numbersOf later.Bootstrapped.Gradient)
-                        (numbersOf (through trial (ThroughSteps.Truncated(k - 1))).Gradient)
-            ])
+                Judgement.near
+                    Tolerance.Accumulated
+                    "the meta-gradient truncated at K − 1, against one that starts a step later"
+                    (numbersOf later.Bootstrapped.Gradient)
+                    (numbersOf (through trial (ThroughSteps.Truncated(k - 1))).Gradient))
 
     let private firstOrder (trial: Trial<'Data>) =
-        let once way =
-            trial.With(fun learner -> {
-                learner with
-                    InnerSteps = 1
-                    Through = way
-            })
-
-        Judgement.near
-            Tolerance.Accumulated
-            "the first-order meta-gradient of one step, against reverse mode"
-            (numbersOf (once ThroughSteps.Reverse).Gradient)
-            (numbersOf (once ThroughSteps.FirstOrder).Gradient)
+        if trial.InnerSteps <> 1 then
+            Judgement.doesNotApply "it is exact for one step alone"
+        else
+            Judgement.near
+                Tolerance.Accumulated
+                "the first-order meta-gradient of one step, against reverse mode"
+                (numbersOf trial.Bootstrapped.Gradient)
+                (numbersOf (through trial ThroughSteps.FirstOrder).Gradient)
 
     let private law name parts statement judge : Law<'Data> = {
         Name = name

@@ -31,7 +31,7 @@ module Returns =
         Check.shape "Returns.tdErrors" "discounts" "[P, T]" rewards.shape discounts
         Check.shape "Returns.tdErrors" "valuesTm1" "[P, T]" rewards.shape valuesTm1
         Check.shape "Returns.tdErrors" "valuesT" "[P, T]" rewards.shape valuesT
-        rewards.addcmul(discounts, valuesT, Scalar.op_Implicit 1.0).sub valuesTm1
+        rewards.addcmul(discounts, valuesT, Scalars.constant 1.0).minus valuesTm1
 
     /// Generalized advantages Aₜ = δₜ + γₜ₊₁ λ Aₜ₊₁ (Schulman et al. 2016, eq. 16); Aₜ + v(sₜ) is the λ-return. `decay` = λ in [0, 1].
     /// All [P, T]. λ = 0 gives the TD errors themselves.
@@ -42,13 +42,13 @@ module Returns =
         if decay = 0.0 then
             tdErrors
         else
-            let factors = discounts.mul(Scalar.op_Implicit decay).unbind 1
+            let factors = discounts.mul(Scalars.constant decay).unbind 1
             let deltas = tdErrors.unbind 1
             let advantages = Array.zeroCreate<Tensor> deltas.Length
             advantages[deltas.Length - 1] <- deltas[deltas.Length - 1]
 
             for t in deltas.Length - 2 .. -1 .. 0 do
-                advantages[t] <- deltas[t].addcmul(factors[t], advantages[t + 1], Scalar.op_Implicit 1.0)
+                advantages[t] <- deltas[t].addcmul(factors[t], advantages[t + 1], Scalars.constant 1.0)
 
             torch.stack (advantages, 1L)
 
@@ -56,7 +56,7 @@ module Returns =
 [<RequireQualifiedAccess>]
 module Losses =
 
-    let private half: Scalar = Scalar.op_Implicit 0.5
+    let private half: Scalar = Scalars.constant 0.5
 
     /// −E[A log π(a|s)]: logits [P, T, A], actions [P, T], advantages [P, T] → [P]. Advantages are held constant.
     let policyGradient (logits: Tensor) (actions: Tensor) (advantages: Tensor) : Tensor =

@@ -149,5 +149,5 @@ module Matching =
                         (fun (w: Scalar) (p: MatchingFunction) -> p.Compare.Invoke(target, learner).mul w)
                         scalars
                         parts
-                    |> Array.reduce (fun a b -> a.add b))
+                    |> Array.reduce (fun a b -> a.plus b))
             )

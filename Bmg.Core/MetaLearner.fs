@@ -151,7 +151,7 @@ module MetaLearner =
 
         Array.init (int size) (fun j ->
             let direction = torch.zeros_like rows
-            direction.select(1L, int64 j).fill_(Scalar.op_Implicit 1.0) |> ignore
+            direction.select(1L, int64 j).fill_(Scalars.constant 1.0) |> ignore
             Params.unflatten w direction)
 
     /// Forward mode over one step: from tangents of (x, h) to those of the next. The vector-Jacobian product is linear in its vector v, so its
@@ -189,7 +189,7 @@ module MetaLearner =
                             (fun (p: Tensor) (t: Tensor) -> (p.mul t).sum())
                             products.TensorArray
                             along.TensorArray
-                        |> Array.reduce (fun a b -> a.add b)
+                        |> Array.reduce (fun a b -> a.plus b)
 
                     if slope.requires_grad then
                         Gradients.gradientKeepingGraph slope vector

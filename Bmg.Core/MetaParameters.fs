@@ -34,15 +34,15 @@ module MetaParameters =
         if low = 0.0 && high = 1.0 then
             fun raw -> raw.sigmoid ()
         else
-            let span: Scalar = Scalar.op_Implicit (high - low)
-            let offset: Scalar = Scalar.op_Implicit low
-            fun raw -> raw.sigmoid().mul(span).add offset
+            let span: Scalar = Scalars.constant (high - low)
+            let offset: Scalar = Scalars.constant low
+            fun raw -> raw.sigmoid().mul(span).plus offset
 
     /// One number a member, the same for all.
     let private everywhere (name: string) (value: float) =
         Func<Seed[], torch.ScalarType, torch.Device, Params>(fun seeds dtype device ->
             let shape = [| int64 seeds.Length |]
-            Params.Single(name, torch.full (shape, Scalar.op_Implicit value, dtype = dtype, device = device)))
+            Params.Single(name, torch.full (shape, Scalars.constant value, dtype = dtype, device = device)))
 
     /// No meta-parameters: hyper-parameters with fixed values, the same for all members.
     let constant (name: string) (value: float) : MetaParameters = {
@@ -78,7 +78,7 @@ module MetaParameters =
             |> Array.map (fun s -> (let purpose = s.For "pretraining" in purpose.Generator()))
 
         use _ = torch.NewDisposeScope()
-        let target: Scalar = Scalar.op_Implicit -raw
+        let target: Scalar = Scalars.constant -raw
         let size = int64 seeds.Length
         let first = start.TensorArray[0]
         let mutable x = start
@@ -98,7 +98,7 @@ module MetaParameters =
                     .``to``(first.dtype, first.device)
 
             let leaves = Params.leaves x
-            let error = (Network.apply network leaves inputs).add target
+            let error = (Network.apply network leaves inputs).plus target
             // Linear decay to zero: the last steps settle on the constant.
             let rate = 1e-2 * (1.0 - float (i - 1) / float steps)
             let gradients = Gradients.gradient (Losses.squaredError (error.squeeze -1L)) leaves false
@@ -173,7 +173,7 @@ module MetaParameters =
                 |> Array.map (fun shape ->
                     torch.full (
                         Array.append [| int64 seeds.Length |] shape,
-                        Scalar.op_Implicit value,
+                        Scalars.constant value,
                         dtype = dtype,
                         device = device
                     ))
@@ -206,7 +206,7 @@ module MetaParameters =
             ContextSize = 0
             Network = null
             Init = filled names (Array.create names.Length [||]) raw
-            Apply = each names (fun w -> torch.nn.functional.softplus w)
+            Apply = each names (fun w -> Network.activate Activation.Softplus w)
         }
 
     /// A learning rate for each single parameter (Meta-SGD; Li et al. 2017, eq. 3): hyper-parameters `prefix` + the tensor's name in the

@@ -106,8 +106,9 @@ module Network =
         | Activation.Relu -> torch.nn.functional.relu x
         | Activation.Tanh -> x.tanh ()
         | Activation.Sigmoid -> x.sigmoid ()
-        | Activation.Softplus -> torch.nn.functional.softplus x
-        | Activation.Elu -> torch.nn.functional.elu (x, 1.0)
+        // TorchSharp's own softplus and elu make scalars that may be collected under them (see Scalars).
+        | Activation.Softplus -> (torch.nn.functional.logsigmoid (x.neg ())).neg()
+        | Activation.Elu -> (torch.nn.functional.relu x).plus(x.clamp_max(Scalars.constant 0.0).expm1())
         | other -> Check.fail "Network.activate" "activation" "a defined activation" (string other)
 
     /// Output of the network for every member: x [P, B, inputs] → [P, B, outputs]. Differentiable any number of times.

@@ -91,7 +91,7 @@ type Schedule = {
     Factor: Func<Tensor, Tensor>
 } with
 
-    /// A schedule from a function: `Schedule.Create("1/√t", fun t -> t.add(1.0).rsqrt())`.
+    /// A schedule from a function: `Schedule.Create("1/√t", fun t -> t.plus(1.0).rsqrt())`.
     static member Create(name: string, factor: Func<Tensor, Tensor>) : Schedule = { Name = name; Factor = factor }
 
 /// A learning rate and a gradient transformation: x ← x − rate · direction.
@@ -106,7 +106,7 @@ type Optimizer = {
 [<RequireQualifiedAccess>]
 module Schedules =
 
-    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private scalar (v: float) : Scalar = Scalars.constant v
     let private one = scalar 1.0
 
     /// min(1, t/steps).
@@ -127,7 +127,7 @@ module Schedules =
         Check.range "Schedules.linear" "last" 0.0 infinity last
         checkSteps "Schedules.linear" steps
         let span, start = scalar (last - first), scalar first
-        Schedule.Create($"linear({first}, {last}, {steps})", (fun t -> (progress steps t).mul(span).add start))
+        Schedule.Create($"linear({first}, {last}, {steps})", (fun t -> (progress steps t).mul(span).plus start))
 
     /// decayᵗ, with `decay` > 0: 0.99 takes one per cent off at every step.
     let exponential (decay: float) : Schedule =
@@ -145,13 +145,13 @@ module Schedules =
 
         Schedule.Create(
             $"cosine({last}, {steps})",
-            (fun t -> (progress steps t).mul(pi).cos().add(one).mul(half).add floor)
+            (fun t -> (progress steps t).mul(pi).cos().plus(one).mul(half).plus floor)
         )
 
     /// min(1, (t + 1)/steps): in a line up to 1 at the step number `steps`, and 1 from there on. The first step is not lost.
     let warmup (steps: int) : Schedule =
         checkSteps "Schedules.warmup" steps
-        Schedule.Create($"warmup({steps})", (fun t -> progress steps (t.add one)))
+        Schedule.Create($"warmup({steps})", (fun t -> progress steps (t.plus one)))
 
     /// The product of several schedules, at least one: `product [| warmup 100; cosine 0.0 10_000 |]`.
     let product (schedules: Schedule[]) : Schedule =
@@ -170,7 +170,7 @@ module Schedules =
 [<RequireQualifiedAccess>]
 module Transformations =
 
-    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private scalar (v: float) : Scalar = Scalars.constant v
 
     /// The gradient itself.
     let identity: GradientTransformation =
@@ -232,7 +232,7 @@ module Transformations =
 
                 {
                     Direction = Params.map (fun t -> t.mul (Params.broadcast factor t)) g
-                    State = Params.Single("count", count.add one)
+                    State = Params.Single("count", count.plus one)
                 })
         )
 
@@ -291,7 +291,7 @@ module Transformations =
         )
 
     /// √(v + εᵢ) + εₒ. With εᵢ = 0 and no graph this is the usual √v + ε.
-    let private root (epsilonInRoot: Scalar) (epsilon: Scalar) (v: Tensor) = v.add(epsilonInRoot).sqrt().add epsilon
+    let private root (epsilonInRoot: Scalar) (epsilon: Scalar) (v: Tensor) = v.plus(epsilonInRoot).sqrt().plus epsilon
 
     /// RMSProp (Tieleman and Hinton 2012): v ← d·v + (1 − d)·g², direction g / (√(v + εᵢ) + ε).
     let rmsProp (decay: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
@@ -332,7 +332,7 @@ module Transformations =
                 |]),
             (fun g state ->
                 let mean = Params.sub "mean/" state
-                let deviation = Params.map2 (fun g m -> g.sub m) g mean
+                let deviation = Params.map2 (fun g m -> g.minus m) g mean
 
                 let variance =
                     Params.map2 (fun e s -> s.mul(d).addcmul(e, e, both)) deviation (Params.sub "variance/" state)
@@ -389,7 +389,7 @@ module Transformations =
 
                 let v = Params.map2 (fun g v -> v.mul(b2).addcmul(g, g, rest2)) g (Params.sub "v/" state)
 
-                let count = state["count"].add one
+                let count = state["count"].plus one
                 // 1 − βᵗ, written as −expm1(t·log β) so that it keeps its digits for β near 1.
                 let correction (log: Scalar) = count.mul(log).expm1().neg()
                 let c1, c2 = correction log1, correction log2
@@ -420,7 +420,7 @@ module Transformations =
             $"clip({maximum})",
             (fun _ -> Params.Empty),
             (fun g s ->
-                let norm = (Params.squaredNorm g).add(tiny).sqrt()
+                let norm = (Params.squaredNorm g).plus(tiny).sqrt()
                 let factor = norm.reciprocal().mul(limit).clamp_max one
 
                 {

@@ -85,10 +85,10 @@ module Params =
         a.WithTensors(Array.map2 f a.TensorArray b.TensorArray)
 
     /// a + b.
-    let add (a: Params) (b: Params) : Params = map2 (fun x y -> x.add y) a b
+    let add (a: Params) (b: Params) : Params = map2 (fun x y -> x.plus y) a b
 
     /// a − b.
-    let subtract (a: Params) (b: Params) : Params = map2 (fun x y -> x.sub y) a b
+    let subtract (a: Params) (b: Params) : Params = map2 (fun x y -> x.minus y) a b
 
     /// Zeros of the same shapes.
     let zerosLike (p: Params) : Params = map (fun t -> torch.zeros_like t) p
@@ -186,7 +186,7 @@ module Params =
     /// Inner product of two sets, per member: Σ aᵢ·bᵢ, [P].
     let dot (a: Params) (b: Params) : Tensor =
         let products = map2 (fun x y -> sumPerMember (x.mul y)) a b
-        products.TensorArray |> Array.reduce (fun s t -> s.add t)
+        products.TensorArray |> Array.reduce (fun s t -> s.plus t)
 
     /// Squared Euclidean norm per member, [P].
     let squaredNorm (p: Params) : Tensor = dot p p

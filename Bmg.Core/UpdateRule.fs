@@ -26,7 +26,7 @@ module Objective =
 
     let private total (weights: Tensor[]) (losses: Tensor[]) : Tensor =
         Array.map2 (fun (w: Tensor) (loss: Tensor) -> loss.mul w) weights losses
-        |> Array.reduce (fun a b -> a.add b)
+        |> Array.reduce (fun a b -> a.plus b)
 
     let private losses (parts: Objective<'Data>[]) x hyper data =
         parts |> Array.map (fun p -> p.Loss.Invoke(x, hyper, data))
@@ -43,7 +43,7 @@ module Objective =
                 |> String.concat " + ",
                 (fun x hyper data ->
                     Array.map2 (fun (w: Scalar) (loss: Tensor) -> loss.mul w) scalars (losses parts x hyper data)
-                    |> Array.reduce (fun a b -> a.add b))
+                    |> Array.reduce (fun a b -> a.plus b))
             )
 
     /// Σ wᵢ·fᵢ with wᵢ the hyper-parameter of the i-th name, [P] (or [1], shared), taken as it is; as many names as parts.

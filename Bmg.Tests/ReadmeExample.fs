@@ -10,8 +10,8 @@ let hellinger =
         MatchingClaims.Divergence,
         fun target learner ->
             let root (p: Prediction) =
-                (Categorical.logProbabilities p["logits"]).mul(0.5.ToScalar()).exp()
+                (Categorical.logProbabilities p["logits"]).mul(Scalars.constant 0.5).exp()
 
             let overlap = (root target).mul(root learner).sum -1L
-            Reduction.apply Reduction.Mean (overlap.neg().add(1.0.ToScalar()))
+            Reduction.apply Reduction.Mean (overlap.neg().plus(Scalars.constant 1.0))
     )

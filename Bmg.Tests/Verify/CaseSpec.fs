@@ -163,13 +163,17 @@ module CaseSpecs =
         gen {
             let! members = Gen.choose (1, 3)
             let! features = Gen.choose (1, 3)
-            let! depth = Gen.choose (0, 2)
+            let! depth = Gen.elements [ 0; 1; 1; 2 ]
             let! hidden = Gen.listOfLength depth (Gen.choose (1, 3))
             let! actions = Gen.choose (2, 4)
             let! steps = Gen.choose (1, 4)
-            let! past = Gen.choose (0, 2)
-            let! inner = Gen.frequency [ 1, Gen.constant 0; 7, Gen.choose (1, 3) ]
-            let! ahead = Gen.choose (1, 3)
+            // Weighted towards short lives: what a law needs is seen there as well, and sooner.
+            let number weighted =
+                Gen.frequency (weighted |> List.map (fun (weight, n: int) -> weight, Gen.constant n))
+
+            let! past = number [ 2, 0; 1, 1; 1, 2 ]
+            let! inner = number [ 1, 0; 3, 1; 3, 2; 1, 3 ]
+            let! ahead = number [ 3, 1; 3, 2; 2, 3 ]
             let! activation = Gen.elements companions.Activations
             let! optimizer = Gen.elements companions.Optimizers
             let! learned = Gen.elements [ false; true ]

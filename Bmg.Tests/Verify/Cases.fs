@@ -8,7 +8,7 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Cases =
 
-    let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let private scalar (v: float) : Scalar = Scalars.constant v
 
     let private stream (spec: CaseSpec) (purpose: string) : Rng =
         let start = Seed.Of spec.Seed
@@ -106,8 +106,8 @@ module Cases =
                         match rest with
                         | ValueNone -> away
                         | ValueSome rest ->
-                            let shift = hyper[ActorCritic.EntropyWeight].sub rest
-                            Params.map2 (fun d v -> d.sub (v.mul (Params.broadcast shift v))) away towards
+                            let shift = hyper[ActorCritic.EntropyWeight].minus rest
+                            Params.map2 (fun d v -> d.minus (v.mul (Params.broadcast shift v))) away towards
 
                     (Params.squaredNorm away).mul(scalar 0.5))
             )
@@ -117,9 +117,29 @@ module Cases =
             Data = Rollout.OfParams(change (e.Data.ToParams()))
     }
 
-    let rec private build (subject: Subject) (spec: CaseSpec) (members: int[]) : LawCase<Rollout> =
+    /// The numbers of a case, for all of its members.
+    [<ReferenceEquality; NoComparison>]
+    type private Drawn = {
+        Agent: ActorCritic
+        First: Params
+        Others: Params[]
+        Towards: Params
+        Batches: Experience<Rollout>[]
+    }
+
+    let private draw (subject: Subject) (spec: CaseSpec) : Drawn =
         let agent = agent subject spec
-        let first = parameters agent spec "learner"
+
+        {
+            Agent = agent
+            First = parameters agent spec "learner"
+            Others = Array.init 3 (fun i -> parameters agent spec $"other {i}")
+            Towards = parameters agent spec "towards"
+            Batches = Array.init (spec.InnerSteps + spec.TargetSteps + 2) (batch spec)
+        }
+
+    let rec private build (drawn: Drawn) (subject: Subject) (spec: CaseSpec) (members: int[]) : LawCase<Rollout> =
+        let agent, first = drawn.Agent, drawn.First
 
         // φ and w.
         let own =
@@ -130,7 +150,7 @@ module Cases =
         let judged: Optimizer | null =
             match subject.Optimizer with
             | null -> null
-            | optimizer -> Guards.optimizer optimizer
+            | optimizer -> Guards.optimizer subject.Suspected optimizer
 
         let makeRule, needed =
             match subject.UpdateRule with
@@ -140,7 +160,7 @@ module Cases =
                     let optimizer, rate = optimizer spec
                     (fun f -> UpdateRule.gradient f optimizer), rate
                 | optimizer -> (fun f -> UpdateRule.gradient f optimizer), own
-            | make -> (fun f -> Guards.updateRule (make.Invoke f)), own
+            | make -> (fun f -> Guards.updateRule subject.Suspected (make.Invoke f)), own
 
         let meta =
             match subject.Kind, own with
@@ -162,7 +182,7 @@ module Cases =
             let start = meta.Init.Invoke(seeds, torch.float64, torch.CPU)
             let rng = stream spec "w"
             // Members' meta-parameters differ from the start.
-            start |> Params.map (fun t -> t.add ((normal rng t.shape).mul(scalar 0.3)))
+            start |> Params.map (fun t -> t.plus ((normal rng t.shape).mul(scalar 0.3)))
 
         let mutable learner = rule.Init.Invoke first
 
@@ -210,7 +230,7 @@ module Cases =
             | matching -> Guards.matching matching
 
         let batches =
-            Array.init (spec.InnerSteps + spec.TargetSteps + 3) (batch spec)
+            drawn.Batches
             |> Array.map (if members = all then id else ofMembersData members)
 
         let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4
@@ -239,17 +259,17 @@ module Cases =
                 && (subject.Kind = Parts.Optimizer
                     || spec.Optimizer = "sgd"
                     || spec.Optimizer = "momentum")
-            Select = Func<_, _>(fun order -> build subject spec (order |> Array.map (fun i -> members[i])))
+            Select = Func<_, _>(fun order -> build drawn subject spec (order |> Array.map (fun i -> members[i])))
             AtRest = null
-            Edges = Func<_>(fun () -> [||])
+            Edges = Func<_, _>(fun _ -> [||])
             Judged = judged
-            Again = Func<_>(fun () -> build subject spec members)
+            Again = Func<_>(fun () -> build (draw subject spec) subject spec members)
             Tensors = Func<_, _>(fun (rollout: Rollout) -> rollout.ToParams())
         }
 
         let atRest () =
             let at = chosen first
-            let towards = chosen (parameters agent spec "towards")
+            let towards = chosen drawn.Towards
             let here = meta.Apply.Invoke(w, null)
             let moving = makeRule (pull at towards (ValueSome here[ActorCritic.EntropyWeight]))
             let still = pull at towards ValueNone
@@ -276,7 +296,7 @@ module Cases =
                 Batches = batches
         }
 
-        let edges () =
+        let edges (which: float) =
             let x = chosen first
 
             let silence = Params.mapNamed (fun name t -> if name = "rewards" then torch.zeros_like t else t)
@@ -288,30 +308,35 @@ module Cases =
                     else
                         t)
 
-            [|
+            match int (3.0 * which) with
+            | 0 -> [|
                 {
                     Name = "no gradient anywhere"
                     Case = startingFrom (Params.zerosLike x) others (batches |> Array.map (convert silence))
                 }
+              |]
+            | 1 -> [|
                 {
                     Name = "equal policies"
                     Case = startingFrom (Params.zerosLike x) (others |> Array.map Params.zerosLike) batches
                 }
+              |]
+            | _ -> [|
                 {
                     Name = "certain policies"
                     Case = startingFrom (certain x) (others |> Array.map certain) batches
                 }
-            |]
+              |]
 
         {
             case with
                 AtRest = (if meta.ContextSize > 0 then null else Func<_>(atRest))
-                Edges = Func<_>(edges)
+                Edges = Func<_, _>(edges)
         }
 
     /// The case that a specification describes, with a part under judgement in it. Its tensors belong to the current dispose scope.
     let ofSpec (subject: Subject) (spec: CaseSpec) : LawCase<Rollout> =
-        build subject spec (Array.init spec.Members id)
+        build (draw subject spec) subject spec (Array.init spec.Members id)
 
     /// The specification as this part needs it: inner steps where w could not be reached without, layers where a layer is judged.
     let fit (subject: Subject) (spec: CaseSpec) : CaseSpec =

@@ -8,7 +8,7 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Ingredients =
 
-    let internal scalar (v: float) : Scalar = Scalar.op_Implicit v
+    let internal scalar (v: float) : Scalar = Scalars.constant v
 
     /// Features of a context in the cases.
     [<Literal>]
@@ -88,7 +88,7 @@ module Ingredients =
                     "tempered policy and values",
                     (fun x hyper rollout ->
                         let logits, values = outputs agent x rollout
-                        let temperature = hyper[ActorCritic.EntropyWeight].add(scalar 0.5)
+                        let temperature = hyper[ActorCritic.EntropyWeight].plus(scalar 0.5)
                         let scaled (t: Tensor) = t.mul (Params.broadcast temperature t)
                         Params.Create([| "logits"; "values" |], [| scaled logits; scaled values |]))
                 ))
@@ -103,7 +103,7 @@ module Ingredients =
                 (fun x hyper rollout ->
                     let logits, values = outputs agent x rollout
                     let policy = Losses.policyGradient logits rollout.Actions rollout.Rewards
-                    let value = Losses.squaredError (rollout.Rewards.sub values)
+                    let value = Losses.squaredError (rollout.Rewards.minus values)
                     let plain = policy.add (value, scalar agent.ValueWeight)
 
                     if withEntropy then

@@ -109,3 +109,4 @@ module Library =
     /// All of them.
     let all: Subject[] =
         Array.concat [ matchings; targets; optimizers; updateRules; metaParameters; layers ]
+        |> Array.map (fun s -> s.Trusted())

@@ -20,6 +20,8 @@ type Subject = {
     Activation: Nullable<Activation>
     /// Whether all derivatives exist everywhere, so that no case may be rejected for a kink.
     Smooth: bool
+    /// Whether every number that it hands on from step to step is checked to be finite (see `Guards`).
+    Suspected: bool
     /// Whether a matching function looks at the model's outputs alone, so that w can reach it with no inner step at all.
     ReadsOutputs: bool
 } with
@@ -34,6 +36,7 @@ type Subject = {
         MetaParameters = null
         Activation = Nullable()
         Smooth = false
+        Suspected = true
         ReadsOutputs = false
     }
 
@@ -81,6 +84,9 @@ type Subject = {
 
     /// The same, all of whose derivatives exist everywhere.
     member this.AsSmooth() : Subject = { this with Smooth = true }
+
+    /// The same, trusted to hand on finite numbers from step to step; what it gives in the end is still checked.
+    member this.Trusted() : Subject = { this with Suspected = false }
 
     /// The same, looking at the model's outputs alone.
     member this.ReadingOutputs() : Subject = { this with ReadsOutputs = true }

@@ -52,9 +52,19 @@ type Verify private () =
             law.Judge.Invoke trial)
 
     /// Goes to a smaller case that still fails for as long as there is one.
-    static let shrink (subject: Subject) (law: Law<Rollout>) (spec: CaseSpec) : CaseSpec * Judgement =
+    static let shrink (subject: Subject) (law: Law<Rollout>) (spec: CaseSpec) (seen: Judgement) : CaseSpec * Judgement =
         let mutable best = spec
-        let mutable judgement = judgeSpec subject law spec
+        let again = judgeSpec subject law spec
+
+        let mutable judgement =
+            if again.Verdict = Verdict.Fails then
+                again
+            else
+                {
+                    seen with
+                        Finding = seen.Finding + " (and not when the same case was run again: something in it is not fixed by the seed)"
+                }
+
         let mutable left = 200
         let mutable going = true
 
@@ -161,8 +171,8 @@ type Verify private () =
             let failure: Failure | null =
                 match first[l] with
                 | None -> null
-                | Some(spec, _) ->
-                    let smallest, j = shrink subject law spec
+                | Some(spec, seen) ->
+                    let smallest, j = shrink subject law spec seen
 
                     {
                         Finding = j.Finding
