@@ -159,7 +159,65 @@ module Laws =
                 plain
                 (case.Matching.Compare.Invoke(shifted "target shift" z, shifted "learner shift" x)))
 
+    /// What the Fisher matrix summed over states is multiplied with, for these logits [P, …, A].
+    let private fisherFactor (mu: MatchingFunction) (logits: Tensor) : float =
+        let shape = logits.shape
+        let states = logits.NumberOfElements / (shape[0] * shape[shape.Length - 1])
+
+        match mu.FisherReduction with
+        | Reduction.Sum -> mu.FisherMultiple.Value
+        | _ -> mu.FisherMultiple.Value / float states
+
+    let private moments (trial: Trial<'Data>) =
+        let case = trial.Case
+        let mu = case.Matching
+
+        claims (mu.Has MatchingClaims.MatchesMoments) "to match moments" (fun () ->
+            let data = case.Batches[0]
+            let z, x = case.Others[0], case.Others[1]
+            let frozen = trial.Predict(z, trial.W, data)
+            let outputs = (trial.Predict(x, trial.W, data)).Outputs
+            let logits = outputs["logits"].detach().requires_grad_ true
+
+            let leaf =
+                outputs |> Params.mapNamed (fun name t -> if name = "logits" then logits else t)
+
+            let value = mu.Compare.Invoke(frozen, Prediction(x, lazy leaf))
+
+            if not value.requires_grad then
+                Judgement.fails "μ does not depend on the learner's logits"
+            else
+                let slope = Gradients.gradient value (Params.Single("logits", logits)) false
+
+                let difference =
+                    (Categorical.probabilities logits).minus (Categorical.probabilities frozen["logits"])
+
+                let factor = fisherFactor mu logits
+
+                Judgement.near
+                    Tolerance.Rounding
+                    "∂μ/∂logits, against π_x − π_x̃"
+                    (numbers difference |> Array.map (fun v -> factor * v))
+                    (numbersOf slope)
+                |> showing z x)
+
     // 2: nothing is differentiated through the target.
+
+    /// Handed a target that is part of a graph, μ must not let a gradient through to it.
+    let private stops (trial: Trial<'Data>) =
+        let case = trial.Case
+        let data = case.Batches[0]
+        let z = Params.leaves case.Others[0]
+        let x = Params.leaves case.Others[1]
+
+        let value =
+            case.Matching.Compare.Invoke(trial.Predict(z, trial.W, data), trial.Predict(x, trial.W, data))
+
+        if not value.requires_grad then
+            Judgement.fails "μ does not depend on the learner"
+        else
+            Judgement.zero 0.0 "the gradient of μ by the target" (numbersOf (Gradients.gradient value z false))
+            |> showing z x
 
     let private stoppedTarget (trial: Trial<'Data>) =
         let case = trial.Case
@@ -517,16 +575,7 @@ module Laws =
             let centred = tangent.minus ((p.mul tangent).sum(-1L, keepdim = true))
             let weighted = p.mul centred
 
-            let states =
-                weighted.NumberOfElements
-                / (weighted.shape[0] * weighted.shape[weighted.shape.Length - 1])
-
-            let reduction =
-                match mu.FisherReduction with
-                | Reduction.Sum -> 1.0
-                | _ -> 1.0 / float states
-
-            let multiple = mu.FisherMultiple.Value * reduction
+            let multiple = fisherFactor mu weighted
             let form = (weighted.mul tangent) |> Params.sumPerMember |> numbers
 
             let product =
@@ -829,6 +878,8 @@ module Laws =
             law "symmetry" mu "μ(a, b) = μ(b, a)" symmetric
             law "triangle" mu "√μ obeys the triangle inequality" triangle
             law "shift" mu "a constant added to a state's logits changes nothing" shiftInvariant
+            law "moments" mu "the gradient by the learner's logits is π_x − π_x̃" moments
+            law "stops" mu "no gradient passes to a target, even to one that is part of a graph" stops
             law
                 "stopped-target"
                 (mu ||| Parts.Target)

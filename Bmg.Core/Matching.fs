@@ -26,6 +26,10 @@ type Prediction(parameters: Params, outputs: Lazy<Params>) =
     /// All that the model puts out.
     member _.Outputs: Params = outputs.Value
 
+    /// The same as constants: no gradient passes.
+    member _.Stopped: Prediction =
+        Prediction(Params.detach parameters, lazy (Params.detach outputs.Value))
+
     /// The output of this name: "logits" of a policy [P, B, A], "values" [P, B].
     member _.Item
         with get (name: string): Tensor = outputs.Value[name]
@@ -42,6 +46,9 @@ type MatchingClaims =
     | RootMetric = 4
     /// Adding one number to all logits of a state changes nothing.
     | ShiftInvariant = 8
+    /// Its gradient by the learner's logits is the difference of probabilities π_x − π_x̃, times the Fisher multiple: KL with the target
+    /// first, and nothing else.
+    | MatchesMoments = 16
 
 /// μ(x̃, x): how far a learner is from a target, [P].
 [<ReferenceEquality>]
@@ -93,7 +100,7 @@ module Matching =
         MatchingFunction
             .Create(
                 "kl",
-                policyDivergence,
+                policyDivergence ||| MatchingClaims.MatchesMoments,
                 (fun target learner -> Reduction.apply reduction (Categorical.kl target["logits"] learner["logits"]))
             )
             .WithFisher(1.0, reduction)

@@ -25,6 +25,7 @@ let main argv =
         RootCommand "Runs the tests, or with a command: judges the library by the laws of meta-updates."
 
     root.Subcommands.Add(VerifyCommand.create Console.Out Console.Error)
+    root.Subcommands.Add(FaultsCommand.create Console.Out Console.Error)
 
     // Whatever is no command of ours is for Expecto.
     if argv.Length > 0 && root.Subcommands |> Seq.exists (fun c -> c.Name = argv[0]) then
