@@ -12,6 +12,36 @@ module Library =
         Subject.Of(Matching.kl Reduction.Sum).ReadingOutputs().Named "kl, summed"
         Subject.Of(Matching.reverseKl Reduction.Mean).ReadingOutputs()
         Subject.Of(Matching.parameterL2 0.5)
+        Subject.Of(Matching.jensenShannon Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.jeffreys Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.squaredHellinger Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.logitL2 Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.valueMatching Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.fisherQuadratic Reduction.Mean).ReadingOutputs()
+        Subject
+            .Of(
+                (Matching.bregman
+                    "bregman, negative entropy"
+                    Coordinates.probabilities
+                    (Potentials.negativeEntropy Reduction.Mean))
+                    .Claiming(MatchingClaims.ShiftInvariant)
+                    .WithFisher(1.0, Reduction.Mean)
+            )
+            .ReadingOutputs()
+        Subject
+            .Of(
+                (Matching.bregman
+                    "bregman, log Σ exp"
+                    (Coordinates.output "logits")
+                    (Potentials.logSumExp Reduction.Sum))
+                    .Claiming(MatchingClaims.ShiftInvariant)
+                    .WithFisher(1.0, Reduction.Sum)
+            )
+            .ReadingOutputs()
+        Subject.Of(
+            (Matching.bregman "bregman, ½‖x‖²" Coordinates.parameters Potentials.halfSquaredNorm)
+                .Claiming(MatchingClaims.Symmetric ||| MatchingClaims.RootMetric)
+        )
         Subject
             .Of(
                 Matching.weightedSum [| 0.7; 0.2; 0.3 |] [|
