@@ -263,12 +263,12 @@ module Matching =
                         else
                             t.detach().requires_grad_ true)
 
-                let potentialHere =
+                let struct (potentialHere, slope) =
                     use _ = torch.enable_grad ()
-                    potential.Invoke here
+                    let potentialHere = potential.Invoke here
+                    Check.shape "Matching.bregman" "potential" "[P]" [| here.Members |] potentialHere
+                    struct (potentialHere, Gradients.gradient potentialHere here inGraph)
 
-                Check.shape "Matching.bregman" "potential" "[P]" [| here.Members |] potentialHere
-                let slope = Gradients.gradient potentialHere here inGraph
                 let along = Params.dot slope (Params.subtract there here)
                 let divergence = (potential.Invoke there).sub(potentialHere).sub along
                 if inGraph then divergence else divergence.detach ())
