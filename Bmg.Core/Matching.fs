@@ -83,11 +83,58 @@ type MatchingFunction = {
             FisherReduction = reduction
     }
 
+    /// The same, claiming these as well.
+    member this.Claiming(claims: MatchingClaims) : MatchingFunction = {
+        this with
+            Claims = this.Claims ||| claims
+    }
+
     /// Whether it claims all of these.
     member this.Has(claims: MatchingClaims) : bool = this.Claims &&& claims = claims
 
     /// Whether it claims to be a divergence.
     member this.IsDivergence: bool = this.Has MatchingClaims.Divergence
+
+/// Where a Bregman divergence looks: coordinates of one side of a match, [P, …] each.
+[<RequireQualifiedAccess>]
+module Coordinates =
+
+    /// The parameters, x̃ or x.
+    let parameters: Func<Prediction, Params> = Func<_, _>(fun p -> p.Parameters)
+
+    /// One of the model's outputs, by its name.
+    let output (name: string) : Func<Prediction, Params> =
+        Func<_, _>(fun p -> Params.Single(name, p[name]))
+
+    /// The probabilities π(a|s) of the policy "logits", [P, …, A].
+    let probabilities: Func<Prediction, Params> =
+        Func<_, _>(fun p -> Params.Single("probabilities", Categorical.probabilities p["logits"]))
+
+/// Potentials Ψ, convex: coordinates → [P]. One of one's own is a function of the same type.
+[<RequireQualifiedAccess>]
+module Potentials =
+
+    let private total (f: Tensor -> Tensor) (p: Params) : Tensor =
+        p.TensorArray |> Array.map f |> Array.reduce (fun a b -> a.add b)
+
+    /// ½‖·‖², over all that a member has.
+    let halfSquaredNorm: Func<Params, Tensor> =
+        let half: Scalar = Scalar.op_Implicit 0.5
+        Func<_, _>(fun p -> (Params.squaredNorm p).mul half)
+
+    /// Σ p log p of probabilities [P, …, A], in nats, reduced over the states: minus the entropy. Its slope at p = 0 is infinite, so
+    /// probabilities count as at least 1e-100 inside the logarithm (1e-12 below float64): a line there, still convex, with finite derivatives.
+    let negativeEntropy (reduction: Reduction) : Func<Params, Tensor> =
+        let each (p: Tensor) =
+            let floor = if p.dtype = torch.float64 then 1e-100 else 1e-12
+            let logp = p.clamp_min(Scalar.op_Implicit floor).log()
+            Reduction.apply reduction ((p.mul logp).sum(-1L))
+
+        Func<_, _>(total each)
+
+    /// log Σ exp z of logits [P, …, A], reduced over the states: the conjugate of minus the entropy.
+    let logSumExp (reduction: Reduction) : Func<Params, Tensor> =
+        Func<_, _>(total (fun z -> Reduction.apply reduction (z.logsumexp -1L)))
 
 /// Matching functions of the library. Each is blind to what its space does not see: KL to changes of the value function, say.
 [<RequireQualifiedAccess>]
@@ -127,6 +174,111 @@ module Matching =
             ||| MatchingClaims.RootMetric,
             (fun target learner ->
                 (Params.squaredNorm (Params.subtract target.Parameters learner.Parameters)).mul factor)
+        )
+
+    let private onLogits
+        (name: string)
+        (claims: MatchingClaims)
+        (reduction: Reduction)
+        (compare: Tensor -> Tensor -> Tensor)
+        : MatchingFunction =
+        MatchingFunction.Create(
+            name,
+            claims,
+            (fun target learner -> Reduction.apply reduction (compare target["logits"] learner["logits"]))
+        )
+
+    let private metric =
+        MatchingClaims.Divergence
+        ||| MatchingClaims.Symmetric
+        ||| MatchingClaims.RootMetric
+
+    /// Jensen-Shannon: ½KL(π_x̃ ‖ m) + ½KL(π_x ‖ m) with m = ½(π_x̃ + π_x), in nats, at most log 2 a state (Lin 1991). Symmetric, and its
+    /// root is a metric (Endres and Schindelin 2003); near a match ¼ of KL. Where policies have nothing in common its gradient vanishes.
+    /// Blind to all but the policy.
+    let jensenShannon (reduction: Reduction) : MatchingFunction =
+        (onLogits "jensen-shannon" (metric ||| MatchingClaims.ShiftInvariant) reduction Categorical.jensenShannon)
+            .WithFisher(0.25, reduction)
+
+    /// Jeffreys: KL(π_x̃ ‖ π_x) + KL(π_x ‖ π_x̃) (Jeffreys 1946). Symmetric, unbounded, near a match twice KL; its root is no metric.
+    /// Blind to all but the policy.
+    let jeffreys (reduction: Reduction) : MatchingFunction =
+        (onLogits "jeffreys" (policyDivergence ||| MatchingClaims.Symmetric) reduction Categorical.jeffreys)
+            .WithFisher(2.0, reduction)
+
+    /// Squared Hellinger: 1 − Σ √(π_x̃ π_x) = ½ Σ (√π_x̃ − √π_x)², at most 1 a state (Hellinger 1909). Symmetric, and its root is a metric:
+    /// the Euclidean one between roots of probabilities, over √2. Near a match ¼ of KL. Blind to all but the policy.
+    let squaredHellinger (reduction: Reduction) : MatchingFunction =
+        (onLogits "squared-hellinger" (metric ||| MatchingClaims.ShiftInvariant) reduction Categorical.squaredHellinger)
+            .WithFisher(0.25, reduction)
+
+    let private half: Scalar = Scalar.op_Implicit 0.5
+
+    /// ½ Σ (z̃ − z)² over the actions' logits (Ba and Caruana 2014, for distillation). It also sees what no policy shows: a constant added to
+    /// a state's logits. Blind to all but the logits.
+    let logitL2 (reduction: Reduction) : MatchingFunction =
+        onLogits "logit-l2" metric reduction (fun target learner ->
+            Check.shape "Matching.logitL2" "learner" "the target's logits" target.shape learner
+            (target.sub learner).square().sum(-1L).mul half)
+
+    /// ½ (ṽ − v)² over the output "values" [P, …]. Blind to the policy: alone it teaches only w that reaches values; with a policy's
+    /// divergence in a `weightedSum` it matches the whole of an actor-critic.
+    let valueMatching (reduction: Reduction) : MatchingFunction =
+        MatchingFunction.Create(
+            "values",
+            metric ||| MatchingClaims.ShiftInvariant,
+            (fun target learner ->
+                let learned = learner["values"]
+                Check.shape "Matching.valueMatching" "learner" "the target's values" target["values"].shape learned
+                Reduction.apply reduction ((target["values"].sub learned).square().mul half))
+        )
+
+    /// ½ (z̃ − z)ᵀ (diag π̃ − π̃π̃ᵀ) (z̃ − z) = ½ Var_π̃(z̃ − z) over the logits: KL's second-order form at the target's policy, quadratic in
+    /// the learner's logits however far away (Amari 1998 for the metric). Not symmetric: the target's policy weighs. An action that the target
+    /// never takes weighs nothing, so a target that is certain of one action can not be told from anything: μ is 0 there. Blind to all
+    /// but the logits.
+    let fisherQuadratic (reduction: Reduction) : MatchingFunction =
+        (onLogits "fisher-quadratic" policyDivergence reduction (fun target learner ->
+            Check.shape "Matching.fisherQuadratic" "learner" "the target's logits" target.shape learner
+            (Categorical.variance target (target.sub learner)).mul half))
+            .WithFisher(1.0, reduction)
+
+    /// The Bregman divergence of a potential Ψ (Bregman 1967), target first: D(x̃, x) = Ψ(x̃) − Ψ(x) − ⟨∇Ψ(x), x̃ − x⟩, in coordinates that
+    /// are parameters, an output, or a function of outputs. In this order Ψ = Σ p log p over probabilities gives `kl`, ½‖·‖² gives half a
+    /// squared L2, and log Σ exp over logits gives `reverseKl`. Ψ takes the coordinates to one number a member, [P], and must be convex
+    /// and three times differentiable (∇Ψ is taken with a graph, so that μ can be differentiated twice). It claims to be a divergence;
+    /// what more is true of a potential, `Claiming` and `WithFisher` say. Blind to what its coordinates do not show.
+    let bregman
+        (name: string)
+        (coordinates: Func<Prediction, Params>)
+        (potential: Func<Params, Tensor>)
+        : MatchingFunction =
+        MatchingFunction.Create(
+            name,
+            MatchingClaims.Divergence,
+            (fun target learner ->
+                let there = Params.detach (coordinates.Invoke target)
+                let here = coordinates.Invoke learner
+                let inGraph = here.TensorArray |> Array.exists (fun t -> t.requires_grad)
+
+                // A learner without a graph is differentiated by Ψ all the same, and μ is then a constant.
+                let here =
+                    here
+                    |> Params.map (fun t ->
+                        if t.requires_grad then
+                            t
+                        else
+                            t.detach().requires_grad_ true)
+
+                let struct (potentialHere, slope) =
+                    use _ = torch.enable_grad ()
+                    let potentialHere = potential.Invoke here
+                    Check.shape "Matching.bregman" "potential" "[P]" [| here.Members |] potentialHere
+                    struct (potentialHere, Gradients.gradient potentialHere here inGraph)
+
+                let along = Params.dot slope (Params.subtract there here)
+                let divergence = (potential.Invoke there).sub(potentialHere).sub along
+                if inGraph then divergence else divergence.detach ())
         )
 
     /// Σ weightᵢ·μᵢ; a divergence where all parts are and no weight is negative.

@@ -68,6 +68,12 @@ type TargetBootstrap<'Data> = {
         Bootstrap = bootstrap
     }
 
+    /// The same, claiming these as well.
+    member this.Claiming(claims: TargetClaims) : TargetBootstrap<'Data> = {
+        this with
+            Claims = this.Claims ||| claims
+    }
+
     /// Whether it claims all of these.
     member this.Has(claims: TargetClaims) : bool = this.Claims &&& claims = claims
 
@@ -82,28 +88,71 @@ type LastStepState =
 [<RequireQualifiedAccess>]
 module TargetBootstrap =
 
-    /// Lives `steps` steps of φ on; superseded learners and experiences are freed at once, so memory does not grow with `steps`.
-    let private live (steps: int) (start: LearnerState) (life: Life<'Data>) : LearnerState =
+    /// One step of φ whose result belongs to the current scope; all else it makes is freed, and so is the learner it supersedes, unless
+    /// that is the caller's own `start`.
+    let private advance
+        (start: LearnerState)
+        (life: Life<'Data>)
+        (learner: LearnerState)
+        (experience: Experience<'Data>)
+        : LearnerState =
+        use _ = torch.NewDisposeScope()
+        let next = life.Step.Invoke(learner, experience)
+        Params.moveToOuterScope next.Parameters |> ignore
+        Params.moveToOuterScope next.Optimizer |> ignore
+
+        if not (obj.ReferenceEquals(learner, start)) then
+            learner.Dispose()
+
+        next
+
+    /// Lives `steps` steps of φ on, and shows the learner after each; superseded learners and experiences are freed at once, so memory does
+    /// not grow with `steps`.
+    let private liveSeen
+        (seen: LearnerState -> unit)
+        (steps: int)
+        (start: LearnerState)
+        (life: Life<'Data>)
+        : LearnerState =
         let mutable learner = start
 
         for _ in 1..steps do
-            use _ = torch.NewDisposeScope()
-            let next = life.Step.Invoke(learner, life.Collect.Invoke learner.Parameters)
-            Params.moveToOuterScope next.Parameters |> ignore
-            Params.moveToOuterScope next.Optimizer |> ignore
-
-            if not (obj.ReferenceEquals(learner, start)) then
-                learner.Dispose()
+            let next =
+                use _ = torch.NewDisposeScope()
+                let next = advance start life learner (life.Collect.Invoke learner.Parameters)
+                Params.moveToOuterScope next.Parameters |> ignore
+                Params.moveToOuterScope next.Optimizer |> ignore
+                next
 
             learner <- next
+            seen learner
 
         learner
+
+    let private live (steps: int) (start: LearnerState) (life: Life<'Data>) : LearnerState =
+        liveSeen ignore steps start life
+
+    /// As `liveSeen`, for at least one step, keeping the experience of the last.
+    let private liveKeeping
+        (seen: LearnerState -> unit)
+        (steps: int)
+        (start: LearnerState)
+        (life: Life<'Data>)
+        : struct (LearnerState * Experience<'Data>) =
+        let before = liveSeen seen (steps - 1) start life
+        let experience = life.Collect.Invoke before.Parameters
+        let learner = advance start life before experience
+        seen learner
+        struct (learner, experience)
+
+    let private checkSteps (fn: string) (steps: int) =
+        Check.require fn "steps" "at least 1" steps (steps >= 1)
 
     /// The paper's default (BMG, section 4): `steps` − 1 further steps of φ, then one last step of another rule, which makes
     /// x̃ = x⁽ᴷ⁺ᴸ⁻¹⁾ − α∇f(x⁽ᴷ⁺ᴸ⁻¹⁾) and is not part of the learner's own life. `steps` = L ≥ 1. The last step starts from a fresh
     /// optimizer state, or goes on from the learner's (`LastStepState.Learners`: both rules must then share an optimizer).
     let lookAhead (steps: int) (last: UpdateRule<'Data>) (state: LastStepState) : TargetBootstrap<'Data> =
-        Check.require "TargetBootstrap.lookAhead" "steps" "at least 1" steps (steps >= 1)
+        checkSteps "TargetBootstrap.lookAhead" steps
 
         TargetBootstrap<'Data>
             .Create(
@@ -138,4 +187,158 @@ module TargetBootstrap =
                     Learner = learner
                     Evaluation = life.Collect.Invoke learner.Parameters
                 })
+            )
+
+    /// The learner itself, `steps` = L ≥ 1 steps of φ on: x̃ = x⁽ᴷ⁺ᴸ⁾, with no last step of another rule: the paper's default without it. That very
+    /// learner lives on. L batches are taken, each learned from; μ is evaluated on the last of them, so that no experience is spent on
+    /// judging alone. What φ itself does wrong, this target does wrong as well: w is judged by where φ under w leads, not by a loss.
+    let aheadOnly (steps: int) : TargetBootstrap<'Data> =
+        checkSteps "TargetBootstrap.aheadOnly" steps
+
+        TargetBootstrap<'Data>
+            .Create(
+                $"{steps} steps",
+                (fun start life ->
+                    let struct (learner, experience) = liveKeeping ignore steps start life
+
+                    {
+                        // Handles of its own: who disposes the learner leaves the target alone.
+                        Parameters = Params.detach learner.Parameters
+                        Learner = learner
+                        Evaluation = experience
+                    })
+            )
+
+    /// An exponential moving average of the learner's own path (Polyak and Juditsky 1992; as a teacher, Tarvainen and Valpola 2017): from
+    /// x̃ = x⁽ᴷ⁾, after each of `steps` = L ≥ 1 steps of φ, x̃ ← d·x̃ + (1 − d)·x, with d = `decay` in [0, 1]. d = 0 is `aheadOnly`, d = 1 the
+    /// learner after K steps. The learner that lives on is x⁽ᴷ⁺ᴸ⁾. L batches are taken, each learned from; μ is evaluated on the last.
+    let movingAverage (steps: int) (decay: float) : TargetBootstrap<'Data> =
+        checkSteps "TargetBootstrap.movingAverage" steps
+        Check.range "TargetBootstrap.movingAverage" "decay" 0.0 1.0 decay
+        let share: Scalar = Scalar.op_Implicit (1.0 - decay)
+
+        TargetBootstrap<'Data>
+            .Create(
+                $"average of {steps} steps, decay {decay}",
+                (fun start life ->
+                    let mutable average = Params.detach start.Parameters
+
+                    // x̃ + (1 − d)·(x − x̃): where nothing moves, not one bit of x̃ does.
+                    let follow (learner: LearnerState) =
+                        use _ = torch.NewDisposeScope()
+                        use _ = torch.no_grad ()
+
+                        let next =
+                            Params.map2
+                                (fun (a: Tensor) (x: Tensor) -> a.add (x.sub a, share))
+                                average
+                                learner.Parameters
+
+                        Params.dispose average
+                        average <- Params.moveToOuterScope next
+
+                    let struct (learner, experience) = liveKeeping follow steps start life
+
+                    {
+                        Parameters = average
+                        Learner = learner
+                        Evaluation = experience
+                    })
+            )
+
+    /// The position of the lowest number, the first of several; what is no number counts as the highest.
+    let private lowest (losses: Tensor) : int64 =
+        use cut = losses.detach ()
+        use converted = cut.``to`` (torch.float64, torch.CPU)
+        use packed = converted.contiguous ()
+        let values = packed.data<float>().ToArray()
+        let mutable best = 0
+
+        for i in 1 .. values.Length - 1 do
+            if
+                values[i] < values[best]
+                || (System.Double.IsNaN values[best] && not (System.Double.IsNaN values[i]))
+            then
+                best <- i
+
+        int64 best
+
+    /// Every member of a population with the same parameters, of which the set holds one.
+    let private forAll (members: int64) (one: Params) : Params =
+        one
+        |> Params.map (fun t ->
+            let shape = Array.copy t.shape
+            shape[0] <- members
+            t.expand shape)
+
+    /// Learners that teach each other: `steps` − 1 steps of φ, `steps` = L ≥ 1, then one batch gathered with the learner as it is, on which
+    /// `objective` gives each member a loss [P]. Every member's target is the parameters of the member with the lowest loss, the first of
+    /// several; a loss that is NaN never wins. L batches are taken; the last is scored and μ is evaluated on it, and no step learns from
+    /// it, so that an objective may judge the policy that gathered it. The learner that lives on is x⁽ᴷ⁺ᴸ⁻¹⁾. A member's target depends on the
+    /// others, and where all are at rest the worse are still drawn to the best: it claims nothing. (After the deep mutual learning of
+    /// Zhang et al. 2018 and the copying of population based training, Jaderberg et al. 2017.)
+    let bestMember (steps: int) (objective: Objective<'Data>) : TargetBootstrap<'Data> =
+        checkSteps "TargetBootstrap.bestMember" steps
+
+        TargetBootstrap<'Data>
+            .Create(
+                $"{steps - 1} steps, then the member of the lowest {objective.Name}",
+                TargetClaims.None,
+                (fun start life ->
+                    let learner = live (steps - 1) start life
+                    let experience = life.Collect.Invoke learner.Parameters
+                    let members = learner.Parameters.Members
+
+                    let best =
+                        use _ = torch.NewDisposeScope()
+                        use _ = torch.no_grad ()
+                        let hyper = life.Hyper.Invoke experience.Context
+                        let losses = objective.Loss.Invoke(learner.Parameters, hyper, experience.Data)
+                        Check.shape "TargetBootstrap.bestMember" "objective" "[P]" [| members |] losses
+                        lowest losses
+
+                    {
+                        Parameters = forAll members (Params.ofMember best (Params.detach learner.Parameters))
+                        Learner = learner
+                        Evaluation = experience
+                    })
+            )
+
+    /// A teacher: `steps` − 1 steps of φ, `steps` = L ≥ 1, then one batch gathered with the learner as it is, which with that learner is put
+    /// before `teach`; x̃ is what it gives, of the learner's names and shapes, or with a population axis of 1 for one teacher of all. x̃ is
+    /// cut out of any graph and may be the teacher's own tensors, which stay the teacher's. L batches are taken; no step learns from the
+    /// last, on which μ is evaluated. The learner that lives on is x⁽ᴷ⁺ᴸ⁻¹⁾. It claims nothing; `Claiming` says what is true of a teacher.
+    let teacher (steps: int) (teach: Func<LearnerState, Experience<'Data>, Params>) : TargetBootstrap<'Data> =
+        checkSteps "TargetBootstrap.teacher" steps
+
+        TargetBootstrap<'Data>
+            .Create(
+                $"{steps - 1} steps, then a teacher",
+                TargetClaims.None,
+                (fun start life ->
+                    let learner = live (steps - 1) start life
+                    let experience = life.Collect.Invoke learner.Parameters
+                    let taught = teach.Invoke(learner, experience)
+                    let members = learner.Parameters.Members
+
+                    // Names and shapes, checked tensor by tensor; `map2` refuses other names.
+                    let taught =
+                        Params.map2
+                            (fun (x: Tensor) (t: Tensor) ->
+                                if t.shape[0] = members then
+                                    Check.shape "TargetBootstrap.teacher" "teach" "the learner's" x.shape t
+                                    t.detach ()
+                                else
+                                    let shape = Array.copy x.shape
+                                    shape[0] <- 1L
+                                    Check.shape "TargetBootstrap.teacher" "teach" "the learner's, or 1 member" shape t
+                                    t.detach().expand x.shape)
+                            learner.Parameters
+                            taught
+
+                    {
+                        Parameters = taught
+                        Learner = learner
+                        Evaluation = experience
+                    })
             )

@@ -8,6 +8,7 @@ let private suite =
     testList "all" [
         CoreTests.tests
         OptimizerTests.tests
+        MatchingTests.tests
         LawTests.tests
         DescentTests.tests
         EnvironmentTests.tests

@@ -12,6 +12,36 @@ module Library =
         Subject.Of(Matching.kl Reduction.Sum).ReadingOutputs().Named "kl, summed"
         Subject.Of(Matching.reverseKl Reduction.Mean).ReadingOutputs()
         Subject.Of(Matching.parameterL2 0.5)
+        Subject.Of(Matching.jensenShannon Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.jeffreys Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.squaredHellinger Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.logitL2 Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.valueMatching Reduction.Mean).ReadingOutputs()
+        Subject.Of(Matching.fisherQuadratic Reduction.Mean).ReadingOutputs()
+        Subject
+            .Of(
+                (Matching.bregman
+                    "bregman, negative entropy"
+                    Coordinates.probabilities
+                    (Potentials.negativeEntropy Reduction.Mean))
+                    .Claiming(MatchingClaims.ShiftInvariant)
+                    .WithFisher(1.0, Reduction.Mean)
+            )
+            .ReadingOutputs()
+        Subject
+            .Of(
+                (Matching.bregman
+                    "bregman, log Σ exp"
+                    (Coordinates.output "logits")
+                    (Potentials.logSumExp Reduction.Sum))
+                    .Claiming(MatchingClaims.ShiftInvariant)
+                    .WithFisher(1.0, Reduction.Sum)
+            )
+            .ReadingOutputs()
+        Subject.Of(
+            (Matching.bregman "bregman, ½‖x‖²" Coordinates.parameters Potentials.halfSquaredNorm)
+                .Claiming(MatchingClaims.Symmetric ||| MatchingClaims.RootMetric)
+        )
         Subject
             .Of(
                 Matching.weightedSum [| 0.7; 0.2; 0.3 |] [|
@@ -23,10 +53,22 @@ module Library =
             .Named("weighted sum")
     |]
 
+    let private target (name: string) (make: TargetIngredients -> TargetBootstrap<Rollout>) =
+        Subject.Of(name, Func<_, _>(make))
+
     let targets: Subject[] = [|
         Subject.Of("look-ahead", Func<_, _>(Targets.lookAhead (Optimizers.sgd 0.5)))
         Subject.Of("look-ahead, rmsprop", Func<_, _>(Targets.lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3)))
         Subject.Of("given", Func<_, _>(fun given -> TargetBootstrap.given given.Other))
+        target "look-ahead, natural gradient" (fun given ->
+            let last = NaturalGradient.rule given.Objective given.Model 0.5 0.1 20 1e-12
+            TargetBootstrap.lookAhead given.Steps last LastStepState.Fresh)
+        target "ahead only" (fun given -> TargetBootstrap.aheadOnly given.Steps)
+        target "moving average" (fun given -> TargetBootstrap.movingAverage given.Steps 0.7)
+        target "best member" (fun given -> TargetBootstrap.bestMember given.Steps given.Objective)
+        target "teacher" (fun given ->
+            let teach = Func<_, _, _>(fun _ _ -> given.Other)
+            (TargetBootstrap.teacher given.Steps teach).Claiming(TargetClaims.MembersIndependent))
     |]
 
     let private clip = Transformations.clipByGlobalNorm

@@ -1,0 +1,151 @@
+namespace Bmg
+
+open System
+open TorchSharp
+
+/// Linear systems of a population, by products alone.
+[<RequireQualifiedAccess>]
+module ConjugateGradients =
+
+    /// Solves A·s = b for every member at once: rows [P, N], `product` the map v → A·v on rows, A symmetric and positive, block by block of
+    /// a member (Hestenes and Stiefel 1952). Every member has its own α and β and stops by itself, when its residual has fallen to
+    /// `tolerance`·‖b‖ or its direction meets no curvature; the others go on undisturbed, and at the latest after `iterations` all stop.
+    /// b = 0 gives exactly 0. Nothing is differentiated through.
+    let solve (product: Func<Tensor, Tensor>) (b: Tensor) (iterations: int) (tolerance: float) : Tensor =
+        Check.require "ConjugateGradients.solve" "iterations" "at least 1" iterations (iterations >= 1)
+        Check.range "ConjugateGradients.solve" "tolerance" 0.0 1.0 tolerance
+        Check.shape "ConjugateGradients.solve" "b" "[P, N]" [| -1L; -1L |] b
+        use outer = torch.NewDisposeScope()
+        let column (t: Tensor) = t.unsqueeze 1L
+        let dot (u: Tensor) (v: Tensor) = (u.mul v).sum 1L
+
+        // u/v where `goes`, and exactly 0 elsewhere, without a division by zero anywhere.
+        let quotient (goes: Tensor) (u: Tensor) (v: Tensor) =
+            torch.where (goes, u.div (torch.where (goes, v, torch.ones_like v)), torch.zeros_like u)
+
+        let b = b.detach ()
+        let mutable s = torch.zeros_like b
+        let mutable r = b
+        let mutable p = b
+        let mutable squared = dot r r
+        let limit = squared.mul (Scalar.op_Implicit (tolerance * tolerance))
+        let mutable active = squared.gt limit
+        let mutable left = iterations
+
+        while left > 0 && active.any().item<bool>() do
+            use _ = torch.NewDisposeScope()
+            let a = product.Invoke p
+            let curvature = dot p a
+            let goes = active.logical_and (curvature.gt (Scalar.op_Implicit 0.0))
+            let alpha = column (quotient goes squared curvature)
+            let nextS = s.add (alpha.mul p)
+            let nextR = r.sub (alpha.mul a)
+            let nextSquared = dot nextR nextR
+            let beta = column (quotient goes nextSquared squared)
+            let nextP = nextR.add (beta.mul p)
+            let nextActive = goes.logical_and (nextSquared.gt limit)
+
+            for old in [ s; r; p; squared; active ] do
+                if not (obj.ReferenceEquals(old, b)) then
+                    old.Dispose()
+
+            s <- nextS.MoveToOuterDisposeScope()
+            r <- nextR.MoveToOuterDisposeScope()
+            p <- nextP.MoveToOuterDisposeScope()
+            squared <- nextSquared.MoveToOuterDisposeScope()
+            active <- nextActive.MoveToOuterDisposeScope()
+            left <- left - 1
+
+        s.MoveToOuterDisposeScope()
+
+/// Steps along F⁻¹∇f instead of ∇f, F being the Fisher matrix of a policy. As the last step of a target matched by KL they undo KL's own
+/// geometry: near a match ∇KL = F(x − x̃), so that for an f of the policy alone the meta-gradient tends to the plain one as damping and
+/// rate go to 0, and descends f where KL with a plain step may ascend.
+[<RequireQualifiedAccess>]
+module NaturalGradient =
+
+    /// v → F·v at x for every member, without F: F = E_s Jᵀ(diag π − ππᵀ)J is the Hessian of KL(π_stop ‖ π_x) at π_stop = π_x, the mean over
+    /// the data's states of the model's categorical output "logits" [P, …, A]; J = ∂logits/∂x. One backward pass a product. `v` has the
+    /// learner's names and shapes. The graph lives as long as the current dispose scope.
+    let fisherProduct (model: Model<'Data>) (x: Params) (hyper: Params) (data: 'Data) : Func<Params, Params> =
+        let x = Params.leaves x
+        let logits = (model.Predict.Invoke(x, hyper, data))["logits"]
+        let kl = Reduction.apply Reduction.Mean (Categorical.kl (logits.detach ()) logits)
+        let slope = Gradients.gradient kl x true
+
+        Func<_, _>(fun v ->
+            let along = Params.dot slope (Params.detach v)
+
+            if along.requires_grad then
+                Gradients.gradientKeepingGraph along x
+            else
+                Params.zerosLike x)
+
+    /// x ← x − `rate`·(F + λI)⁻¹∇f(x; hyper, data) (Amari 1998), λ = `damping` > 0, F as in `fisherProduct` on the same data, solved by at most
+    /// `iterations` conjugate gradients to a residual of `tolerance`·‖∇f‖ (as in Martens 2010), each member by itself. λ may not be 0: no
+    /// policy sees a constant added to its logits, so F alone has no inverse. A parameter that the policy does not depend on moves along
+    /// the plain gradient over λ. A zero gradient gives exactly a zero step. It has no state.
+    ///
+    /// For a step that nothing is differentiated through, as the last of `TargetBootstrap.lookAhead`: Differentiation.Full and FirstOrder are
+    /// not supported and throw an ArgumentException, so it cannot be the φ of a meta-gradient.
+    let rule
+        (objective: Objective<'Data>)
+        (model: Model<'Data>)
+        (rate: float)
+        (damping: float)
+        (iterations: int)
+        (tolerance: float)
+        : UpdateRule<'Data> =
+        Check.range "NaturalGradient.rule" "rate" 0.0 infinity rate
+        Check.range "NaturalGradient.rule" "damping" 0.0 infinity damping
+        Check.require "NaturalGradient.rule" "damping" "positive" damping (damping > 0.0)
+        Check.require "NaturalGradient.rule" "iterations" "at least 1" iterations (iterations >= 1)
+        Check.range "NaturalGradient.rule" "tolerance" 0.0 1.0 tolerance
+        let damp: Scalar = Scalar.op_Implicit damping
+        let minusRate: Scalar = Scalar.op_Implicit -rate
+
+        let step (learner: LearnerState) (hyper: Params) (data: 'Data) (differentiation: Differentiation) =
+            Check.require
+                "NaturalGradient.rule"
+                "differentiation"
+                "None (nothing is differentiated through conjugate gradients)"
+                differentiation
+                (differentiation = Differentiation.None)
+
+            use _ = torch.NewDisposeScope()
+            let x = Params.leaves learner.Parameters
+            let loss = objective.Loss.Invoke(x, hyper, data)
+            let gradients = Gradients.gradient loss x false
+            let fisher = fisherProduct model learner.Parameters hyper data
+
+            let damped (rows: Tensor) =
+                (Params.flatten (fisher.Invoke(Params.unflatten gradients rows))).add(rows, damp)
+
+            let direction =
+                ConjugateGradients.solve (Func<_, _>(damped)) (Params.flatten gradients) iterations tolerance
+
+            use _ = torch.no_grad ()
+
+            let next =
+                Params.map2
+                    (fun (x: Tensor) (d: Tensor) -> x.add (d, minusRate))
+                    learner.Parameters
+                    (Params.unflatten gradients direction)
+
+            {
+                Learner = {
+                    Parameters = Params.moveToOuterScope next
+                    Optimizer = Params.moveToOuterScope (Params.detach learner.Optimizer)
+                }
+                Loss = loss.detach().MoveToOuterDisposeScope()
+            }
+
+        UpdateRule<'Data>
+            .Create(
+                $"natural gradient on {objective.Name}",
+                (fun x -> {
+                    Parameters = x
+                    Optimizer = Params.Empty
+                }),
+                (fun learner hyper data differentiation -> step learner hyper data differentiation)
+            )
