@@ -28,8 +28,8 @@ module Categorical =
         let logp = logProbabilities p
         (logp.exp().mul(logp.minus (logProbabilities q))).sum(-1L)
 
-    let private half: Scalar = Scalar.op_Implicit 0.5
-    let private log2: Scalar = Scalar.op_Implicit (log 2.0)
+    let private half: Scalar = Scalars.constant 0.5
+    let private log2: Scalar = Scalars.constant (log 2.0)
 
     /// Jensen-Shannon divergence ½KL(p ‖ m) + ½KL(q ‖ m) with m = ½(p + q), in nats, [..]: in [0, log 2]. The mean is never formed: with
     /// d = log q − log p, log(p/m) = log 2 + log σ(−d), whose derivatives are bounded.
@@ -37,19 +37,19 @@ module Categorical =
         Check.shape "Categorical.jensenShannon" "q" "the shape of p" p.shape q
         let logp = logProbabilities p
         let logq = logProbabilities q
-        let d = logq.sub logp
+        let d = logq.minus logp
 
         let side (logOwn: Tensor) (gap: Tensor) =
-            logOwn.exp().mul((torch.nn.functional.logsigmoid gap).add log2)
+            logOwn.exp().mul((torch.nn.functional.logsigmoid gap).plus log2)
 
-        (side logp (d.neg ())).add(side logq d).sum(-1L).mul half
+        (side logp (d.neg ())).plus(side logq d).sum(-1L).mul half
 
     /// Jeffreys' divergence KL(p ‖ q) + KL(q ‖ p) = Σ (p − q)(log p − log q) in nats, [..]: no term is below zero.
     let jeffreys (p: Tensor) (q: Tensor) : Tensor =
         Check.shape "Categorical.jeffreys" "q" "the shape of p" p.shape q
         let logp = logProbabilities p
         let logq = logProbabilities q
-        (logp.exp().sub(logq.exp ())).mul(logp.sub logq).sum(-1L)
+        (logp.exp().minus(logq.exp ())).mul(logp.minus logq).sum(-1L)
 
     /// Squared Hellinger distance 1 − Σ √(pq) = ½ Σ (√p − √q)², [..]: in [0, 1]. √p = exp(½ log p) has no root to differentiate at 0.
     let squaredHellinger (p: Tensor) (q: Tensor) : Tensor =
@@ -58,13 +58,13 @@ module Categorical =
         let root (logits: Tensor) =
             (logProbabilities logits).mul(half).exp()
 
-        ((root p).sub(root q)).square().sum(-1L).mul half
+        ((root p).minus(root q)).square().sum(-1L).mul half
 
     /// Variance of a number per action, `values` [.., A], under p: Σ p (v − Σ p v)², [..].
     let variance (p: Tensor) (values: Tensor) : Tensor =
         Check.shape "Categorical.variance" "values" "the shape of p" p.shape values
         let p = probabilities p
-        let centred = values.sub ((p.mul values).sum(-1L, keepdim = true))
+        let centred = values.minus ((p.mul values).sum(-1L, keepdim = true))
         (p.mul (centred.square ())).sum(-1L)
 
     /// One action for a row of probabilities, by inversion of one uniform draw in [0, 1). Plain numbers: acting needs no tensor.

@@ -115,11 +115,11 @@ module Coordinates =
 module Potentials =
 
     let private total (f: Tensor -> Tensor) (p: Params) : Tensor =
-        p.TensorArray |> Array.map f |> Array.reduce (fun a b -> a.add b)
+        p.TensorArray |> Array.map f |> Array.reduce (fun a b -> a.plus b)
 
     /// ½‖·‖², over all that a member has.
     let halfSquaredNorm: Func<Params, Tensor> =
-        let half: Scalar = Scalar.op_Implicit 0.5
+        let half: Scalar = Scalars.constant 0.5
         Func<_, _>(fun p -> (Params.squaredNorm p).mul half)
 
     /// Σ p log p of probabilities [P, …, A], in nats, reduced over the states: minus the entropy. Its slope at p = 0 is infinite, so
@@ -127,7 +127,7 @@ module Potentials =
     let negativeEntropy (reduction: Reduction) : Func<Params, Tensor> =
         let each (p: Tensor) =
             let floor = if p.dtype = torch.float64 then 1e-100 else 1e-12
-            let logp = p.clamp_min(Scalar.op_Implicit floor).log()
+            let logp = p.clamp_min(Scalars.constant floor).log()
             Reduction.apply reduction ((p.mul logp).sum(-1L))
 
         Func<_, _>(total each)
@@ -142,39 +142,38 @@ module Matching =
 
     let private policyDivergence = MatchingClaims.Divergence ||| MatchingClaims.ShiftInvariant
 
+    let private metric =
+        MatchingClaims.Divergence
+        ||| MatchingClaims.Symmetric
+        ||| MatchingClaims.RootMetric
+
+    /// A matching function whose target is stopped, even where it is handed one that is part of a graph.
+    let private create
+        (name: string)
+        (claims: MatchingClaims)
+        (compare: Prediction -> Prediction -> Tensor)
+        : MatchingFunction =
+        MatchingFunction.Create(name, claims, (fun (target: Prediction) learner -> compare target.Stopped learner))
+
     /// KL(π_x̃ ‖ π_x) over the states, target first (BMG, section 5), on the output "logits".
     let kl (reduction: Reduction) : MatchingFunction =
-        MatchingFunction
-            .Create(
-                "kl",
-                policyDivergence ||| MatchingClaims.MatchesMoments,
-                (fun target learner -> Reduction.apply reduction (Categorical.kl target["logits"] learner["logits"]))
-            )
-            .WithFisher(1.0, reduction)
+        (create "kl" (policyDivergence ||| MatchingClaims.MatchesMoments) (fun target learner ->
+            Reduction.apply reduction (Categorical.kl target["logits"] learner["logits"])))
+            .WithFisher (1.0, reduction)
 
     /// KL(π_x ‖ π_x̃): the learner first.
     let reverseKl (reduction: Reduction) : MatchingFunction =
-        MatchingFunction
-            .Create(
-                "reverse-kl",
-                policyDivergence,
-                (fun target learner -> Reduction.apply reduction (Categorical.kl learner["logits"] target["logits"]))
-            )
-            .WithFisher(1.0, reduction)
+        (create "reverse-kl" policyDivergence (fun target learner ->
+            Reduction.apply reduction (Categorical.kl learner["logits"] target["logits"])))
+            .WithFisher (1.0, reduction)
 
     /// ‖x̃ − x‖² times `scale`, in the space of parameters (BMG, section 4; ½ makes its gradient x − x̃).
     let parameterL2 (scale: float) : MatchingFunction =
         Check.range "Matching.parameterL2" "scale" 0.0 infinity scale
-        let factor: Scalar = Scalar.op_Implicit scale
+        let factor: Scalar = Scalars.constant scale
 
-        MatchingFunction.Create(
-            "parameter-l2",
-            MatchingClaims.Divergence
-            ||| MatchingClaims.Symmetric
-            ||| MatchingClaims.RootMetric,
-            (fun target learner ->
-                (Params.squaredNorm (Params.subtract target.Parameters learner.Parameters)).mul factor)
-        )
+        create "parameter-l2" metric (fun target learner ->
+            (Params.squaredNorm (Params.subtract target.Parameters learner.Parameters)).mul factor)
 
     let private onLogits
         (name: string)
@@ -182,16 +181,8 @@ module Matching =
         (reduction: Reduction)
         (compare: Tensor -> Tensor -> Tensor)
         : MatchingFunction =
-        MatchingFunction.Create(
-            name,
-            claims,
-            (fun target learner -> Reduction.apply reduction (compare target["logits"] learner["logits"]))
-        )
-
-    let private metric =
-        MatchingClaims.Divergence
-        ||| MatchingClaims.Symmetric
-        ||| MatchingClaims.RootMetric
+        create name claims (fun target learner ->
+            Reduction.apply reduction (compare target["logits"] learner["logits"]))
 
     /// Jensen-Shannon: ½KL(π_x̃ ‖ m) + ½KL(π_x ‖ m) with m = ½(π_x̃ + π_x), in nats, at most log 2 a state (Lin 1991). Symmetric, and its
     /// root is a metric (Endres and Schindelin 2003); near a match ¼ of KL. Where policies have nothing in common its gradient vanishes.
@@ -212,26 +203,22 @@ module Matching =
         (onLogits "squared-hellinger" (metric ||| MatchingClaims.ShiftInvariant) reduction Categorical.squaredHellinger)
             .WithFisher(0.25, reduction)
 
-    let private half: Scalar = Scalar.op_Implicit 0.5
+    let private half: Scalar = Scalars.constant 0.5
 
     /// ½ Σ (z̃ − z)² over the actions' logits (Ba and Caruana 2014, for distillation). It also sees what no policy shows: a constant added to
     /// a state's logits. Blind to all but the logits.
     let logitL2 (reduction: Reduction) : MatchingFunction =
         onLogits "logit-l2" metric reduction (fun target learner ->
             Check.shape "Matching.logitL2" "learner" "the target's logits" target.shape learner
-            (target.sub learner).square().sum(-1L).mul half)
+            (target.minus learner).square().sum(-1L).mul half)
 
     /// ½ (ṽ − v)² over the output "values" [P, …]. Blind to the policy: alone it teaches only w that reaches values; with a policy's
     /// divergence in a `weightedSum` it matches the whole of an actor-critic.
     let valueMatching (reduction: Reduction) : MatchingFunction =
-        MatchingFunction.Create(
-            "values",
-            metric ||| MatchingClaims.ShiftInvariant,
-            (fun target learner ->
-                let learned = learner["values"]
-                Check.shape "Matching.valueMatching" "learner" "the target's values" target["values"].shape learned
-                Reduction.apply reduction ((target["values"].sub learned).square().mul half))
-        )
+        create "values" (metric ||| MatchingClaims.ShiftInvariant) (fun target learner ->
+            let learned = learner["values"]
+            Check.shape "Matching.valueMatching" "learner" "the target's values" target["values"].shape learned
+            Reduction.apply reduction ((target["values"].minus learned).square().mul half))
 
     /// ½ (z̃ − z)ᵀ (diag π̃ − π̃π̃ᵀ) (z̃ − z) = ½ Var_π̃(z̃ − z) over the logits: KL's second-order form at the target's policy, quadratic in
     /// the learner's logits however far away (Amari 1998 for the metric). Not symmetric: the target's policy weighs. An action that the target
@@ -240,7 +227,7 @@ module Matching =
     let fisherQuadratic (reduction: Reduction) : MatchingFunction =
         (onLogits "fisher-quadratic" policyDivergence reduction (fun target learner ->
             Check.shape "Matching.fisherQuadratic" "learner" "the target's logits" target.shape learner
-            (Categorical.variance target (target.sub learner)).mul half))
+            (Categorical.variance target (target.minus learner)).mul half))
             .WithFisher(1.0, reduction)
 
     /// The Bregman divergence of a potential Ψ (Bregman 1967), target first: D(x̃, x) = Ψ(x̃) − Ψ(x) − ⟨∇Ψ(x), x̃ − x⟩, in coordinates that
@@ -277,7 +264,7 @@ module Matching =
                     struct (potentialHere, Gradients.gradient potentialHere here inGraph)
 
                 let along = Params.dot slope (Params.subtract there here)
-                let divergence = (potential.Invoke there).sub(potentialHere).sub along
+                let divergence = (potential.Invoke there).minus(potentialHere).minus along
                 if inGraph then divergence else divergence.detach ())
         )
 
@@ -293,7 +280,7 @@ module Matching =
         if parts.Length = 1 && weights[0] = 1.0 then
             parts[0]
         else
-            let scalars: Scalar[] = weights |> Array.map (fun w -> Scalar.op_Implicit w)
+            let scalars: Scalar[] = weights |> Array.map (fun w -> Scalars.constant w)
 
             MatchingFunction.Create(
                 Array.map2 (fun (w: float) (p: MatchingFunction) -> $"{w}·{p.Name}") weights parts

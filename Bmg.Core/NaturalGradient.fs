@@ -13,7 +13,7 @@ module ConjugateGradients =
     /// b = 0 gives exactly 0. Nothing is differentiated through.
     let solve (product: Func<Tensor, Tensor>) (b: Tensor) (iterations: int) (tolerance: float) : Tensor =
         Check.require "ConjugateGradients.solve" "iterations" "at least 1" iterations (iterations >= 1)
-        Check.range "ConjugateGradients.solve" "tolerance" 0.0 1.0 tolerance
+        Check.require "ConjugateGradients.solve" "tolerance" "at least 0 and below 1" tolerance (tolerance >= 0.0 && tolerance < 1.0)
         Check.shape "ConjugateGradients.solve" "b" "[P, N]" [| -1L; -1L |] b
         use outer = torch.NewDisposeScope()
         let column (t: Tensor) = t.unsqueeze 1L
@@ -28,22 +28,24 @@ module ConjugateGradients =
         let mutable r = b
         let mutable p = b
         let mutable squared = dot r r
-        let limit = squared.mul (Scalar.op_Implicit (tolerance * tolerance))
-        let mutable active = squared.gt limit
+        let limit = squared.mul (Scalars.constant (tolerance * tolerance))
+        // "Not at most" rather than "greater": a NaN goes on into the result of its member instead of passing for zero.
+        let above (t: Tensor) (bound: Tensor) = (t.le bound).logical_not ()
+        let mutable active = above squared limit
         let mutable left = iterations
 
         while left > 0 && active.any().item<bool>() do
             use _ = torch.NewDisposeScope()
             let a = product.Invoke p
             let curvature = dot p a
-            let goes = active.logical_and (curvature.gt (Scalar.op_Implicit 0.0))
+            let goes = active.logical_and (above curvature (torch.zeros_like curvature))
             let alpha = column (quotient goes squared curvature)
-            let nextS = s.add (alpha.mul p)
-            let nextR = r.sub (alpha.mul a)
+            let nextS = s.plus (alpha.mul p)
+            let nextR = r.minus (alpha.mul a)
             let nextSquared = dot nextR nextR
             let beta = column (quotient goes nextSquared squared)
-            let nextP = nextR.add (beta.mul p)
-            let nextActive = goes.logical_and (nextSquared.gt limit)
+            let nextP = nextR.plus (beta.mul p)
+            let nextActive = goes.logical_and (above nextSquared limit)
 
             for old in [ s; r; p; squared; active ] do
                 if not (obj.ReferenceEquals(old, b)) then
@@ -100,9 +102,9 @@ module NaturalGradient =
         Check.range "NaturalGradient.rule" "damping" 0.0 infinity damping
         Check.require "NaturalGradient.rule" "damping" "positive" damping (damping > 0.0)
         Check.require "NaturalGradient.rule" "iterations" "at least 1" iterations (iterations >= 1)
-        Check.range "NaturalGradient.rule" "tolerance" 0.0 1.0 tolerance
-        let damp: Scalar = Scalar.op_Implicit damping
-        let minusRate: Scalar = Scalar.op_Implicit -rate
+        Check.require "NaturalGradient.rule" "tolerance" "at least 0 and below 1" tolerance (tolerance >= 0.0 && tolerance < 1.0)
+        let damp: Scalar = Scalars.constant damping
+        let minusRate: Scalar = Scalars.constant -rate
 
         let step (learner: LearnerState) (hyper: Params) (data: 'Data) (differentiation: Differentiation) =
             Check.require

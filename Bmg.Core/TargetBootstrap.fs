@@ -215,7 +215,7 @@ module TargetBootstrap =
     let movingAverage (steps: int) (decay: float) : TargetBootstrap<'Data> =
         checkSteps "TargetBootstrap.movingAverage" steps
         Check.range "TargetBootstrap.movingAverage" "decay" 0.0 1.0 decay
-        let share: Scalar = Scalar.op_Implicit (1.0 - decay)
+        let share: Scalar = Scalars.constant (1.0 - decay)
 
         TargetBootstrap<'Data>
             .Create(
@@ -230,7 +230,7 @@ module TargetBootstrap =
 
                         let next =
                             Params.map2
-                                (fun (a: Tensor) (x: Tensor) -> a.add (x.sub a, share))
+                                (fun (a: Tensor) (x: Tensor) -> a.add (x.minus a, share))
                                 average
                                 learner.Parameters
 

@@ -35,7 +35,7 @@ module Objective =
     let sum (weights: float[]) (parts: Objective<'Data>[]) : Objective<'Data> =
         checkParts "Objective.sum" parts
         Check.require "Objective.sum" "weights" $"{parts.Length} numbers" weights.Length (weights.Length = parts.Length)
-        let scalars: Scalar[] = weights |> Array.map (fun w -> Scalar.op_Implicit w)
+        let scalars: Scalar[] = weights |> Array.map (fun w -> Scalars.constant w)
 
         Objective<'Data>
             .Create(

@@ -24,7 +24,7 @@ module Library =
                     "bregman, negative entropy"
                     Coordinates.probabilities
                     (Potentials.negativeEntropy Reduction.Mean))
-                    .Claiming(MatchingClaims.ShiftInvariant)
+                    .Claiming(MatchingClaims.ShiftInvariant ||| MatchingClaims.MatchesMoments)
                     .WithFisher(1.0, Reduction.Mean)
             )
             .ReadingOutputs()

@@ -1,0 +1,96 @@
+/// Parts of one's own, in F#: what the README shows. The tests run every law on each.
+module Bmg.Examples.FSharp
+
+open Bmg
+open Bmg.Verify
+open TorchSharp
+
+/// A matching function: the squared Hellinger distance between two policies.
+let hellinger =
+    MatchingFunction.Create(
+        "my squared-hellinger",
+        MatchingClaims.Divergence ||| MatchingClaims.Symmetric, // the laws hold it to that
+        fun target learner ->
+            let root (p: Prediction) =
+                (Categorical.logProbabilities p["logits"]).mul(Scalars.constant 0.5).exp()
+
+            let overlap = (root target.Stopped).mul(root learner).sum -1L
+            Reduction.apply Reduction.Mean (overlap.neg().plus(Scalars.constant 1.0))
+    )
+
+/// A target bootstrap: half the way to where L further steps of φ lead.
+let halfway (given: TargetIngredients) =
+    TargetBootstrap<Rollout>
+        .Create(
+            "half the way",
+            fun start life ->
+                let ahead = (TargetBootstrap.aheadOnly given.Steps).Bootstrap.Invoke(start, life)
+                let middle (a: Tensor) (b: Tensor) = a.plus(b).mul(Scalars.constant 0.5)
+
+                { ahead with
+                    Parameters = Params.map2 middle start.Parameters ahead.Parameters
+                }
+        )
+
+/// An optimizer: steps of at most the learning rate in each parameter.
+let squashed =
+    let squash = Params.map (fun g -> g.tanh ())
+
+    {
+        Optimizers.sgd 0.3 with
+            Name = "squashed sgd"
+            Transformation =
+                GradientTransformation.Create(
+                    "tanh",
+                    (fun _ -> Params.Empty),
+                    (fun gradients state -> { Direction = squash gradients; State = state })
+                )
+    }
+
+/// An update rule: the extragradient method, which steps along the gradient of the point that a plain step would reach, with a learned rate.
+let extragradient (objective: Objective<Rollout>) =
+    let step (learner: LearnerState) (hyper: Params) data differentiation =
+        let differentiated = differentiation <> Differentiation.None
+        let rate = hyper["rate"]
+        let x = if differentiated then learner.Parameters else Params.leaves learner.Parameters
+        let x = if x.Tensors[0].requires_grad then x else Params.leaves x
+        let loss = objective.Loss.Invoke(x, hyper, data)
+
+        let descend gradients =
+            Params.map2 (fun (x: Tensor) g -> x.minus (g.mul (Params.broadcast rate g))) x gradients
+
+        let ahead = descend (Gradients.gradient loss x differentiated)
+        let ahead = if differentiated then ahead else Params.leaves ahead
+        let next = descend (Gradients.gradient (objective.Loss.Invoke(ahead, hyper, data)) ahead differentiated)
+
+        {
+            Learner = { learner with Parameters = (if differentiated then next else Params.detach next) }
+            Loss = loss.detach ()
+        }
+
+    UpdateRule<Rollout>
+        .Create("extragradient", (fun x -> { Parameters = x; Optimizer = Params.Empty }), (fun l h d way -> step l h d way))
+
+/// The extragradient method with what puts out its rate.
+let extragradientSubject =
+    Subject
+        .Of("extragradient", fun objective -> extragradient objective)
+        .WithMetaParameters(fun _ -> MetaParameters.boundedScalar "rate" 0.01 0.5 0.1)
+
+/// Wrong on purpose: it does not stop the target, so a target that is part of a graph would be differentiated through.
+let forgetful =
+    MatchingFunction.Create(
+        "forgetful-kl",
+        MatchingClaims.Divergence,
+        fun target learner -> Reduction.apply Reduction.Mean (Categorical.kl target["logits"] learner["logits"])
+    )
+
+/// Wrong on purpose: a cross-entropy is no divergence, for it is not zero at a match.
+let crossEntropy =
+    MatchingFunction.Create(
+        "cross-entropy",
+        MatchingClaims.Divergence,
+        fun target learner ->
+            let p = Categorical.probabilities target.Stopped["logits"]
+            Reduction.apply Reduction.Mean ((p.mul (Categorical.logProbabilities learner["logits"])).sum(-1L).neg())
+    )
