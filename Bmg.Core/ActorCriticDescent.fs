@@ -30,8 +30,8 @@ module ActorCriticDescent =
     let private slope (activation: Activation) (output: Tensor) : Tensor =
         match activation with
         | Activation.Relu -> output.sign ()
-        | Activation.Tanh -> output.square().neg().plus one
-        | Activation.Sigmoid -> output.minus (output.square ())
+        | Activation.Tanh -> output.squared().neg().plus one
+        | Activation.Sigmoid -> output.minus (output.squared ())
         | Activation.Softplus -> output.neg().exp().neg().plus one
         | Activation.Elu -> output.plus(one).clamp_max one
         | other -> Check.fail "ActorCriticDescent" "activation" "a defined activation" (string other)
@@ -138,7 +138,7 @@ module ActorCriticDescent =
                 let scale = scalar (-agent.ValueWeight / float steps)
                 let half = scalar (0.5 * agent.ValueWeight)
                 descend agent.Value rate x valueTrace (errors.mul(scale).unsqueeze -1L) write
-                policy.add (errors.square().mean [| 1L |], half)
+                policy.add (errors.squared().mean [| 1L |], half)
             else
                 policy
 

@@ -58,14 +58,14 @@ module Categorical =
         let root (logits: Tensor) =
             (logProbabilities logits).mul(half).exp()
 
-        ((root p).minus(root q)).square().sum(-1L).mul half
+        ((root p).minus(root q)).squared().sum(-1L).mul half
 
     /// Variance of a number per action, `values` [.., A], under p: Σ p (v − Σ p v)², [..].
     let variance (p: Tensor) (values: Tensor) : Tensor =
         Check.shape "Categorical.variance" "values" "the shape of p" p.shape values
         let p = probabilities p
         let centred = values.minus ((p.mul values).sum(-1L, keepdim = true))
-        (p.mul (centred.square ())).sum(-1L)
+        (p.mul (centred.squared ())).sum(-1L)
 
     /// One action for a row of probabilities, by inversion of one uniform draw in [0, 1). Plain numbers: acting needs no tensor.
     let sample (probabilities: System.ReadOnlySpan<float32>, uniform: float) : int =

@@ -19,8 +19,8 @@ module Scalars =
     /// The scalar of this number, kept for the life of the process. Not to be disposed.
     let constant (value: float) : Scalar = kept.GetOrAdd(value, make)
 
-/// Sums and differences without the scalar 1 that TorchSharp's `add` and `sub` make at every call as the second operand's factor, which the
-/// collector may take while libtorch reads it (see `Scalars`).
+/// Sums, differences and squares without the scalar that TorchSharp's `add`, `sub` and `square` make at every call (the second operand's
+/// factor 1, the power 2), which the collector may take while libtorch reads it (see `Scalars`).
 [<Extension; AbstractClass; Sealed>]
 type Arithmetic private () =
 
@@ -42,6 +42,10 @@ type Arithmetic private () =
     /// t − other, element by element.
     [<Extension>]
     static member minus(t: Tensor, other: Scalar) : Tensor = t.add (other, minusOne)
+
+    /// t², element by element; TorchSharp's `square` is a power with a scalar of its own.
+    [<Extension>]
+    static member squared(t: Tensor) : Tensor = t.mul t
 
 /// Guards that name the function, the argument, what was expected and what was found.
 [<RequireQualifiedAccess>]

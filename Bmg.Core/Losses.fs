@@ -64,7 +64,7 @@ module Losses =
 
     /// ½ E[δ²] of errors [P, T] → [P].
     let squaredError (errors: Tensor) : Tensor =
-        (errors.square().mean [| 1L |]).mul half
+        (errors.squared().mean [| 1L |]).mul half
 
     /// Minus the mean entropy of the policy in nats: logits [P, T, A] → [P].
     let negativeEntropy (logits: Tensor) : Tensor =

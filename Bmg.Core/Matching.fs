@@ -210,7 +210,7 @@ module Matching =
     let logitL2 (reduction: Reduction) : MatchingFunction =
         onLogits "logit-l2" metric reduction (fun target learner ->
             Check.shape "Matching.logitL2" "learner" "the target's logits" target.shape learner
-            (target.minus learner).square().sum(-1L).mul half)
+            (target.minus learner).squared().sum(-1L).mul half)
 
     /// ½ (ṽ − v)² over the output "values" [P, …]. Blind to the policy: alone it teaches only w that reaches values; with a policy's
     /// divergence in a `weightedSum` it matches the whole of an actor-critic.
@@ -218,7 +218,7 @@ module Matching =
         create "values" (metric ||| MatchingClaims.ShiftInvariant) (fun target learner ->
             let learned = learner["values"]
             Check.shape "Matching.valueMatching" "learner" "the target's values" target["values"].shape learned
-            Reduction.apply reduction ((target["values"].minus learned).square().mul half))
+            Reduction.apply reduction ((target["values"].minus learned).squared().mul half))
 
     /// ½ (z̃ − z)ᵀ (diag π̃ − π̃π̃ᵀ) (z̃ − z) = ½ Var_π̃(z̃ − z) over the logits: KL's second-order form at the target's policy, quadratic in
     /// the learner's logits however far away (Amari 1998 for the metric). Not symmetric: the target's policy weighs. An action that the target

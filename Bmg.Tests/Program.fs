@@ -10,6 +10,7 @@ let private suite =
         OptimizerTests.tests
         MatchingTests.tests
         LawTests.tests
+        VerificationTests.tests
         DescentTests.tests
         EnvironmentTests.tests
         ActingTests.tests

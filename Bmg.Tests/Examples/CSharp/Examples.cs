@@ -18,7 +18,7 @@ public static class CSharp
             {
                 var there = Categorical.probabilities(target.Stopped["logits"]);
                 var here = Categorical.probabilities(learner["logits"]);
-                return Reduce(there.minus(here).square().sum(-1).mul(Scalars.constant(0.5)));
+                return Reduce(there.minus(here).squared().sum(-1).mul(Scalars.constant(0.5)));
             }
         );
 
@@ -44,7 +44,7 @@ public static class CSharp
                 "softsign",
                 _ => Params.Empty,
                 (gradients, state) =>
-                    new(gradients.Map(g => g.div(g.square().plus(Scalars.constant(1)).sqrt())), state)
+                    new(gradients.Map(g => g.div(g.squared().plus(Scalars.constant(1)).sqrt())), state)
             )
         );
 
@@ -82,7 +82,7 @@ public static class CSharp
                     Categorical
                         .probabilities(target["logits"])
                         .minus(Categorical.probabilities(learner["logits"]))
-                        .square()
+                        .squared()
                         .sum(-1)
                 )
         );
