@@ -28,13 +28,15 @@ public sealed record TheoryMethod(int? TargetSteps, MatchKind? Matching)
 /// <param name="ConditionNumber">κ.</param>
 /// <param name="Rates">Rates after meta-training, one row a seed, one number a rate.</param>
 /// <param name="Loss">f after each horizon as a fraction of f at the start: geometric mean over seeds, no seed counted below 1e-16.</param>
-/// <param name="LossOfSeeds">The same for every seed, one row a horizon.</param>
+/// <param name="Lowest">The smallest over seeds after each horizon.</param>
+/// <param name="Highest">The largest over seeds after each horizon.</param>
 public sealed record TheoryCell(
     string Method,
     double ConditionNumber,
     double[][] Rates,
     double[] Loss,
-    double[][] LossOfSeeds
+    double[] Lowest,
+    double[] Highest
 );
 
 /// <summary>Trains and judges one method, all condition numbers and seeds side by side as the members of one population.</summary>
@@ -59,7 +61,7 @@ internal static class MetaTraining
         Params w = rates.Init.Invoke(new Seed[conditions.Length], ScalarType.Float64, CPU);
         if (method is not null)
         {
-            w = Train(configuration, learner, landscape, seeds, ParamsModule.detachFromScope(w));
+            w = Train(configuration, method, learner, landscape, seeds, ParamsModule.detachFromScope(w));
         }
         Params hyper = rates.Apply.Invoke(w, null);
         double[][] found = [.. hyper.Tensors.Select(t => t.data<double>().ToArray())];
@@ -84,7 +86,8 @@ internal static class MetaTraining
                                 .Select(s => found.Select(row => row[members][s]).ToArray()),
                         ],
                         [.. ofSeeds.Select(row => Math.Exp(row.Average(v => Math.Log(Math.Max(v, Floor)))))],
-                        ofSeeds
+                        [.. ofSeeds.Select(row => row.Min())],
+                        [.. ofSeeds.Select(row => row.Max())]
                     );
                 }
             ),
@@ -129,6 +132,7 @@ internal static class MetaTraining
     /// <summary>w after all meta-steps, the caller's to dispose; takes ownership of the first w.</summary>
     private static Params Train(
         TheoryConfiguration configuration,
+        TheoryMethod method,
         MetaLearner<Observation> learner,
         Landscape landscape,
         Seed[] seeds,
@@ -139,11 +143,8 @@ internal static class MetaTraining
         Rng[] noise = Generators(seeds, "noise");
         int lived = 0;
         MetaState<Observation> state = MetaLearner.init(learner, landscape.Start(starts), first);
-        Experience<Observation> Collect()
-        {
-            lived++;
-            return new Experience<Observation>(landscape.Observe(configuration.Noise, noise), null);
-        }
+        // The last step of a target is not part of the learner's own life.
+        int livesOn = configuration.InnerSteps + (method.TargetSteps ?? 1) - 1;
         for (int i = 0; i < configuration.MetaSteps; i++)
         {
             if (lived >= configuration.LearnerSteps)
@@ -160,7 +161,7 @@ internal static class MetaTraining
             (MetaState<Observation> next, _) = MetaLearner.step(
                 learner,
                 state,
-                (_, _) => Collect(),
+                (_, _) => new Experience<Observation>(landscape.Observe(configuration.Noise, noise), null),
                 pending => pending.Data.Noise?.DetachFromDisposeScope()
             );
             state.Learner.Dispose();
@@ -168,6 +169,7 @@ internal static class MetaTraining
             ParamsModule.dispose(state.MetaOptimizer);
             Forget(state.Pending);
             state = next;
+            lived += livesOn;
         }
         state.Learner.Dispose();
         ParamsModule.dispose(state.MetaOptimizer);
