@@ -187,6 +187,7 @@ let private configurations =
                 "file.json: conditionNumbers.0: found 2, expected at least 18"
                 """{ "problem": "rosenbrock", "dimensions": 3, "conditionNumbers": [20] }""",
                 "file.json: dimensions: found 3, expected 2"
+                """{ "horizonsAt": 5 }""", "file.json: horizonsAt: found 5, expected one of conditionNumbers, or null"
                 """{ "matching": ["kl", "kl"] }""",
                 "file.json: matching: found a matching function twice, expected each once"
             ] do

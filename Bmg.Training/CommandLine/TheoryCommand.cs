@@ -78,7 +78,7 @@ internal static class TheoryCommand
                 [
                     .. Directory
                         .GetFiles(path, "*.json")
-                        .Order(StringComparer.Ordinal)
+                        .OrderBy(Path.GetFileNameWithoutExtension, StringComparer.Ordinal)
                         .Select(file => Path.GetRelativePath(here, file)),
                 ];
             }

@@ -16,6 +16,11 @@ public sealed class Landscape : IDisposable
     public const double LeastRosenbrockCondition = 18;
 
     private const string Residuals = "residuals";
+
+    // Kept for good: the collector may take a scalar that is made in a call while libtorch reads it, the factor 1 of add and sub included.
+    private static readonly Scalar Half = 0.5;
+    private static readonly Scalar One = 1.0;
+    private static readonly Scalar MinusOne = -1.0;
     private readonly ProblemKind _kind;
     private readonly Tensor _scales;
 
@@ -42,7 +47,7 @@ public sealed class Landscape : IDisposable
     public Objective<Observation> Objective =>
         Objective<Observation>.Create(
             _kind == ProblemKind.Quadratic ? "quadratic" : "rosenbrock",
-            (x, _, data) => HalfSquare(data.Noise is { } noise ? ResidualsOf(x).add(noise) : ResidualsOf(x))
+            (x, _, data) => HalfSquare(data.Noise is { } noise ? Plus(ResidualsOf(x), noise) : ResidualsOf(x))
         );
 
     /// <summary>The model, which puts out ρ(x).</summary>
@@ -60,7 +65,7 @@ public sealed class Landscape : IDisposable
         MatchingFunction.Create(
             "gaussian-kl",
             MatchingClaims.Divergence | MatchingClaims.Symmetric | MatchingClaims.RootMetric,
-            (target, learner) => HalfSquare(target[Residuals].sub(learner[Residuals]))
+            (target, learner) => HalfSquare(target[Residuals].add(learner[Residuals], MinusOne))
         );
 
     /// <summary>
@@ -75,10 +80,16 @@ public sealed class Landscape : IDisposable
             (target, learner) =>
             {
                 Tensor d = ParamsModule.flatten(ParamsModule.subtract(target.Parameters, learner.Parameters));
-                return d.mul(d.matmul(metric)).sum(-1L).mul(0.5);
+                return Halved(d.mul(d.matmul(metric)).sum(-1L));
             }
         );
     }
+
+    /// <summary>a + b.</summary>
+    internal static Tensor Plus(Tensor a, Tensor b) => a.add(b, One);
+
+    /// <summary>½t.</summary>
+    internal static Tensor Halved(Tensor t) => t.mul(Half);
 
     /// <summary>f without noise, one number a member.</summary>
     public double[] Loss(Params x)
@@ -141,12 +152,12 @@ public sealed class Landscape : IDisposable
         return flat.reshape(rows.Length, rows[0].Length);
     }
 
-    private static Tensor HalfSquare(Tensor rows) => rows.mul(rows).sum(-1L).mul(0.5);
+    private static Tensor HalfSquare(Tensor rows) => Halved(rows.mul(rows).sum(-1L));
 
     private Tensor ResidualsOf(Params x) =>
         _kind == ProblemKind.Quadratic
             ? ParamsModule.flatten(x).mul(_scales)
-            : cat([x["x0"].neg().add(1.0), x["x1"].sub(x["x0"].mul(x["x0"]))], 1L).mul(_scales);
+            : cat([x["x0"].neg().add(One, One), x["x1"].add(x["x0"].mul(x["x0"]), MinusOne)], 1L).mul(_scales);
 
     /// <summary>What each residual is multiplied with, such that the largest curvature (at the minimum) is 1.</summary>
     private static double[] ScalesOf(ProblemKind kind, int dimensions, double condition)

@@ -75,7 +75,8 @@ public static class LocalGain
 
         Objective<Nothing> loss = Objective<Nothing>.Create(
             "f",
-            (x, _, _) => x["x"].matmul(gradient).add(x["x"].matmul(hessian).mul(x["x"]).sum(-1L).mul(0.5))
+            (x, _, _) =>
+                Landscape.Plus(x["x"].matmul(gradient), Landscape.Halved(x["x"].matmul(hessian).mul(x["x"]).sum(-1L)))
         );
         MetaLearner<Nothing> learner = MetaLearner<Nothing>.Create(
             MoveBy(jacobian),
@@ -121,7 +122,7 @@ public static class LocalGain
             x => new LearnerState(x, Params.Empty),
             (learner, hyper, _, _) =>
             {
-                Tensor moved = learner.Parameters["x"].add(hyper["w"].matmul(jacobian.t()));
+                Tensor moved = Landscape.Plus(learner.Parameters["x"], hyper["w"].matmul(jacobian.t()));
                 return new UpdateStep(
                     new LearnerState(Params.Single("x", moved), Params.Empty),
                     zeros(1, dtype: ScalarType.Float64)

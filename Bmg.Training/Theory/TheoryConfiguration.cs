@@ -106,6 +106,10 @@ public sealed record TheoryConfiguration
     [Range(1, 100_000)]
     public IReadOnlyList<int> Horizons { get; init; } = [1, 4, 16, 64];
 
+    [Description("The condition number at which the loss is shown by horizon; null for the last.")]
+    [Range(1, 1e9)]
+    public double? HorizonsAt { get; init; }
+
     [Description(
         "Deviation of the noise that every step's data adds to ρ(x), in the loss ½‖ρ(x) + noise‖². 0 for none."
     )]

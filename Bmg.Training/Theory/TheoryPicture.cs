@@ -72,7 +72,7 @@ internal static class TheoryPicture
     private static Plot ByHorizon(StudyResult study)
     {
         double[] x = [.. study.Configuration.Horizons.Select(h => (double)h)];
-        double condition = study.Configuration.ConditionNumbers[^1];
+        double condition = study.ShownCondition;
         Curve[] curves =
         [
             .. study

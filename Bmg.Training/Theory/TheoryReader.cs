@@ -96,6 +96,11 @@ public static class TheoryReader
             }
         }
 
+        if (configuration.HorizonsAt is { } shown && !configuration.ConditionNumbers.Contains(shown))
+        {
+            yield return ("horizonsAt", Text(shown), "one of conditionNumbers, or null");
+        }
+
         if (configuration.Matching.Distinct().Count() < configuration.Matching.Count)
         {
             yield return ("matching", "a matching function twice", "each once");

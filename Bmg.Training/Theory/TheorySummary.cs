@@ -10,7 +10,11 @@ namespace Bmg.Training.Theory;
 /// <summary>What came of one configuration.</summary>
 /// <param name="Configuration">The resolved configuration.</param>
 /// <param name="Cells">Every method at every condition number; first those whose rates were left as they start.</param>
-public sealed record StudyResult(TheoryConfiguration Configuration, IReadOnlyList<TheoryCell> Cells);
+public sealed record StudyResult(TheoryConfiguration Configuration, IReadOnlyList<TheoryCell> Cells)
+{
+    /// <summary>The condition number at which the loss is shown by horizon.</summary>
+    internal double ShownCondition => Configuration.HorizonsAt ?? Configuration.ConditionNumbers[^1];
+}
 
 /// <summary>theory.json: all that was measured, and with what.</summary>
 public sealed record TheorySummary
@@ -22,7 +26,7 @@ public sealed record TheorySummary
 
     /// <summary>Rates β of the one-step study.</summary>
     public static IReadOnlyList<double> Betas { get; } =
-    [.. Enumerable.Range(0, 13).Select(i => Math.Pow(10, (i / 3.0) - 3))];
+    [.. Enumerable.Range(0, 13).Select(i => Math.Pow(10, (i / 3.0) - 4))];
 
     /// <summary>Wall time of everything, in seconds.</summary>
     public required double Seconds { get; init; }

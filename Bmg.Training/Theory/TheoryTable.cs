@@ -23,11 +23,14 @@ internal static class TheoryTable
                 yield return Row(method.Key, method.Select(cell => Number(cell.Loss[^1])));
             }
             yield return "";
-            yield return $"{configuration.Name}: the same at κ = {Number(configuration.ConditionNumbers[^1])} by steps";
+            yield return $"{configuration.Name}: the same at κ = {Number(study.ShownCondition)} by steps";
             yield return Row("steps", configuration.Horizons.Select(h => Number(h)));
             foreach (IGrouping<string, TheoryCell> method in methods)
             {
-                yield return Row(method.Key, method.Last().Loss.Select(Number));
+                yield return Row(
+                    method.Key,
+                    method.Single(cell => cell.ConditionNumber == study.ShownCondition).Loss.Select(Number)
+                );
             }
             yield return "";
             yield return $"{configuration.Name}: rates found, mean over seeds{(configuration.Rate.Kind == RateKind.One ? "" : "; first and last coordinate")}";
