@@ -106,10 +106,7 @@ internal static class TheoryPicture
             "meta learning rate β",
             "Δf / β",
             Ratios(betas),
-            Axis.Around([-1, 1], all, 6) with
-            {
-                Logarithmic = false,
-            },
+            Axis.Around(all, all, 6),
             curves
         );
     }
