@@ -19,6 +19,7 @@ let private suite =
         RunTests.tests
         ExportTests.tests
         EndToEndTests.tests
+        TheoryTests.tests
     ]
 
 [<EntryPoint>]

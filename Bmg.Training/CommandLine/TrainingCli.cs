@@ -36,6 +36,7 @@ public static class TrainingCli
             ReportCommand.Create(host),
             BenchCommand.Create(host),
             SchemaCommand.Create(host),
+            TheoryCommand.Create(host),
             verbose,
         };
 

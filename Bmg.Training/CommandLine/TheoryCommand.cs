@@ -1,0 +1,114 @@
+using System.CommandLine;
+using Bmg.Training.Theory;
+using TorchSharp;
+
+namespace Bmg.Training.CommandLine;
+
+/// <summary><c>theory</c>: what meta-gradients do on losses whose shape is known.</summary>
+internal static class TheoryCommand
+{
+    private const string Folder = "paper-configs/theory";
+
+    /// <summary>The command.</summary>
+    public static Command Create(TrainingHost host)
+    {
+        Argument<string[]> files = new("CONFIG")
+        {
+            Description = $"Configurations of studies; all of {Folder} where none is given.",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        Option<string> output = new("--output")
+        {
+            Description = "Directory for theory.svg and theory.json.",
+            Required = true,
+            HelpName = "DIR",
+        };
+        Command command = new(
+            "theory",
+            """
+            Meta-trains learning rates on a quadratic and in Rosenbrock's valley, by plain and by bootstrapped meta-gradients, and draws the
+            loss against condition number and horizon; and what one meta-step does to the loss beside what is predicted of it.
+
+            Example: theory --output runs/theory
+            """
+        )
+        {
+            files,
+            output,
+        };
+        command.SetAction(parsed =>
+        {
+            string[] paths = parsed.GetValue(files) is { Length: > 0 } given ? given : Published();
+            TheoryConfiguration[] configurations = [.. paths.Select(TheoryReader.ReadFile)];
+            string directory = Prepare(parsed.GetRequiredValue(output));
+            int threads = torch.get_num_threads();
+            TheorySummary summary;
+            try
+            {
+                // Tensors of a hundred numbers: a second thread would only be waited for.
+                torch.set_num_threads(1);
+                summary = TheorySummary.Measure(configurations, host.Error.WriteLine);
+            }
+            finally
+            {
+                torch.set_num_threads(threads);
+            }
+            summary.Write(directory);
+            foreach (string line in TheoryTable.Lines(summary))
+            {
+                host.Out.WriteLine(line);
+            }
+            host.Out.WriteLine();
+            host.Out.WriteLine(Path.Combine(directory, "theory.svg"));
+            host.Out.WriteLine(Path.Combine(directory, "theory.json"));
+        });
+        return command;
+    }
+
+    /// <summary>The studies of the nearest paper-configs from here upwards.</summary>
+    private static string[] Published()
+    {
+        string here = Directory.GetCurrentDirectory();
+        for (DirectoryInfo? folder = new(here); folder is not null; folder = folder.Parent)
+        {
+            string path = Path.Combine(folder.FullName, Folder);
+            if (Directory.Exists(path))
+            {
+                return
+                [
+                    .. Directory
+                        .GetFiles(path, "*.json")
+                        .OrderBy(Path.GetFileNameWithoutExtension, StringComparer.Ordinal)
+                        .Select(file => Path.GetRelativePath(here, file)),
+                ];
+            }
+        }
+        throw new UsageException(
+            $"CONFIG: found none and no {Folder} from here upwards, expected a study's configuration."
+        );
+    }
+
+    /// <summary>Makes the directory, which must not exist yet or be empty.</summary>
+    private static string Prepare(string path)
+    {
+        if (File.Exists(path))
+        {
+            throw new UsageException($"Output {path}: found a file, expected a directory that does not exist yet.");
+        }
+        try
+        {
+            if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
+            {
+                throw new UsageException(
+                    $"Output {path}: found a directory that is not empty, expected none yet. Choose another --output."
+                );
+            }
+            Directory.CreateDirectory(path);
+            return path;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"Output {path}: cannot be written: {e.Message}", e);
+        }
+    }
+}
