@@ -179,7 +179,7 @@ let private coverage (output: TextWriter) (settings: VerifySettings) (subject: S
         $"What {count} generated cases cover ({subject.KindName} '{subject.Name}', seeds from {settings.Seed}):"
 
     for share in Coverage.ofSeeds subject settings.Seed count do
-        output.WriteLine $"  {share.Percent, 5:F1} %%  {share.Label}"
+        output.WriteLine $"  {share.Percent, 3:F0} %%  {share.Label}"
 
     output.WriteLine()
 

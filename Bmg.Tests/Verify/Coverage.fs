@@ -39,38 +39,36 @@ module Coverage =
 
     /// The shares of each label among the cases of these seeds, for a part.
     let ofSeeds (subject: Subject) (first: int64) (cases: int) : Share[] =
-        let mutable stamps: (int * string list) list = []
+        let percent (label: string) (holds: CaseSpec -> bool) =
+            let mutable share = nan
 
-        let runner = {
-            new IRunner with
-                member _.OnStartFixture _ = ()
-                member _.OnArguments(_, _, _) = ()
-                member _.OnShrink(_, _) = ()
+            let runner =
+                { new IRunner with
+                    member _.OnStartFixture _ = ()
+                    member _.OnArguments(_, _, _) = ()
+                    member _.OnShrink(_, _) = ()
 
-                member _.OnFinished(_, result) =
-                    match result with
-                    | TestResult.Passed(data, _) -> stamps <- data.Stamps |> Seq.map (fun (n, l) -> n, l) |> List.ofSeq
-                    | _ -> ()
-        }
+                    member _.OnFinished(_, result) =
+                        match result with
+                        | TestResult.Passed(data, _) ->
+                            // FsCheck gives whole per cents of each set of labels: with one label there is one set.
+                            share <- data.Stamps |> Seq.sumBy (fun (share, _) -> float share)
+                        | other -> invalidOp $"Coverage: FsCheck did not classify the cases: {other}"
+                }
 
-        let mutable next = first
+            let mutable next = first
 
-        let classified () =
-            let spec = Cases.specOfSeed subject next
-            next <- next + 1L
+            let classified () =
+                let spec = Cases.specOfSeed subject next
+                next <- next + 1L
+                Prop.ofTestable true |> Prop.classify (holds spec) label
 
-            labels
-            |> List.fold
-                (fun property (label, holds) -> Prop.classify (holds spec) label property)
-                (Prop.ofTestable true)
-
-        Check.One(Config.Quick.WithMaxTest(cases).WithRunner(runner), (fun () -> classified ()))
+            Check.One(Config.Quick.WithMaxTest(cases).WithRunner(runner), (fun () -> classified ()))
+            share
 
         labels
-        |> List.map (fun (label, _) -> {
+        |> List.map (fun (label, holds) -> {
             Label = label
-            Percent =
-                stamps
-                |> List.sumBy (fun (share, with') -> if List.contains label with' then float share else 0.0)
+            Percent = percent label holds
         })
         |> Array.ofList
