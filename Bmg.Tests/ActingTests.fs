@@ -290,7 +290,7 @@ let private rollouts =
                         Params.map
                             (fun t ->
                                 let copy = t.clone ()
-                                copy.narrow(0L, 1L, 1L).fill_(Scalar.op_Implicit nan) |> ignore
+                                copy.narrow(0L, 1L, 1L).fill_(Scalars.constant nan) |> ignore
                                 copy)
                             s.X
 

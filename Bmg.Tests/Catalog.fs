@@ -124,7 +124,7 @@ let models: Entry<Func<ActorCritic, Model<Rollout>>> list = [
                     "tempered policy",
                     (fun x hyper rollout ->
                         let logits = ActorCritic.logits agent x rollout
-                        let temperature = hyper[ActorCritic.EntropyWeight].add(Scalar.op_Implicit 0.5)
+                        let temperature = hyper[ActorCritic.EntropyWeight].plus(Scalars.constant 0.5)
                         Params.Single("logits", logits.mul (Params.broadcast temperature logits)))
                 )))
 ]

@@ -10,7 +10,7 @@ open TorchSharp
 open Bmg.Tests.Tolerances
 open Bmg.Tests.Generators
 
-let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+let private scalar (v: float) : Scalar = Scalars.constant v
 
 /// Any case: what is generated for learners also serves as a source of shapes and numbers.
 let private any = cases id
@@ -270,7 +270,7 @@ let private networks =
             |> Array.iteri (fun i layer ->
                 expected <-
                     match layer with
-                    | Layer.Linear _ -> torch.matmul(expected, p[$"policy.{i}.weight"]).add p[$"policy.{i}.bias"]
+                    | Layer.Linear _ -> torch.matmul(expected, p[$"policy.{i}.weight"]).plus p[$"policy.{i}.bias"]
                     | Layer.Activation f -> Network.activate f expected)
 
             near rounding "outputs" (numbers expected) (numbers (Network.apply network p x)))
@@ -478,7 +478,7 @@ let private categorical =
 let private gradients =
     // ½ Σ a x² + b·x, member by member.
     let quadratic (a: Params) (b: Params) (x: Params) =
-        (Params.dot (Params.map2 (fun a x -> a.mul x) a x) x).mul(scalar 0.5).add(Params.dot b x)
+        (Params.dot (Params.map2 (fun a x -> a.mul x) a x) x).mul(scalar 0.5).plus(Params.dot b x)
 
     testList "Gradients" [
         property 100 "of a quadratic form: a·x + b, and its Hessian times v: a·v" any (fun case ->

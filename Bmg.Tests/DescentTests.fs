@@ -68,7 +68,7 @@ let private draw (seed: int64) : Case =
                     .tensor(Array.init (int (members * steps)) (fun _ -> int64 (rng.Next actions)))
                     .reshape(members, steps)
             Rewards = normal [| members; steps |]
-            Discounts = torch.full ([| members; steps |], Scalar.op_Implicit 0.9, dtype = torch.float64)
+            Discounts = torch.full ([| members; steps |], Scalars.constant 0.9, dtype = torch.float64)
         }
     }
 

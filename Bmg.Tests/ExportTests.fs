@@ -536,7 +536,7 @@ let private onnxTests =
 
                 let flipped (x: Tensor) =
                     let outputs = Dictionary(model.Evaluate x)
-                    outputs["action"] <- outputs["action"].mul(torch.tensor -1L).add(torch.tensor 1L)
+                    outputs["action"] <- outputs["action"].mul(torch.tensor -1L).plus(torch.tensor 1L)
                     outputs :> IReadOnlyDictionary<_, _>
 
                 ParityCheck.Run(ExportableModel(model.Onnx, 3, flipped), count = 50)

@@ -197,7 +197,7 @@ let normal (rng: Rng) (shape: int list) : Tensor =
 /// Standard normal values in the shapes of a set, times `scale`.
 let normalLike (rng: Rng) (scale: float) (p: Params) : Params =
     p
-    |> Params.map (fun t -> (normal rng (t.shape |> Array.map int |> List.ofArray)).mul(Scalar.op_Implicit scale))
+    |> Params.map (fun t -> (normal rng (t.shape |> Array.map int |> List.ofArray)).mul(Scalars.constant scale))
 
 /// Seeds of the members of a case.
 let seeds (case: Case) : Seed[] =
@@ -276,14 +276,14 @@ let smoothLoss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
                 let logits = ActorCritic.logits agent x rollout
                 let values = (ActorCritic.values agent x rollout).narrow(1L, 0L, rollout.Actions.shape[1])
                 let policy = Losses.policyGradient logits rollout.Actions rollout.Rewards
-                let value = Losses.squaredError (rollout.Rewards.sub values)
-                let plain = policy.add (value, Scalar.op_Implicit agent.ValueWeight)
+                let value = Losses.squaredError (rollout.Rewards.minus values)
+                let plain = policy.add (value, Scalars.constant agent.ValueWeight)
 
                 if withEntropy then
                     plain.addcmul (
                         hyper[ActorCritic.EntropyWeight],
                         Losses.negativeEntropy logits,
-                        Scalar.op_Implicit 1.0
+                        Scalars.constant 1.0
                     )
                 else
                     plain)

@@ -8,7 +8,7 @@ open TorchSharp
 open Bmg.Tests.Tolerances
 open Bmg.Tests.Generators
 
-let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+let private scalar (v: float) : Scalar = Scalars.constant v
 
 // Matching functions.
 
@@ -180,8 +180,8 @@ let private bregman =
             let fourth =
                 Func<Params, Tensor>(fun p ->
                     p.Tensors
-                    |> Seq.map (fun t -> Params.sumPerMember (t.square().square()))
-                    |> Seq.reduce (fun a b -> a.add b))
+                    |> Seq.map (fun t -> Params.sumPerMember (t.squared().squared()))
+                    |> Seq.reduce (fun a b -> a.plus b))
 
             let mu = Matching.bregman "fourth powers" Coordinates.parameters fourth
             let target, learner = drawn case "target", drawn case "learner"
@@ -338,7 +338,7 @@ let private naturalGradients =
             near
                 accumulated
                 "x"
-                (numbers ((Params.flatten x).sub(solved.mul (scalar rate))))
+                (numbers ((Params.flatten x).minus(solved.mul (scalar rate))))
                 (numbers (Params.flatten made.Learner.Parameters))
 
             near rounding "loss" (numbers loss) (numbers made.Loss))
@@ -469,8 +469,8 @@ let private lifeOf (members: int) (taken: int ref) : Life<int> = {
             let by = tensor [ members; 1 ] (Array.init members (fun i -> float (experience.Data * (i + 1))))
 
             {
-                Parameters = learner.Parameters |> Params.map (fun x -> x.add by)
-                Optimizer = learner.Optimizer |> Params.map (fun h -> h.add (scalar 1.0))
+                Parameters = learner.Parameters |> Params.map (fun x -> x.plus by)
+                Optimizer = learner.Optimizer |> Params.map (fun h -> h.plus (scalar 1.0))
             })
 }
 
@@ -558,7 +558,7 @@ let private byHand =
                 let teach =
                     Func<LearnerState, Experience<int>, Params>(fun learner experience ->
                         learner.Parameters
-                        |> Params.map (fun x -> x.neg().add(scalar (float experience.Data))))
+                        |> Params.map (fun x -> x.neg().plus(scalar (float experience.Data))))
 
                 let target, learner, lived, judged, taken = make 3 (TargetBootstrap.teacher steps teach)
                 near exact "x̃" (after 3 (steps - 1) |> Array.map (fun x -> float steps - x)) target

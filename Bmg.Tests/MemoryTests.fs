@@ -114,7 +114,7 @@ let private policyLoss (agent: ActorCritic) =
             policy.Name,
             (fun x hyper data ->
                 let values = Losses.squaredError (ActorCritic.values agent x data)
-                policy.Loss.Invoke(x, hyper, data).add(values, Scalar.op_Implicit 0.0))
+                policy.Loss.Invoke(x, hyper, data).add(values, Scalars.constant 0.0))
         )
 
 let private bootstrapped (steps: int) (agent: ActorCritic) =

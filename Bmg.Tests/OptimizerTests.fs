@@ -8,7 +8,7 @@ open TorchSharp
 open Bmg.Tests.Tolerances
 open Bmg.Tests.Generators
 
-let private scalar (v: float) : Scalar = Scalar.op_Implicit v
+let private scalar (v: float) : Scalar = Scalars.constant v
 
 /// Positions after each of several given gradients, for one number.
 let private path (optimizer: Optimizer) (start: float) (gradients: float list) : float[] =
@@ -96,8 +96,8 @@ let private againstTorch (name: string) (ours: Optimizer) (theirs: seq<Modules.P
         let loss (x: Params) (pull: Params) : Tensor =
             x.Names
             |> Seq.filter (fun name -> name <> "unused")
-            |> Seq.map (fun name -> x[name].tanh().mul(pull[name]).add(x[name].square().mul half).sum())
-            |> Seq.reduce (fun a b -> a.add b)
+            |> Seq.map (fun name -> x[name].tanh().mul(pull[name]).plus(x[name].squared().mul half).sum())
+            |> Seq.reduce (fun a b -> a.plus b)
 
         let mutable x = Params.clone start
         let mutable state = Optimizers.init ours x

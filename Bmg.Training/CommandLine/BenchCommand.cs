@@ -36,12 +36,18 @@ internal static class BenchCommand
             HelpName = "N",
         };
         threads.AtLeast(0);
+        Option<bool> differentiation = new("--differentiation")
+        {
+            Description =
+                "Instead: time and memory of one meta-gradient for each way through K = 1 … 32 steps (reverse, truncated, forward, first-order).",
+        };
         Command command = new(
             "bench",
             """
             Measures how fast this machine trains, and what fraction of its matrix-multiply peak that is.
 
             Example: bench --members 1 10 --seconds 10
+            Example: bench --differentiation
             """
         )
         {
@@ -49,17 +55,20 @@ internal static class BenchCommand
             seconds,
             device,
             threads,
+            differentiation,
         };
         command.SetAction(parsed =>
-            host.Bench(
-                new BenchOptions(
-                    parsed.GetRequiredValue(members),
-                    parsed.GetValue(seconds),
-                    Options.DeviceOf(parsed.GetValue(device)),
-                    parsed.GetValue(threads)
-                ),
-                host.Out
-            )
+            parsed.GetValue(differentiation)
+                ? Benchmarks.DifferentiationBenchmark.Run(parsed.GetValue(seconds) / 5, host.Out)
+                : host.Bench(
+                    new BenchOptions(
+                        parsed.GetRequiredValue(members),
+                        parsed.GetValue(seconds),
+                        Options.DeviceOf(parsed.GetValue(device)),
+                        parsed.GetValue(threads)
+                    ),
+                    host.Out
+                )
         );
         return command;
     }

@@ -14,13 +14,28 @@ public enum MatchingKind
 
     /// <summary>Squared distance of the parameters.</summary>
     ParameterL2,
+
+    /// <summary>Jensen-Shannon divergence of the policies.</summary>
+    JensenShannon,
+
+    /// <summary>KL in both directions.</summary>
+    Jeffreys,
+
+    /// <summary>Squared Hellinger distance of the policies.</summary>
+    SquaredHellinger,
+
+    /// <summary>Squared distance of the logits.</summary>
+    LogitL2,
+
+    /// <summary>KL's quadratic form at the target.</summary>
+    FisherQuadratic,
 }
 
 /// <summary>One term of the matching function.</summary>
 public sealed record MatchingTerm
 {
     [Description(
-        "\"kl\", target first (BMG, both papers' default); \"reverse-kl\", learner first; \"parameter-l2\", squared distance of parameters."
+        "\"kl\", target first (BMG, both papers' default); \"reverse-kl\", learner first; \"parameter-l2\", squared distance of parameters; \"jensen-shannon\"; \"jeffreys\", both KLs; \"squared-hellinger\"; \"logit-l2\", squared distance of logits; \"fisher-quadratic\", KL's quadratic form at the target."
     )]
     public MatchingKind Name { get; init; } = MatchingKind.Kl;
 

@@ -37,6 +37,22 @@ public enum ContextKind
     Reward,
 }
 
+/// <summary>How the meta-gradient gets through the learner's K steps.</summary>
+public enum DifferentiationKind
+{
+    /// <summary>Reverse mode through all of them.</summary>
+    Reverse,
+
+    /// <summary>Reverse mode through the last of them.</summary>
+    Truncated,
+
+    /// <summary>Forward mode.</summary>
+    Forward,
+
+    /// <summary>Reverse mode without second derivatives of the learner's loss in its parameters.</summary>
+    FirstOrder,
+}
+
 /// <summary>A bounded entropy weight, low + (high − low)·sigmoid(·).</summary>
 public sealed record EntropyWeightSettings
 {
@@ -81,6 +97,15 @@ public sealed record MetaSettings
     )]
     [Range(0, 1_000_000)]
     public int PretrainingSteps { get; init; } = 500;
+
+    [Description(
+        "How the meta-gradient gets through the learner's innerSteps: \"reverse\", memory grows with them; \"truncated\", through the last truncateAfter of them; \"forward\", the same numbers as reverse with memory that does not grow, for few meta-parameters (time grows with their number); \"first-order\", without second derivatives."
+    )]
+    public DifferentiationKind Differentiation { get; init; } = DifferentiationKind.Reverse;
+
+    [Description("Steps that differentiation \"truncated\", which alone uses it, reaches back.")]
+    [Range(1, 10_000)]
+    public int TruncateAfter { get; init; } = 1;
 
     [Description("The meta-learned weight of the learner's entropy term.")]
     public EntropyWeightSettings EntropyWeight { get; init; } = new();

@@ -59,25 +59,27 @@ public sealed class ActorCriticAgent
         var optimizer = Clipped(OptimizerOf(learner.Optimizer), learner.GradientClip);
         var hasContext = meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
         var metaParameters = MetaParametersOf(meta, learner);
-        var metaLearner = MetaLearner<Rollout>.Create(
-            around(RuleOf(networks, learner, optimizer)),
-            learner.InnerSteps,
-            metaParameters,
-            meta.Method switch
-            {
-                MetaMethod.Fixed => MetaObjective<Rollout>.Fixed,
-                MetaMethod.Mg => MetaObjective<Rollout>.NewMetaGradient(
-                    ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)
-                ),
-                MetaMethod.Bmg => MetaObjective<Rollout>.NewBootstrapped(
-                    TargetOf(configuration, derived, networks, around),
-                    MatchingOf(configuration.Matching)
-                ),
-                _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
-            },
-            ActorCriticModule.model(networks),
-            Clipped(Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
-        );
+        var metaLearner = MetaLearner<Rollout>
+            .Create(
+                around(RuleOf(networks, learner, optimizer)),
+                learner.InnerSteps,
+                metaParameters,
+                meta.Method switch
+                {
+                    MetaMethod.Fixed => MetaObjective<Rollout>.Fixed,
+                    MetaMethod.Mg => MetaObjective<Rollout>.NewMetaGradient(
+                        ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)
+                    ),
+                    MetaMethod.Bmg => MetaObjective<Rollout>.NewBootstrapped(
+                        TargetOf(configuration, derived, networks, around),
+                        MatchingOf(configuration.Matching)
+                    ),
+                    _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
+                },
+                ActorCriticModule.model(networks),
+                Clipped(Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
+            )
+            .With(ThroughOf(meta));
         return new ActorCriticAgent(networks, metaLearner, learner.Initialization, hasContext);
     }
 
@@ -166,6 +168,16 @@ public sealed class ActorCriticAgent
         );
     }
 
+    private static ThroughSteps ThroughOf(MetaSettings meta) =>
+        meta.Differentiation switch
+        {
+            DifferentiationKind.Reverse => ThroughSteps.Reverse,
+            DifferentiationKind.Truncated => ThroughSteps.NewTruncated(meta.TruncateAfter),
+            DifferentiationKind.Forward => ThroughSteps.Forward,
+            DifferentiationKind.FirstOrder => ThroughSteps.FirstOrder,
+            _ => throw new NotSupportedException($"meta.differentiation '{meta.Differentiation}'"),
+        };
+
     private static MatchingFunction MatchingOf(MatchingSettings settings) =>
         Matching.weightedSum(
             [.. settings.Functions.Select(f => f.Weight)],
@@ -176,6 +188,11 @@ public sealed class ActorCriticAgent
                         MatchingKind.Kl => Matching.kl(settings.Reduction),
                         MatchingKind.ReverseKl => Matching.reverseKl(settings.Reduction),
                         MatchingKind.ParameterL2 => Matching.parameterL2(0.5),
+                        MatchingKind.JensenShannon => Matching.jensenShannon(settings.Reduction),
+                        MatchingKind.Jeffreys => Matching.jeffreys(settings.Reduction),
+                        MatchingKind.SquaredHellinger => Matching.squaredHellinger(settings.Reduction),
+                        MatchingKind.LogitL2 => Matching.logitL2(settings.Reduction),
+                        MatchingKind.FisherQuadratic => Matching.fisherQuadratic(settings.Reduction),
                         _ => throw new NotSupportedException($"matching function '{f.Name}'"),
                     }
                 ),
