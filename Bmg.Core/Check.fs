@@ -24,8 +24,9 @@ module Scalars =
 [<Extension; AbstractClass; Sealed>]
 type Arithmetic private () =
 
-    static let one = Scalars.constant 1.0
-    static let minusOne = Scalars.constant -1.0
+    // Whole numbers, so that tensors of whole numbers can be added as well.
+    static let one: Scalar = Scalar.op_Implicit 1L
+    static let minusOne: Scalar = Scalar.op_Implicit -1L
 
     /// t + other, element by element, broadcast.
     [<Extension>]
