@@ -92,10 +92,13 @@ module Judgement =
 
     /// The values of a tensor as float64, row-major.
     let numbers (t: Tensor) : float[] =
-        use cut = t.detach ()
-        use converted = cut.``to`` (torch.float64, torch.CPU)
-        use packed = converted.contiguous ()
-        packed.data<float>().ToArray()
+        if t.dtype = torch.float64 && t.device_type = DeviceType.CPU && t.is_contiguous () then
+            t.data<float>().ToArray()
+        else
+            use cut = t.detach ()
+            use converted = cut.``to`` (torch.float64, torch.CPU)
+            use packed = converted.contiguous ()
+            packed.data<float>().ToArray()
 
     /// The values of all tensors of a set, tensor after tensor.
     let numbersOf (p: Params) : float[] =

@@ -3,10 +3,24 @@ namespace Bmg
 open System
 open TorchSharp
 
+/// What a law can be asked of.
+[<Flags>]
+type Parts =
+    | None = 0
+    | MatchingFunction = 1
+    | Target = 2
+    | Optimizer = 4
+    | UpdateRule = 8
+    | MetaParameters = 16
+    | Layer = 32
+    | All = 63
+
 /// One case that laws are judged on: a meta-learner in a state, with data for one meta-step, in float64. Everything a law needs to vary
 /// follows from it, so that each law applies to any φ, ξ, μ and any kind of data.
 [<ReferenceEquality>]
 type LawCase<'Data> = {
+    /// What is under judgement in it.
+    Part: Parts
     /// Where the directions and offsets that laws draw come from.
     Seed: Seed
     /// φ, K, w and the model. Its objective is put together from `Target` and `Matching` by each law.

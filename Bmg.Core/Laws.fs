@@ -3,18 +3,6 @@ namespace Bmg
 open System
 open TorchSharp
 
-/// What a law can be asked of.
-[<Flags>]
-type Parts =
-    | None = 0
-    | MatchingFunction = 1
-    | Target = 2
-    | Optimizer = 4
-    | UpdateRule = 8
-    | MetaParameters = 16
-    | Layer = 32
-    | All = 63
-
 /// Something that must hold of a part of a meta-update, as a predicate over cases. Laws never throw for what the case at hand does: whoever
 /// runs them turns an exception into a failure.
 [<ReferenceEquality>]
@@ -179,8 +167,7 @@ module Laws =
             let outputs = (trial.Predict(x, trial.W, data)).Outputs
             let logits = outputs["logits"].detach().requires_grad_ true
 
-            let leaf =
-                outputs |> Params.mapNamed (fun name t -> if name = "logits" then logits else t)
+            let leaf = outputs |> Params.mapNamed (fun name t -> if name = "logits" then logits else t)
 
             let value = mu.Compare.Invoke(frozen, Prediction(x, lazy leaf))
 
@@ -189,8 +176,7 @@ module Laws =
             else
                 let slope = Gradients.gradient value (Params.Single("logits", logits)) false
 
-                let difference =
-                    (Categorical.probabilities logits).minus (Categorical.probabilities frozen["logits"])
+                let difference = (Categorical.probabilities logits).minus(Categorical.probabilities frozen["logits"])
 
                 let factor = fisherFactor mu logits
 
@@ -718,12 +704,17 @@ module Laws =
                 Judgement.finite $"the meta-gradient ({edge.Name})" (numbersOf made.Gradient)
                 Judgement.finite $"the learner ({edge.Name})" (numbersOf made.Learner.Parameters)
 
-                // Where the two match, and where they do not.
-                for where, z in
-                    [
-                        "at a match", edge.Case.State.Learner.Parameters
-                        "apart", edge.Case.Others[0]
-                    ] do
+                // What μ does where the two match, and where they do not.
+                let targets =
+                    if case.Part = Parts.MatchingFunction then
+                        [
+                            "at a match", edge.Case.State.Learner.Parameters
+                            "apart", edge.Case.Others[0]
+                        ]
+                    else
+                        []
+
+                for where, z in targets do
                     let data = edge.Case.Batches[0]
                     let frozen = at.Predict(z, at.W, data)
                     let x = edge.Case.State.Learner.Parameters

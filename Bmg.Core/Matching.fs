@@ -27,8 +27,7 @@ type Prediction(parameters: Params, outputs: Lazy<Params>) =
     member _.Outputs: Params = outputs.Value
 
     /// The same as constants: no gradient passes.
-    member _.Stopped: Prediction =
-        Prediction(Params.detach parameters, lazy (Params.detach outputs.Value))
+    member _.Stopped: Prediction = Prediction(Params.detach parameters, lazy (Params.detach outputs.Value))
 
     /// The output of this name: "logits" of a policy [P, B, A], "values" [P, B].
     member _.Item
@@ -159,13 +158,13 @@ module Matching =
     let kl (reduction: Reduction) : MatchingFunction =
         (create "kl" (policyDivergence ||| MatchingClaims.MatchesMoments) (fun target learner ->
             Reduction.apply reduction (Categorical.kl target["logits"] learner["logits"])))
-            .WithFisher (1.0, reduction)
+            .WithFisher(1.0, reduction)
 
     /// KL(π_x ‖ π_x̃): the learner first.
     let reverseKl (reduction: Reduction) : MatchingFunction =
         (create "reverse-kl" policyDivergence (fun target learner ->
             Reduction.apply reduction (Categorical.kl learner["logits"] target["logits"])))
-            .WithFisher (1.0, reduction)
+            .WithFisher(1.0, reduction)
 
     /// ‖x̃ − x‖² times `scale`, in the space of parameters (BMG, section 4; ½ makes its gradient x − x̃).
     let parameterL2 (scale: float) : MatchingFunction =

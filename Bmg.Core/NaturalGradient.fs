@@ -13,7 +13,14 @@ module ConjugateGradients =
     /// b = 0 gives exactly 0. Nothing is differentiated through.
     let solve (product: Func<Tensor, Tensor>) (b: Tensor) (iterations: int) (tolerance: float) : Tensor =
         Check.require "ConjugateGradients.solve" "iterations" "at least 1" iterations (iterations >= 1)
-        Check.require "ConjugateGradients.solve" "tolerance" "at least 0 and below 1" tolerance (tolerance >= 0.0 && tolerance < 1.0)
+
+        Check.require
+            "ConjugateGradients.solve"
+            "tolerance"
+            "at least 0 and below 1"
+            tolerance
+            (tolerance >= 0.0 && tolerance < 1.0)
+
         Check.shape "ConjugateGradients.solve" "b" "[P, N]" [| -1L; -1L |] b
         use outer = torch.NewDisposeScope()
         let column (t: Tensor) = t.unsqueeze 1L
@@ -30,7 +37,7 @@ module ConjugateGradients =
         let mutable squared = dot r r
         let limit = squared.mul (Scalars.constant (tolerance * tolerance))
         // "Not at most" rather than "greater": a NaN goes on into the result of its member instead of passing for zero.
-        let above (t: Tensor) (bound: Tensor) = (t.le bound).logical_not ()
+        let above (t: Tensor) (bound: Tensor) = (t.le bound).logical_not()
         let mutable active = above squared limit
         let mutable left = iterations
 
@@ -102,7 +109,14 @@ module NaturalGradient =
         Check.range "NaturalGradient.rule" "damping" 0.0 infinity damping
         Check.require "NaturalGradient.rule" "damping" "positive" damping (damping > 0.0)
         Check.require "NaturalGradient.rule" "iterations" "at least 1" iterations (iterations >= 1)
-        Check.require "NaturalGradient.rule" "tolerance" "at least 0 and below 1" tolerance (tolerance >= 0.0 && tolerance < 1.0)
+
+        Check.require
+            "NaturalGradient.rule"
+            "tolerance"
+            "at least 0 and below 1"
+            tolerance
+            (tolerance >= 0.0 && tolerance < 1.0)
+
         let damp: Scalar = Scalars.constant damping
         let minusRate: Scalar = Scalars.constant -rate
 

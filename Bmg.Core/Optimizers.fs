@@ -291,7 +291,8 @@ module Transformations =
         )
 
     /// √(v + εᵢ) + εₒ. With εᵢ = 0 and no graph this is the usual √v + ε.
-    let private root (epsilonInRoot: Scalar) (epsilon: Scalar) (v: Tensor) = v.plus(epsilonInRoot).sqrt().plus epsilon
+    let private root (epsilonInRoot: Scalar) (epsilon: Scalar) (v: Tensor) =
+        v.plus(epsilonInRoot).sqrt().plus epsilon
 
     /// RMSProp (Tieleman and Hinton 2012): v ← d·v + (1 − d)·g², direction g / (√(v + εᵢ) + ε).
     let rmsProp (decay: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =

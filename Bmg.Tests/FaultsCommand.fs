@@ -326,21 +326,28 @@ let private judge (root: string) (core: string) (outputs: string) (cases: int) (
         Trouble = text
     }
 
-    match run "dotnet" [
-        "build"
-        "-c"
-        "Release"
-        "-v"
-        "q"
-        "--nologo"
-        // A fault may leave a value unused.
-        "-p:TreatWarningsAsErrors=false"
-        "-p:MSBuildTreatWarningsAsErrors=false"
-        "Bmg.Core.fsproj"
-    ] core with
+    match
+        run
+            "dotnet"
+            [
+                "build"
+                "-c"
+                "Release"
+                "-v"
+                "q"
+                "--nologo"
+                // A fault may leave a value unused.
+                "-p:TreatWarningsAsErrors=false"
+                "-p:MSBuildTreatWarningsAsErrors=false"
+                "Bmg.Core.fsproj"
+            ]
+            core
+    with
     | code, log when code <> 0 ->
         let errors =
-            log.Split '\n' |> Array.filter (fun l -> l.Contains ": error ") |> Array.truncate 1
+            log.Split '\n'
+            |> Array.filter (fun l -> l.Contains ": error ")
+            |> Array.truncate 1
 
         trouble ("does not compile: " + String.Join(" ", errors))
     | _ ->
@@ -371,7 +378,9 @@ let private judge (root: string) (core: string) (outputs: string) (cases: int) (
                 File.ReadAllLines csv
                 |> Array.filter (fun l -> l.Contains ",fails,")
                 |> Array.map (fun l ->
-                    let quote = l.LastIndexOf("\",", l.IndexOf(",fails,", StringComparison.Ordinal), StringComparison.Ordinal)
+                    let quote =
+                        l.LastIndexOf("\",", l.IndexOf(",fails,", StringComparison.Ordinal), StringComparison.Ordinal)
+
                     let law = l.Substring(quote + 2).Split(',')[0]
                     let name = l.Substring(l.IndexOf '"' + 1, quote - l.IndexOf '"' - 1)
                     law, name)
@@ -379,7 +388,10 @@ let private judge (root: string) (core: string) (outputs: string) (cases: int) (
 
             {
                 Fault = fault
-                Caught = failed |> List.groupBy fst |> List.map (fun (law, rows) -> law, rows |> List.map snd)
+                Caught =
+                    failed
+                    |> List.groupBy fst
+                    |> List.map (fun (law, rows) -> law, rows |> List.map snd)
                 Trouble = ""
             }
 
@@ -396,16 +408,25 @@ let private writeMarkdown (file: FileInfo) (outcomes: Outcome list) (cases: int)
     for o in outcomes do
         writer.WriteLine $"""| {o.Fault.Name} | {describe o} | {String.Join(", ", o.Fault.Rows)} |"""
 
-let private plant (output: TextWriter) (error: TextWriter) (only: string[]) (cases: int) (markdown: FileInfo | null) : int =
+let private plant
+    (output: TextWriter)
+    (error: TextWriter)
+    (only: string[])
+    (cases: int)
+    (markdown: FileInfo | null)
+    : int =
     let chosen =
         all
         |> List.filter (fun f ->
             only.Length = 0
-            || only |> Array.exists (fun o -> f.Name.Contains(o, StringComparison.OrdinalIgnoreCase)))
+            || only
+               |> Array.exists (fun o -> f.Name.Contains(o, StringComparison.OrdinalIgnoreCase)))
 
     match sources () with
     | null ->
-        error.WriteLine "error: faults: the sources of Bmg.Core must lie above the program (a clone, built in place); none were found."
+        error.WriteLine
+            "error: faults: the sources of Bmg.Core must lie above the program (a clone, built in place); none were found."
+
         2
     | _ when chosen.IsEmpty ->
         error.WriteLine
@@ -414,8 +435,7 @@ let private plant (output: TextWriter) (error: TextWriter) (only: string[]) (cas
         2
     | root ->
         // Beside the other outputs: the same file system, and nothing that git sees.
-        let scratch =
-            Path.Combine(root, "artifacts", "faults-" + Guid.NewGuid().ToString("N"))
+        let scratch = Path.Combine(root, "artifacts", "faults-" + Guid.NewGuid().ToString("N"))
 
         try
             let core = Path.Combine(scratch, "core")
@@ -425,7 +445,11 @@ let private plant (output: TextWriter) (error: TextWriter) (only: string[]) (cas
             for file in Directory.GetFiles root do
                 let name = nonNull (Path.GetFileName file)
 
-                if name.StartsWith "Directory." || name.StartsWith "Bmg.Core." || name = "global.json" then
+                if
+                    name.StartsWith "Directory."
+                    || name.StartsWith "Bmg.Core."
+                    || name = "global.json"
+                then
                     File.Copy(file, Path.Combine(core, name))
 
             linkOutputs AppContext.BaseDirectory outputs
@@ -445,8 +469,7 @@ let private plant (output: TextWriter) (error: TextWriter) (only: string[]) (cas
                     output.Flush()
                     outcome)
 
-            let caught =
-                outcomes |> List.filter (fun o -> not o.Caught.IsEmpty) |> List.length
+            let caught = outcomes |> List.filter (fun o -> not o.Caught.IsEmpty) |> List.length
 
             match markdown with
             | null -> ()

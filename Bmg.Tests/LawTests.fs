@@ -576,12 +576,4 @@ let private edges =
                             finite "plain meta-gradient" (numbersOf plain.Gradient))
     ]
 
-let tests =
-    testList "laws" [
-        claims
-        stoppedTarget
-        finiteDifferences
-        vectorising
-        oneField
-        edges
-    ]
+let tests = testList "laws" [ claims; stoppedTarget; finiteDifferences; vectorising; oneField; edges ]

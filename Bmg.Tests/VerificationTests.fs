@@ -11,8 +11,7 @@ open FsCheck.FSharp
 open TorchSharp
 open Bmg.Tests.Tolerances
 
-let private few (cases: int) =
-    VerifyOptions(Cases = cases, Seed = 1L)
+let private few (cases: int) = VerifyOptions(Cases = cases, Seed = 1L)
 
 /// One run for a part, and a test for each law that reads it.
 let private everyLaw (cases: int) (rehearse: bool) (subject: Subject) : Test =
@@ -22,7 +21,7 @@ let private everyLaw (cases: int) (rehearse: bool) (subject: Subject) : Test =
              Verify.Run(subject, VerifyOptions(Cases = cases, Seed = 1L, Rehearse = rehearse)))
 
     testList subject.Name [
-        for law in Laws.all<Rollout> () do
+        for law in Laws.all<Rollout>() do
             if law.Parts &&& subject.Kind = subject.Kind then
                 testCase law.Name (fun () ->
                     let cell = report.Value[law.Name]
@@ -87,7 +86,7 @@ let private badInput =
 
             Expect.equal
                 report.Cells.Length
-                (Laws.all<Rollout> ()
+                (Laws.all<Rollout>()
                  |> Array.filter (fun l -> l.Parts &&& (subject ()).Kind = (subject ()).Kind))
                     .Length
                 "every law has its verdict")
@@ -114,20 +113,19 @@ let private badInput =
             [ "matching function 'per state'"; "one number a member" ]
         judge
             "one that gives NaN"
-            (bad "not a number" (fun target learner ->
-                (kl.Compare.Invoke(target, learner)).mul (Scalars.constant nan)))
+            (bad "not a number" (fun target learner -> (kl.Compare.Invoke(target, learner)).mul(Scalars.constant nan)))
             [ "matching function 'not a number'"; "NaN" ]
         judge
             "one that is detached"
-            (bad "cut off" (fun target learner -> (kl.Compare.Invoke(target, learner)).detach ()))
+            (bad "cut off" (fun target learner -> (kl.Compare.Invoke(target, learner)).detach()))
             [ "matching function 'cut off'"; "detached from the learner" ]
         judge
             "one whose derivative libtorch refuses (it would end the process)"
             (bad "in place" (fun target learner ->
-                let root = (learner["logits"].exp ()).sqrt ()
+                let root = (learner["logits"].exp()).sqrt()
                 // The root's derivative needs the root, which is written over.
                 root.mul_ (Scalars.constant 2.0) |> ignore
-                Reduction.apply Reduction.Mean (root.minus(target["logits"].detach ()).squared ())))
+                Reduction.apply Reduction.Mean (root.minus(target["logits"].detach()).squared())))
             [ "cannot be differentiated" ]
         judge
             "a target of the wrong names"
@@ -209,7 +207,8 @@ let private badInput =
                                 (fun g m ->
                                     let next =
                                         Params.map2
-                                            (fun (g: Tensor) (m: Tensor) -> m.mul_(Scalars.constant 0.5).add_ (g.detach ()))
+                                            (fun (g: Tensor) (m: Tensor) ->
+                                                m.mul_(Scalars.constant 0.5).add_(g.detach ()))
                                             g
                                             m
 
@@ -245,7 +244,14 @@ let private runner =
                         | Some next -> smallest next (left - 1)
                         | None -> s
 
-                Expect.equal (smallest spec 100) { CaseSpec.Least with Seed = spec.Seed; InnerSteps = 0 } "the end"))
+                Expect.equal
+                    (smallest spec 100)
+                    {
+                        CaseSpec.Least with
+                            Seed = spec.Seed
+                            InnerSteps = 0
+                    }
+                    "the end"))
 
         test "an unreadable case is refused with what was found" {
             refuses [ "CaseSpec.Parse"; "K=many" ] (fun () -> CaseSpec.Parse "seed=1 K=many" |> ignore)
@@ -270,7 +276,12 @@ let private runner =
                 let again = Verify.Again(subject, "divergence", string failure.Spec)
                 Expect.equal again.Verdict Verdict.Fails "once more"
                 Expect.equal again.Finding failure.Finding "the same finding"
-                Expect.equal (failure.Spec.Members, failure.Spec.Hidden, failure.Spec.Steps) (1, [], 1) "the smallest case"
+
+                Expect.equal
+                    (failure.Spec.Members, failure.Spec.Hidden, failure.Spec.Steps)
+                    (1, [], 1)
+                    "the smallest case"
+
                 Expect.isNonEmpty failure.Evidence "numbers to paste")
 
         testCase "one case alone is the one of its seed" (fun () ->
@@ -278,8 +289,7 @@ let private runner =
             let all = Verify.Matching(kl, VerifyOptions(Cases = 8, Seed = 100L, Laws = [| "differences" |]))
             let cell = all["differences"]
 
-            let one =
-                Verify.Matching(kl, VerifyOptions(Cases = 1, Seed = cell.Seed, Laws = [| "differences" |]))
+            let one = Verify.Matching(kl, VerifyOptions(Cases = 1, Seed = cell.Seed, Laws = [| "differences" |]))
 
             Expect.equal one["differences"].Deviation cell.Deviation "the worst deviation")
 
@@ -330,6 +340,7 @@ let private command =
         Coverage = false
         Rehearse = false
         Details = false
+        Examples = false
     }
 
     testList "verify" [
@@ -347,6 +358,23 @@ let private command =
             Expect.stringContains output "holds" "verdicts"
             Expect.stringContains output "#1" "seeds"
             Expect.stringContains output "2 parts, 2 cases each from seed 1" "a summary"
+        }
+
+        test "the examples that are wrong are named, and fail the command" {
+            let code, output, _ = run { settings with Examples = true }
+            Expect.equal code 1 "exit code"
+
+            for name, law in
+                [
+                    "forgetful-kl", "stops"
+                    "cross-entropy", "divergence"
+                    "forgetful-brier", "stops"
+                    "overlap", "divergence"
+                ] do
+                Expect.stringContains output $"matching function '{name}': 1 law(s) broken" "the report of a wrong one"
+                Expect.stringContains output $"Verify.Again(subject, \"{law}\"" "how to repeat it"
+
+            Expect.stringContains output "12 parts" "all of them"
         }
 
         test "an unknown law or row is wrong usage, with what there is" {
@@ -423,7 +451,11 @@ let private ways =
 
             let full = through ThroughSteps.Reverse
             Expect.isFalse (agree differences full (through ThroughSteps.FirstOrder)) "three steps, first-order"
-            Expect.isFalse (agree differences full (through (ThroughSteps.Truncated 1))) "three steps, truncated at one"
+
+            Expect.isFalse
+                (agree differences full (through (ThroughSteps.Truncated 1)))
+                "three steps, truncated at one"
+
             near rounding "forward" full (through ThroughSteps.Forward))
 
         test "a truncation to no step is refused" {
@@ -435,5 +467,4 @@ let private ways =
         }
     ]
 
-let tests =
-    testList "verification" [ library; examples; badInput; runner; command; faults; ways ]
+let tests = testList "verification" [ library; examples; badInput; runner; command; faults; ways ]

@@ -153,24 +153,42 @@ type VerifySettings = {
     Coverage: bool
     Rehearse: bool
     Details: bool
+    /// The examples, those that are wrong on purpose among them, instead of the library.
+    Examples: bool
 }
 
+/// The examples of both languages.
+let private examples: Subject[] = [|
+    Subject.Of Bmg.Examples.FSharp.hellinger
+    Subject.Of Bmg.Examples.FSharp.forgetful
+    Subject.Of Bmg.Examples.FSharp.crossEntropy
+    Subject.Of Bmg.Examples.CSharp.Brier
+    Subject.Of Bmg.Examples.CSharp.Forgetful
+    Subject.Of Bmg.Examples.CSharp.Overlap
+    Subject.Of("half the way", (fun given -> Bmg.Examples.FSharp.halfway given))
+    Subject.Of("farther", (fun given -> Bmg.Examples.CSharp.Farther given))
+    Subject.Of Bmg.Examples.FSharp.squashed
+    Subject.Of Bmg.Examples.CSharp.Softsign
+    Bmg.Examples.FSharp.extragradientSubject
+    Bmg.Examples.CSharp.ShrinkingSubject
+|]
+
 /// The rows whose name, kind or both (as in "optimizer/sgd") have one of the texts in them.
-let private chosen (only: string[]) =
+let private chosen (all: Subject[]) (only: string[]) =
     if only.Length = 0 then
-        Library.all
+        all
     else
         let matches (s: Subject) (text: string) =
             let whole = $"{s.KindName}/{s.Name}"
 
             s.Name.Equals(text, StringComparison.OrdinalIgnoreCase)
             || (not (
-                    Library.all
+                    all
                     |> Array.exists (fun o -> o.Name.Equals(text, StringComparison.OrdinalIgnoreCase))
                 )
                 && whole.Contains(text, StringComparison.OrdinalIgnoreCase))
 
-        Library.all |> Array.filter (fun s -> only |> Array.exists (matches s))
+        all |> Array.filter (fun s -> only |> Array.exists (matches s))
 
 let private coverage (output: TextWriter) (settings: VerifySettings) (subject: Subject) =
     let count = max 1000 settings.Cases
@@ -196,8 +214,10 @@ let run (output: TextWriter) (error: TextWriter) (settings: VerifySettings) : in
 
         2
     | None ->
+        let parts = if settings.Examples then examples else Library.all
+
         let subjects =
-            chosen settings.Only
+            chosen parts settings.Only
             |> Array.filter (fun s ->
                 settings.Laws.Length = 0
                 || all
@@ -205,7 +225,7 @@ let run (output: TextWriter) (error: TextWriter) (settings: VerifySettings) : in
 
         if subjects.Length = 0 then
             error.WriteLine
-                $"""error: --only: nothing of that name is asked about that; there are {String.Join(", ", Library.all |> Array.map (fun s -> s.KindName + "/" + s.Name))}."""
+                $"""error: --only: nothing of that name is asked about that; there are {String.Join(", ", parts |> Array.map (fun s -> s.KindName + "/" + s.Name))}."""
 
             2
         else
@@ -344,6 +364,12 @@ let create (output: TextWriter) (error: TextWriter) : Command =
     let rehearse =
         option "--rehearse" "Rehearse each derivative, so that no error inside libtorch can end the process." false
 
+    let examples =
+        option
+            "--examples"
+            "Instead of the library: the examples of the README, those that are wrong on purpose among them."
+            false
+
     let details = option "--details" "A line for each law and row as well." false
 
     let command =
@@ -364,7 +390,7 @@ let create (output: TextWriter) (error: TextWriter) : Command =
     atLeast 0L seed
     atLeast 1L threads
 
-    let options: Option list = [ laws; only; cases; seed; threads; csv; covered; rehearse; details ]
+    let options: Option list = [ laws; only; cases; seed; threads; csv; covered; rehearse; details; examples ]
 
     for o in options do
         command.Options.Add o
@@ -385,6 +411,7 @@ let create (output: TextWriter) (error: TextWriter) : Command =
             Coverage = parsed.GetRequiredValue covered
             Rehearse = parsed.GetRequiredValue rehearse
             Details = parsed.GetRequiredValue details
+            Examples = parsed.GetRequiredValue examples
         })
 
     command

@@ -125,6 +125,8 @@ module Cases =
         Others: Params[]
         Towards: Params
         Batches: Experience<Rollout>[]
+        /// The learner after its past, and w, once they have been made.
+        mutable Lived: (LearnerState * Params) voption
     }
 
     let private draw (subject: Subject) (spec: CaseSpec) : Drawn =
@@ -136,6 +138,7 @@ module Cases =
             Others = Array.init 3 (fun i -> parameters agent spec $"other {i}")
             Towards = parameters agent spec "towards"
             Batches = Array.init (spec.InnerSteps + spec.TargetSteps + 2) (batch spec)
+            Lived = ValueNone
         }
 
     let rec private build (drawn: Drawn) (subject: Subject) (spec: CaseSpec) (members: int[]) : LawCase<Rollout> =
@@ -177,20 +180,30 @@ module Cases =
 
         let rule = makeRule (Ingredients.loss agent true)
 
-        let w =
+        let live () =
             let seeds = if spec.SharedW then [| (seeds spec)[0] |] else seeds spec
             let start = meta.Init.Invoke(seeds, torch.float64, torch.CPU)
             let rng = stream spec "w"
+
             // Members' meta-parameters differ from the start.
-            start |> Params.map (fun t -> t.plus ((normal rng t.shape).mul(scalar 0.3)))
+            let w = start |> Params.map (fun t -> t.plus ((normal rng t.shape).mul(scalar 0.3)))
 
-        let mutable learner = rule.Init.Invoke first
+            let mutable learner = rule.Init.Invoke first
 
-        for i in 1 .. spec.Past do
-            let past = batch spec -i
+            for i in 1 .. spec.Past do
+                let past = batch spec -i
+                let hyper = meta.Apply.Invoke(w, past.Context)
+                learner <- (rule.Step.Invoke(learner, hyper, past.Data, Differentiation.None)).Learner
 
-            learner <-
-                (rule.Step.Invoke(learner, meta.Apply.Invoke(w, past.Context), past.Data, Differentiation.None)).Learner
+            learner, w
+
+        let learner, w =
+            match drawn.Lived with
+            | ValueSome lived -> lived
+            | ValueNone ->
+                let lived = live ()
+                drawn.Lived <- ValueSome lived
+                lived
 
         // The members asked for.
         let all = Array.init spec.Members id
@@ -204,7 +217,7 @@ module Cases =
 
         let w = chosenW w
 
-        let others = Array.init 3 (fun i -> chosen (parameters agent spec $"other {i}"))
+        let others = drawn.Others |> Array.map chosen
 
         // ξ and μ.
         let plain = Ingredients.loss agent false
@@ -229,9 +242,7 @@ module Cases =
             | null -> Ingredients.find "matching" Ingredients.matchings spec.Matching
             | matching -> Guards.matching matching
 
-        let batches =
-            drawn.Batches
-            |> Array.map (if members = all then id else ofMembersData members)
+        let batches = drawn.Batches |> Array.map (if members = all then id else ofMembersData members)
 
         let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4
 
@@ -246,6 +257,7 @@ module Cases =
         }
 
         let case = {
+            Part = subject.Kind
             Seed = Seed.Of spec.Seed
             Learner = metaLearner
             State = state

@@ -42,8 +42,8 @@ module Coverage =
         let percent (label: string) (holds: CaseSpec -> bool) =
             let mutable share = nan
 
-            let runner =
-                { new IRunner with
+            let runner = {
+                new IRunner with
                     member _.OnStartFixture _ = ()
                     member _.OnArguments(_, _, _) = ()
                     member _.OnShrink(_, _) = ()
@@ -54,7 +54,7 @@ module Coverage =
                             // FsCheck gives whole per cents of each set of labels: with one label there is one set.
                             share <- data.Stamps |> Seq.sumBy (fun (share, _) -> float share)
                         | other -> invalidOp $"Coverage: FsCheck did not classify the cases: {other}"
-                }
+            }
 
             let mutable next = first
 

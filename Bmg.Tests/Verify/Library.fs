@@ -150,5 +150,15 @@ module Library =
 
     /// All of them.
     let all: Subject[] =
-        Array.concat [ matchings; targets; optimizers; updateRules; metaParameters; layers ]
+        // Targets are frozen where differences are taken, so that what they do is not in their way.
+        let smooth = Array.map (fun (s: Subject) -> s.AsSmooth())
+
+        Array.concat [
+            smooth matchings
+            smooth targets
+            optimizers
+            updateRules
+            smooth metaParameters
+            layers
+        ]
         |> Array.map (fun s -> s.Trusted())

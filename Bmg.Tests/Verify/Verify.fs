@@ -62,7 +62,9 @@ type Verify private () =
             else
                 {
                     seen with
-                        Finding = seen.Finding + " (and not when the same case was run again: something in it is not fixed by the seed)"
+                        Finding =
+                            seen.Finding
+                            + " (and not when the same case was run again: something in it is not fixed by the seed)"
                 }
 
         let mutable left = 200

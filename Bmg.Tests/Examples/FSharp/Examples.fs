@@ -27,8 +27,9 @@ let halfway (given: TargetIngredients) =
                 let ahead = (TargetBootstrap.aheadOnly given.Steps).Bootstrap.Invoke(start, life)
                 let middle (a: Tensor) (b: Tensor) = a.plus(b).mul(Scalars.constant 0.5)
 
-                { ahead with
-                    Parameters = Params.map2 middle start.Parameters ahead.Parameters
+                {
+                    ahead with
+                        Parameters = Params.map2 middle start.Parameters ahead.Parameters
                 }
         )
 
@@ -43,7 +44,10 @@ let squashed =
                 GradientTransformation.Create(
                     "tanh",
                     (fun _ -> Params.Empty),
-                    (fun gradients state -> { Direction = squash gradients; State = state })
+                    (fun gradients state -> {
+                        Direction = squash gradients
+                        State = state
+                    })
                 )
     }
 
@@ -52,7 +56,13 @@ let extragradient (objective: Objective<Rollout>) =
     let step (learner: LearnerState) (hyper: Params) data differentiation =
         let differentiated = differentiation <> Differentiation.None
         let rate = hyper["rate"]
-        let x = if differentiated then learner.Parameters else Params.leaves learner.Parameters
+
+        let x =
+            if differentiated then
+                learner.Parameters
+            else
+                Params.leaves learner.Parameters
+
         let x = if x.Tensors[0].requires_grad then x else Params.leaves x
         let loss = objective.Loss.Invoke(x, hyper, data)
 
@@ -64,12 +74,22 @@ let extragradient (objective: Objective<Rollout>) =
         let next = descend (Gradients.gradient (objective.Loss.Invoke(ahead, hyper, data)) ahead differentiated)
 
         {
-            Learner = { learner with Parameters = (if differentiated then next else Params.detach next) }
+            Learner = {
+                learner with
+                    Parameters = (if differentiated then next else Params.detach next)
+            }
             Loss = loss.detach ()
         }
 
     UpdateRule<Rollout>
-        .Create("extragradient", (fun x -> { Parameters = x; Optimizer = Params.Empty }), (fun l h d way -> step l h d way))
+        .Create(
+            "extragradient",
+            (fun x -> {
+                Parameters = x
+                Optimizer = Params.Empty
+            }),
+            (fun l h d way -> step l h d way)
+        )
 
 /// The extragradient method with what puts out its rate.
 let extragradientSubject =
