@@ -83,7 +83,7 @@ module Check =
 
             fail fn argument $"of shape {legend} = [{wanted}]" (describe tensor)
 
-    /// Throws unless `value` is a finite number in [low, high].
+    /// Throws unless `value` is a number in [low, high].
     let range (fn: string) (argument: string) (low: float) (high: float) (value: float) : unit =
         if not (value >= low && value <= high) then
             fail fn argument $"between {low} and {high}" (string value)

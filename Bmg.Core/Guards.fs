@@ -23,7 +23,12 @@ module Guards =
     /// Runs a function of the user's; what it throws is told under its name.
     let private call (name: string) (f: unit -> 'T) : 'T =
         try
-            f ()
+            let result = f ()
+
+            if obj.ReferenceEquals(box result, null) then
+                faulty name "gave back nothing (null)"
+
+            result
         with
         | :? FaultyFunctionException -> reraise ()
         | e ->
@@ -67,9 +72,6 @@ module Guards =
         let compare (target: Prediction) (learner: Prediction) =
             let mu = call name (fun () -> matching.Compare.Invoke(target, learner))
 
-            if obj.ReferenceEquals(mu, null) then
-                faulty name "gave back nothing (null)"
-
             let members = learner.Parameters.Members
 
             if mu.shape <> [| members |] then
@@ -96,6 +98,20 @@ module Guards =
         let bootstrap (learner: LearnerState) (life: Life<'Data>) =
             let made = call name (fun () -> target.Bootstrap.Invoke(learner, life))
             checkLike true name "a target" learner.Parameters made.Parameters
+
+            if
+                obj.ReferenceEquals(box made.Learner, null)
+                || obj.ReferenceEquals(box made.Evaluation, null)
+            then
+                faulty
+                    name
+                    "gave back a target without a learner that lives on, or without where μ is to be evaluated (null)"
+
+            if inGraph made.Parameters || inGraph made.Learner.Parameters then
+                faulty
+                    name
+                    "gave back a target or a learner that is part of a graph: nothing may be differentiated through it"
+
             checkLike false name "a learner" learner.Parameters made.Learner.Parameters
             checkLike false name "a learner's optimizer state" learner.Optimizer made.Learner.Optimizer
             made

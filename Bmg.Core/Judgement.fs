@@ -224,4 +224,5 @@ module Judgement =
         | None ->
             match all |> Array.tryFind (fun j -> j.Verdict = Verdict.Rejected) with
             | Some rejection -> rejection
+            | None when all.Length = 0 -> doesNotApply "there is nothing to judge"
             | None -> all |> Array.maxBy pressure

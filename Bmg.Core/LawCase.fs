@@ -86,22 +86,12 @@ and [<ReferenceEquality>] Edge<'Data> = { Name: string; Case: LawCase<'Data> }
 type PreparedExperience<'Data>(batches: Experience<'Data>[]) =
     let mutable taken = 0
 
-    /// Batches handed out so far.
-    member _.Taken = taken
-
-    /// The batch handed out last.
-    member _.Last =
-        if taken = 0 then
-            invalidOp "PreparedExperience.Last: nothing has been handed out."
-        else
-            batches[taken - 1]
-
     /// The next batch.
     member _.Next() : Experience<'Data> =
         Check.require
             "PreparedExperience.Next"
             "batches"
-            "as many as one meta-step takes"
+            "as many as one meta-step takes (a target that looks further ahead than the L that its case gives it takes more)"
             $"only {batches.Length}"
             (taken < batches.Length)
 

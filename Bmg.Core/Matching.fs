@@ -285,8 +285,10 @@ module Matching =
                 Array.map2 (fun (w: float) (p: MatchingFunction) -> $"{w}·{p.Name}") weights parts
                 |> String.concat " + ",
                 // A root metric survives too: √Σ wᵢμᵢ is a Euclidean norm of metrics.
+                // The moments match times a sum of multiples that it does not know: that claim is dropped.
                 (if weights |> Array.forall (fun w -> w >= 0.0) then
-                     parts |> Array.map (fun p -> p.Claims) |> Array.reduce (&&&)
+                     (parts |> Array.map (fun p -> p.Claims) |> Array.reduce (&&&))
+                     &&& ~~~MatchingClaims.MatchesMoments
                  else
                      MatchingClaims.None),
                 (fun target learner ->

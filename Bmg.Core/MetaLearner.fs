@@ -329,106 +329,128 @@ module MetaLearner =
 
             x, tangents |> Array.map (Params.sub "x/")
 
-        match learner.Objective with
-        | MetaObjective.Fixed -> {
-            Gradient = Params.Empty
-            Objective = null
-            Learner = constantSteps (max 1 learner.InnerSteps) state.Learner
-            Target = Params.Empty
-            Pending = pending
-            Evaluation = ValueNone
-            Losses = gathered ()
-          }
-        | objective ->
-            let reached =
-                match learner.Through with
-                | ThroughSteps.Reverse ->
-                    Reached.ByGraph(graphSteps Differentiation.Full learner.InnerSteps state.Learner)
-                | ThroughSteps.FirstOrder ->
-                    Reached.ByGraph(graphSteps Differentiation.FirstOrder learner.InnerSteps state.Learner)
-                | ThroughSteps.Truncated steps ->
-                    Check.require "MetaLearner.metaGradient" "Through" "truncated to at least 1 step" steps (steps >= 1)
-                    let last = min steps learner.InnerSteps
-
-                    Reached.ByGraph(
-                        graphSteps Differentiation.Full last (constantSteps (learner.InnerSteps - last) state.Learner)
-                    )
-                | ThroughSteps.Forward -> Reached.ByTangents(forwardSteps learner.InnerSteps state.Learner)
-
-            // The point at which μ is differentiated: the result of the graph, or a leaf whose gradient meets the tangents.
-            let x =
-                match reached with
-                | Reached.ByGraph x -> x
-                | Reached.ByTangents(x, _) -> {
-                    x with
-                        Parameters = Params.leaves x.Parameters
-                  }
-
-            let value, goesOn, target, evaluation, left =
-                match objective with
-                | MetaObjective.MetaGradient outer ->
-                    let experience = next x.Parameters
-                    let loss = outer.Loss.Invoke(x.Parameters, hyper experience.Context, experience.Data)
-                    loss, x.Detach(), Params.Empty, experience, ValueSome experience
-                | MetaObjective.Bootstrapped(bootstrap, matching) ->
-                    let life: Life<'Data> = {
-                        Collect = Func<_, _>(fun x -> next x)
-                        Hyper = Func<_, _>(constantHyper)
-                        Step = Func<_, _, _>(constantStep)
-                    }
-
-                    let made = bootstrap.Bootstrap.Invoke(x.Detach(), life)
-                    // Nothing reaches w through the target: x̃ and what the model puts out under it are constants.
-                    let frozen = Params.detach made.Parameters
-                    let context = made.Evaluation.Context
-                    let data = made.Evaluation.Data
-
-                    let frozenOutputs =
-                        lazy
-                            (use _ = torch.no_grad ()
-                             learner.Model.Predict.Invoke(frozen, constantHyper context, data))
-
-                    let outputs = lazy (learner.Model.Predict.Invoke(x.Parameters, hyper context, data))
-
-                    let mu =
-                        matching.Compare.Invoke(Prediction(frozen, frozenOutputs), Prediction(x.Parameters, outputs))
-
-                    mu, made.Learner.Detach(), frozen, made.Evaluation, ValueNone
-                | MetaObjective.Fixed -> invalidOp "unreachable"
-
-            // Shared meta-parameters are moved by the mean over the members, a member's own by its own.
-            let shared = w.Members = 1L && value.NumberOfElements > 1L
-            let total = if shared then value.mean () else value
-
-            let gradient =
-                match reached with
-                | Reached.ByGraph _ -> Gradients.gradient total w false
-                | Reached.ByTangents(_, tangents) ->
-                    let both = Params.merge [| Params.prefix "x/" x.Parameters; Params.prefix "w/" w |]
-
-                    let slopes = Gradients.gradient total both false
-                    let byX = Params.sub "x/" slopes
-
-                    // One column an entry of w, [P, N]; a shared w takes what all members say.
-                    let columns = torch.stack (tangents |> Array.map (fun t -> Params.dot byX t), 1L)
-
-                    let through =
-                        if w.Members = 1L then
-                            columns.sum (0L, keepdim = true)
-                        else
-                            columns
-
-                    Params.add (Params.sub "w/" slopes) (Params.unflatten constantW through)
-
-            {
-                Gradient = gradient
-                Objective = value.detach ()
-                Learner = goesOn
-                Target = target
-                Pending = left
-                Evaluation = ValueSome evaluation
+        let compute () =
+            match learner.Objective with
+            | MetaObjective.Fixed -> {
+                Gradient = Params.Empty
+                Objective = null
+                Learner = constantSteps (max 1 learner.InnerSteps) state.Learner
+                Target = Params.Empty
+                Pending = pending
+                Evaluation = ValueNone
                 Losses = gathered ()
-            }
+              }
+            | objective ->
+                let reached =
+                    match learner.Through with
+                    | ThroughSteps.Reverse ->
+                        Reached.ByGraph(graphSteps Differentiation.Full learner.InnerSteps state.Learner)
+                    | ThroughSteps.FirstOrder ->
+                        Reached.ByGraph(graphSteps Differentiation.FirstOrder learner.InnerSteps state.Learner)
+                    | ThroughSteps.Truncated steps ->
+                        Check.require
+                            "MetaLearner.metaGradient"
+                            "Through"
+                            "truncated to at least 1 step"
+                            steps
+                            (steps >= 1)
+
+                        let last = min steps learner.InnerSteps
+
+                        Reached.ByGraph(
+                            graphSteps
+                                Differentiation.Full
+                                last
+                                (constantSteps (learner.InnerSteps - last) state.Learner)
+                        )
+                    | ThroughSteps.Forward -> Reached.ByTangents(forwardSteps learner.InnerSteps state.Learner)
+
+                // The point at which μ is differentiated: the result of the graph, or a leaf whose gradient meets the tangents.
+                let x =
+                    match reached with
+                    | Reached.ByGraph x -> x
+                    | Reached.ByTangents(x, _) -> {
+                        x with
+                            Parameters = Params.leaves x.Parameters
+                      }
+
+                let value, goesOn, target, evaluation, left =
+                    match objective with
+                    | MetaObjective.MetaGradient outer ->
+                        let experience = next x.Parameters
+                        let loss = outer.Loss.Invoke(x.Parameters, hyper experience.Context, experience.Data)
+                        loss, x.Detach(), Params.Empty, experience, ValueSome experience
+                    | MetaObjective.Bootstrapped(bootstrap, matching) ->
+                        let life: Life<'Data> = {
+                            Collect = Func<_, _>(fun x -> next x)
+                            Hyper = Func<_, _>(constantHyper)
+                            Step = Func<_, _, _>(constantStep)
+                        }
+
+                        let made = bootstrap.Bootstrap.Invoke(x.Detach(), life)
+                        // Nothing reaches w through the target: x̃ and what the model puts out under it are constants.
+                        let frozen = Params.detach made.Parameters
+                        let context = made.Evaluation.Context
+                        let data = made.Evaluation.Data
+
+                        let frozenOutputs =
+                            lazy
+                                (use _ = torch.no_grad ()
+                                 learner.Model.Predict.Invoke(frozen, constantHyper context, data))
+
+                        let outputs = lazy (learner.Model.Predict.Invoke(x.Parameters, hyper context, data))
+
+                        let mu =
+                            matching.Compare.Invoke(
+                                Prediction(frozen, frozenOutputs),
+                                Prediction(x.Parameters, outputs)
+                            )
+
+                        mu, made.Learner.Detach(), frozen, made.Evaluation, ValueNone
+                    | MetaObjective.Fixed -> invalidOp "unreachable"
+
+                // Shared meta-parameters are moved by the mean over the members, a member's own by its own.
+                let shared = w.Members = 1L && value.NumberOfElements > 1L
+                let total = if shared then value.mean () else value
+
+                let gradient =
+                    match reached with
+                    | Reached.ByGraph _ -> Gradients.gradient total w false
+                    | Reached.ByTangents(_, tangents) ->
+                        let both = Params.merge [| Params.prefix "x/" x.Parameters; Params.prefix "w/" w |]
+
+                        let slopes = Gradients.gradient total both false
+                        let byX = Params.sub "x/" slopes
+
+                        // One column an entry of w, [P, N]; a shared w takes what all members say.
+                        let columns = torch.stack (tangents |> Array.map (fun t -> Params.dot byX t), 1L)
+
+                        let through =
+                            if w.Members = 1L then
+                                columns.sum (0L, keepdim = true)
+                            else
+                                columns
+
+                        Params.add (Params.sub "w/" slopes) (Params.unflatten constantW through)
+
+                {
+                    Gradient = gradient
+                    Objective = value.detach ()
+                    Learner = goesOn
+                    Target = target
+                    Pending = left
+                    Evaluation = ValueSome evaluation
+                    Losses = gathered ()
+                }
+
+        try
+            compute ()
+        with _ ->
+            // Whoever threw, what was kept outside of all scopes goes.
+            for loss in losses do
+                loss.Dispose()
+
+            reraise ()
 
     let private numbers (t: Tensor) : float[] =
         use cpu = t.``to`` (torch.float64, torch.CPU)

@@ -14,7 +14,7 @@ type Life<'Data> = {
     Collect: Func<Params, Experience<'Data>>
     /// Hyper-parameters, constants, for a context.
     Hyper: Func<Tensor | null, Params>
-    /// One step of φ without a graph. The caller disposes learners that it has no further use for.
+    /// One step of the learner's own life: φ without a graph. The caller disposes learners that it has no further use for.
     Step: Func<LearnerState, Experience<'Data>, LearnerState>
 }
 

@@ -44,7 +44,7 @@ let all: Fault list = [
             edit
                 learner
                 "(use _ = torch.no_grad ()
-                             learner.Model.Predict.Invoke(frozen, constantHyper context, data))"
+                                 learner.Model.Predict.Invoke(frozen, constantHyper context, data))"
                 "(learner.Model.Predict.Invoke(frozen, hyper context, data))"
             edit
                 "Matching.fs"
@@ -190,20 +190,18 @@ let all: Fault list = [
         "let loss = objective.Loss.Invoke(at, hyper, data)"
         "let loss = objective.Loss.Invoke(at, (if differentiation = Differentiation.FirstOrder then Params.detach hyper else hyper), data)"
     fault
-        "a plain meta-gradient judged before the last step"
+        "a plain meta-gradient judged a thousandth away from x⁽ᴷ⁾"
         [ "sgd" ]
         learner
         "let loss = outer.Loss.Invoke(x.Parameters, hyper experience.Context, experience.Data)"
-        "let loss = outer.Loss.Invoke((if learner.InnerSteps > 1 then Params.add x.Parameters (Params.subtract state.Learner.Parameters (Params.detach state.Learner.Parameters)) |> Params.map (fun t -> t.mul (Scalars.constant 1.001)) else x.Parameters), hyper experience.Context, experience.Data)"
+        "let loss = outer.Loss.Invoke(x.Parameters |> Params.map (fun t -> t.mul (Scalars.constant 1.001)), hyper experience.Context, experience.Data)"
     fault
         "a pull on w that nobody asked for (weight decay of w)"
         [ "sgd"; "look-ahead" ]
         learner
-        "            {
-                Gradient = gradient
+        "Gradient = gradient
 "
-        "            {
-                Gradient = Params.map2 (fun g w -> g.add (w, Scalars.constant 0.01)) gradient constantW
+        "Gradient = Params.map2 (fun g w -> g.add (w, Scalars.constant 0.01)) gradient constantW
 "
     fault
         "noise that no seed fixes"
@@ -454,6 +452,20 @@ let private plant
 
             linkOutputs AppContext.BaseDirectory outputs
             let started = Stopwatch.StartNew()
+
+            // Without a fault, the same rows must be whole, or "caught" would say nothing.
+            let control =
+                judge root core outputs cases {
+                    Name = "none"
+                    Edits = []
+                    Rows = chosen |> List.collect (fun f -> f.Rows) |> List.distinct
+                }
+
+            if control.Trouble <> "" || not control.Caught.IsEmpty then
+                failwith $"faults: without any fault, the rows should be whole: {describe control}"
+
+            output.WriteLine "       without a fault every law holds on the rows that judge them"
+            output.Flush()
 
             let outcomes =
                 chosen

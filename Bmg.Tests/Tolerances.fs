@@ -5,32 +5,14 @@ open Bmg
 open Expecto
 open TorchSharp
 
-type Tolerance = {
-    Name: string
-    Relative: float
-    Floor: float
-}
-
 /// The same numbers: not one bit apart.
-let exact = {
-    Name = "exact"
-    Relative = 0.0
-    Floor = 0.0
-}
+let exact = Tolerance.Exact
 
 /// The same float64 arithmetic in another order.
-let rounding = {
-    Name = "rounding"
-    Relative = 1e-12
-    Floor = 1e-14
-}
+let rounding = Tolerance.Rounding
 
 /// The same float64 arithmetic in another order over many steps, each of which may amplify what the one before left.
-let accumulated = {
-    Name = "accumulated rounding"
-    Relative = 1e-9
-    Floor = 1e-12
-}
+let accumulated = Tolerance.Accumulated
 
 /// The same float32 arithmetic in another order.
 let singlePrecision = {
@@ -40,22 +22,13 @@ let singlePrecision = {
 }
 
 /// A derivative in float64 against central differences of fourth order.
-let differences = {
-    Name = "finite differences"
-    Relative = 1e-5
-    Floor = 1e-9
-}
+let differences = Tolerance.Differences
 
 /// The values of a tensor, row-major.
-let numbers (t: Tensor) : float[] =
-    use cut = t.detach ()
-    use converted = cut.``to`` (torch.float64, torch.CPU)
-    use packed = converted.contiguous ()
-    packed.data<float>().ToArray()
+let numbers (t: Tensor) : float[] = Judgement.numbers t
 
 /// The values of all tensors of a set, tensor after tensor.
-let numbersOf (p: Params) : float[] =
-    p.Tensors |> Seq.map numbers |> Array.concat
+let numbersOf (p: Params) : float[] = Judgement.numbersOf p
 
 let private largest (xs: float[]) =
     xs |> Array.fold (fun m x -> max m (abs x)) 0.0

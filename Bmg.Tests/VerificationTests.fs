@@ -371,7 +371,7 @@ let private command =
                     "forgetful-brier", "stops"
                     "overlap", "divergence"
                 ] do
-                Expect.stringContains output $"matching function '{name}': 1 law(s) broken" "the report of a wrong one"
+                Expect.stringContains output $"matching function '{name}': " "the report of a wrong one"
                 Expect.stringContains output $"Verify.Again(subject, \"{law}\"" "how to repeat it"
 
             Expect.stringContains output "12 parts" "all of them"
@@ -429,6 +429,29 @@ let private faults =
         }
     ]
 
+let private readme =
+    test "the README shows the examples as they are" {
+        match FaultsCommand.sources () with
+        | null -> skiptest "the sources do not lie above the program"
+        | root ->
+            let lines = File.ReadAllLines(Path.Combine(root, "README.md"))
+            let mutable shown = 0
+
+            for i in 0 .. lines.Length - 2 do
+                if lines[i].StartsWith "<!-- Bmg.Tests/" && lines[i + 1].StartsWith "```" then
+                    let file = lines[i].Replace("<!-- ", "").Replace(" -->", "")
+                    let block = lines[i + 2 ..] |> Array.takeWhile (fun l -> l <> "```") |> String.concat "\n"
+
+                    Expect.stringContains
+                        (File.ReadAllText(Path.Combine(root, file)))
+                        block
+                        $"line {i + 1} of the README"
+
+                    shown <- shown + 1
+
+            Expect.isGreaterThanOrEqual shown 5 "blocks taken from the examples"
+    }
+
 let private ways =
     testList "ways through the steps" [
         testCase "first-order leaves something out after more than one step" (fun () ->
@@ -467,4 +490,5 @@ let private ways =
         }
     ]
 
-let tests = testList "verification" [ library; examples; badInput; runner; command; faults; ways ]
+let tests =
+    testList "verification" [ library; examples; badInput; runner; command; faults; readme; ways ]

@@ -24,7 +24,9 @@ let private cellText (cell: Cell voption) =
     | ValueSome c ->
         match c.Verdict with
         | Verdict.Fails -> "FAILS", short c.Deviation, $"#{c.Seed}"
-        | Verdict.Holds -> "holds", short c.Deviation, $"#{c.Seed}"
+        | Verdict.Holds ->
+            let rejected = if c.Rejected > 0 then $" -{c.Rejected}" else ""
+            "holds", short c.Deviation + rejected, $"#{c.Seed}"
         | _ -> "n/a", "", ""
 
 let private pad (width: int) (s: string) =
@@ -41,7 +43,7 @@ let private table (output: TextWriter) (width: int) (laws: string list) (reports
         laws
         |> List.filter (fun l -> reports |> List.exists (fun r -> r.Cells |> Array.exists (fun c -> c.Law = l)))
 
-    let columnWidth (law: string) = 1 + max 7 law.Length
+    let columnWidth (law: string) = 1 + max 8 law.Length
 
     let rec blocks (left: string list) =
         match left with
@@ -304,7 +306,7 @@ let run (output: TextWriter) (error: TextWriter) (settings: VerifySettings) : in
                 cells |> Array.filter (fun c -> c.Verdict = verdict) |> Array.length
 
             output.WriteLine
-                "Under each verdict: the worst deviation, relative to what was compared, and #the seed that gave it."
+                "Under each verdict: the worst deviation, relative to what was compared (and -the cases rejected for a kink), and #the seed that gave it."
 
             for r in finished do
                 if settings.Details || not r.Passed then

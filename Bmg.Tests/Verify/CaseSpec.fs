@@ -98,7 +98,10 @@ type CaseSpec = {
             | true, v -> v
             | _ -> fail text
 
-        let small text value = int (whole text value)
+        let small text value =
+            match whole text value with
+            | v when v >= 0L && v <= 10_000L -> int v
+            | _ -> fail text
 
         line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
         |> Array.fold
@@ -163,7 +166,7 @@ module CaseSpecs =
         gen {
             let! members = Gen.choose (1, 3)
             let! features = Gen.choose (1, 3)
-            let! depth = Gen.elements [ 0; 1; 1; 2 ]
+            let! depth = Gen.elements [ 0; 0; 1; 1; 1; 2 ]
             let! hidden = Gen.listOfLength depth (Gen.choose (1, 3))
             let! actions = Gen.choose (2, 4)
             let! steps = Gen.choose (1, 4)
@@ -171,9 +174,9 @@ module CaseSpecs =
             let number weighted =
                 Gen.frequency (weighted |> List.map (fun (weight, n: int) -> weight, Gen.constant n))
 
-            let! past = number [ 2, 0; 1, 1; 1, 2 ]
-            let! inner = number [ 1, 0; 3, 1; 3, 2; 1, 3 ]
-            let! ahead = number [ 3, 1; 3, 2; 2, 3 ]
+            let! past = number [ 4, 0; 2, 1; 1, 2 ]
+            let! inner = number [ 1, 0; 5, 1; 4, 2; 1, 3 ]
+            let! ahead = number [ 5, 1; 4, 2; 1, 3 ]
             let! activation = Gen.elements companions.Activations
             let! optimizer = Gen.elements companions.Optimizers
             let! learned = Gen.elements [ false; true ]

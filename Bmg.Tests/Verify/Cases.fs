@@ -35,7 +35,8 @@ module Cases =
 
         {
             Policy = Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation)
-            Value = Network.Mlp("value", spec.Features, hidden, 1, activation)
+            // Linear: what the layers do is seen in the policy, and a case costs less.
+            Value = Network.Mlp("value", spec.Features, [||], 1, activation)
             TraceDecay = 0.0
             ValueWeight = 0.5
         }

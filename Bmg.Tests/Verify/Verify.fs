@@ -52,42 +52,47 @@ type Verify private () =
             law.Judge.Invoke trial)
 
     /// Goes to a smaller case that still fails for as long as there is one.
-    static let shrink (subject: Subject) (law: Law<Rollout>) (spec: CaseSpec) (seen: Judgement) : CaseSpec * Judgement =
-        let mutable best = spec
+    static let shrink
+        (subject: Subject)
+        (law: Law<Rollout>)
+        (spec: CaseSpec)
+        (seen: Judgement)
+        (cancellation: CancellationToken)
+        : CaseSpec * Judgement =
         let again = judgeSpec subject law spec
 
-        let mutable judgement =
-            if again.Verdict = Verdict.Fails then
-                again
-            else
-                {
-                    seen with
-                        Finding =
-                            seen.Finding
-                            + " (and not when the same case was run again: something in it is not fixed by the seed)"
-                }
+        if again.Verdict <> Verdict.Fails then
+            let note = " (and not when the same case was run again: something in it is not fixed by the seed)"
 
-        let mutable left = 200
-        let mutable going = true
+            spec,
+            {
+                seen with
+                    Finding = seen.Finding + note
+            }
+        else
+            let mutable best = spec
+            let mutable judgement = again
+            let mutable left = 200
+            let mutable going = true
 
-        while going && left > 0 do
-            let smaller =
-                CaseSpecs.shrink best
-                |> Seq.map (Cases.fit subject)
-                |> Seq.filter (fun s -> s <> best)
-                |> Seq.truncate left
-                |> Seq.tryPick (fun s ->
-                    left <- left - 1
-                    let j = judgeSpec subject law s
-                    if j.Verdict = Verdict.Fails then Some(s, j) else None)
+            while going && left > 0 && not cancellation.IsCancellationRequested do
+                let smaller =
+                    CaseSpecs.shrink best
+                    |> Seq.map (Cases.fit subject)
+                    |> Seq.filter (fun s -> s <> best)
+                    |> Seq.truncate left
+                    |> Seq.tryPick (fun s ->
+                        left <- left - 1
+                        let j = judgeSpec subject law s
+                        if j.Verdict = Verdict.Fails then Some(s, j) else None)
 
-            match smaller with
-            | Some(s, j) ->
-                best <- s
-                judgement <- j
-            | None -> going <- false
+                match smaller with
+                | Some(s, j) ->
+                    best <- s
+                    judgement <- j
+                | None -> going <- false
 
-        best, judgement
+            best, judgement
 
     static let pressure (j: Judgement) =
         if j.Limit > 0.0 then j.Deviation / j.Limit
@@ -112,6 +117,11 @@ type Verify private () =
             invalidArg "Cases" $"VerifyOptions.Cases: 'Cases' must be at least 1, found {options.Cases}."
 
         let laws = lawsOf subject options.Laws
+
+        if laws.Length = 0 then
+            let asked = String.Join(", ", options.Laws)
+            invalidArg "Laws" $"VerifyOptions.Laws: none of {asked} is asked of a {subject.KindName}."
+
         let count = laws.Length
         let judged, rejected, failed = Array.zeroCreate count, Array.zeroCreate count, Array.zeroCreate count
         let worst: (Judgement * int64) option[] = Array.create count None
@@ -174,7 +184,7 @@ type Verify private () =
                 match first[l] with
                 | None -> null
                 | Some(spec, seen) ->
-                    let smallest, j = shrink subject law spec seen
+                    let smallest, j = shrink subject law spec seen options.Cancellation
 
                     {
                         Finding = j.Finding
@@ -185,7 +195,7 @@ type Verify private () =
                     }
 
             // A law that nearly every case dodges says nothing.
-            let silent = judged[l] < rejected[l] / 4
+            let silent = rejected[l] > 0 && 4 * judged[l] < rejected[l]
 
             {
                 Law = law.Name
@@ -267,4 +277,7 @@ type Verify private () =
     /// One law on one case, as a report prints it for a failure.
     static member Again(subject: Subject, law: string, spec: string) : Judgement =
         use _ = Gradients.rehearsed ()
-        judgeSpec subject (lawsOf subject [| law |] |> Array.exactlyOne) (CaseSpec.Parse spec)
+
+        match lawsOf subject [| law |] with
+        | [| law |] -> judgeSpec subject law (CaseSpec.Parse spec)
+        | _ -> invalidArg "law" $"Verify.Again: 'law' must be one that is asked of a {subject.KindName}, found '{law}'."
