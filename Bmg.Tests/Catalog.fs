@@ -1,5 +1,5 @@
-/// Everything that the laws are held against, each once: a new optimizer, matching function, target or kind of meta-parameter is put
-/// under every law by one line here.
+/// What tests of optimizers, acting, memory and several meta-steps in a row draw their parts from. Bmg.Verify's Library is what every law is
+/// held against.
 module Bmg.Tests.Catalog
 
 open System
