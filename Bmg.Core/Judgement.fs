@@ -104,23 +104,19 @@ module Judgement =
     let numbersOf (p: Params) : float[] =
         p.TensorArray |> Array.map numbers |> Array.concat
 
-    /// The law says nothing here, and why.
-    let doesNotApply (why: string) : Judgement = {
-        Verdict = Verdict.DoesNotApply
+    let private undecided (verdict: Verdict) (why: string) : Judgement = {
+        Verdict = verdict
         Deviation = nan
         Limit = nan
         Finding = why
         Evidence = [||]
     }
 
+    /// The law says nothing here, and why.
+    let doesNotApply (why: string) : Judgement = undecided Verdict.DoesNotApply why
+
     /// The case cannot tell, and why.
-    let rejected (why: string) : Judgement = {
-        Verdict = Verdict.Rejected
-        Deviation = nan
-        Limit = nan
-        Finding = why
-        Evidence = [||]
-    }
+    let rejected (why: string) : Judgement = undecided Verdict.Rejected why
 
     /// The law fails for a reason that is no number.
     let fails (finding: string) : Judgement = {

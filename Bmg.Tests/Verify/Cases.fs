@@ -170,13 +170,13 @@ module Cases =
             match subject.Kind, own with
             | Parts.MetaParameters, Some own ->
                 match needed with
-                | Some rate -> Ingredients.both own rate
+                | Some rate -> MetaParameters.merge [| own; rate |]
                 | None -> own
             | _ ->
                 let entropy = Ingredients.find "w" Ingredients.metaParameters spec.MetaParameters
 
                 match needed with
-                | Some needed -> Ingredients.both entropy needed
+                | Some needed -> MetaParameters.merge [| entropy; needed |]
                 | None -> entropy
 
         let rule = makeRule (Ingredients.loss agent true)

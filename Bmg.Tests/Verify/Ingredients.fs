@@ -115,18 +115,6 @@ module Ingredients =
     /// A learning rate that is a meta-parameter.
     let learnedRate: MetaParameters = MetaParameters.boundedScalar LearningRate 0.01 0.6 0.1
 
-    /// The hyper-parameters of two kinds of meta-parameters together.
-    let both (a: MetaParameters) (b: MetaParameters) : MetaParameters = {
-        Name = $"{a.Name}, {b.Name}"
-        ContextSize = max a.ContextSize b.ContextSize
-        Network = null
-        Init =
-            Func<_, _, _, _>(fun seeds dtype device ->
-                Params.merge [| a.Init.Invoke(seeds, dtype, device); b.Init.Invoke(seeds, dtype, device) |])
-        Apply =
-            Func<_, _, _>(fun w context -> Params.merge [| a.Apply.Invoke(w, context); b.Apply.Invoke(w, context) |])
-    }
-
 /// What a target bootstrap of one's own may be made of in a case.
 [<ReferenceEquality>]
 type TargetIngredients = {
