@@ -121,7 +121,7 @@ type private Stage = {
     Collector: RolloutCollector
     Agent: ActorCritic
     X: Params
-    Context: RewardContext
+    Context: RecentContext
 }
 
 let private length = 16
@@ -129,7 +129,7 @@ let private length = 16
 let private stageAs (plainly: bool) (seeds: Seed[]) =
     let agent = twoColorsAgent [| 8 |]
     let world = TwoColors(seeds, Respawn.Square, 50L)
-    let context = RewardContext(seeds.Length, 3, ContextScaling.Raw)
+    let context = RecentContext(seeds.Length, 3, ContextScaling.Raw)
 
     {
         World = world
@@ -168,7 +168,7 @@ let private rollouts =
                         near exact "observation" (Array.map float seen) observations[m * (length + 1) + t]
 
                         if t < length then
-                            let reward = replay.Step(m, int actions[m].[t])
+                            let reward = replay.Act(m, int actions[m].[t])
                             near exact "reward" [| float reward |] [| rewards[m].[t] |]
 
                     means[m].Add(Array.average rewards[m])

@@ -45,7 +45,7 @@ let private configuration (method: string) =
     ConfigurationReader.Read(small method, "test", [])
 
 let private experiment (settings: RunConfiguration) =
-    new TwoColorsExperiment(settings, DerivedSettings.Of settings)
+    new PopulationExperiment(settings, DerivedSettings.Of settings)
 
 let private methods = [| "bmg"; "mg"; "fixed" |]
 

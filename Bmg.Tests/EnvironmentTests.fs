@@ -96,7 +96,7 @@ let private rules =
         property "moves go one cell, and not through a wall" (fun w ->
             // Where nothing is collected, or only the collected square moves, the agent stands where it went.
             let world = placed { w with Respawn = Respawn.Square }
-            world.Step(0, w.Action) |> ignore
+            world.Act(0, w.Action) |> ignore
             Expect.equal (world.GetState(0).Agent) (moved w.Agent w.Action) "the agent's cell"
             Expect.equal (world.GetState(0).Steps) (w.Steps + 1L) "steps")
 
@@ -111,12 +111,12 @@ let private rules =
                 elif at = w.Red then (if blueIsGood then -1f else 1f)
                 else -0.04f
 
-            Expect.equal (world.Step(0, w.Action)) expected "reward")
+            Expect.equal (world.Act(0, w.Action)) expected "reward")
 
         property "what was not collected stays, random numbers are drawn for respawning alone" (fun w ->
             let world = placed w
             let at = moved w.Agent w.Action
-            world.Step(0, w.Action) |> ignore
+            world.Act(0, w.Action) |> ignore
             let after = world.GetState 0
 
             if at <> w.Blue && at <> w.Red then
@@ -137,7 +137,7 @@ let private rules =
             let rng = Rng w.Random
 
             for _ in 1..50 do
-                world.Step(0, rng.Next 4) |> ignore
+                world.Act(0, rng.Next 4) |> ignore
                 let s = world.GetState 0
                 Expect.hasLength (List.distinct [ s.Agent; s.Blue; s.Red ]) 3 "distinct cells"
 
@@ -160,7 +160,7 @@ let private rules =
             let rng = Rng w.Random
 
             for _ in 1..10 do
-                world.Step(0, rng.Next 4) |> ignore
+                world.Act(0, rng.Next 4) |> ignore
 
             let saved = world.GetState 0
             let other = TwoColors([| Seed.Of 99L |], w.Respawn, int64 w.Period)
@@ -168,7 +168,7 @@ let private rules =
 
             for _ in 1..30 do
                 let action = rng.Next 4
-                Expect.equal (other.Step(0, action)) (world.Step(0, action)) "reward"
+                Expect.equal (other.Act(0, action)) (world.Act(0, action)) "reward"
                 Expect.equal (other.GetState 0) (world.GetState 0) "state")
 
         test "the observation's layout names its ones" {
@@ -204,14 +204,14 @@ let private rules =
             for _ in 1..20_000 do
                 let row = String(observed world 0 |> Array.map (fun v -> if v = 1f then '1' else '0'))
                 Expect.isTrue (known.Contains row) "a known observation"
-                world.Step(0, rng.Next 4) |> ignore
+                world.Act(0, rng.Next 4) |> ignore
         }
 
         test "swaps are the steps at which the rewards change" {
             let world = TwoColors([| Seed.Of 0L |], Respawn.Square, 10L)
-            Expect.equal (List.ofSeq (world.Swaps(0L, 30L))) [ 10L; 20L; 30L ] "up to the last, included"
-            Expect.equal (List.ofSeq (world.Swaps(10L, 29L))) [ 20L ] "after the first"
-            Expect.equal (List.ofSeq (world.Swaps(11L, 19L))) [] "none"
+            Expect.equal (List.ofSeq (world.Changes(0L, 30L))) [ 10L; 20L; 30L ] "up to the last, included"
+            Expect.equal (List.ofSeq (world.Changes(10L, 29L))) [ 20L ] "after the first"
+            Expect.equal (List.ofSeq (world.Changes(11L, 19L))) [] "none"
             let mutable before = true
 
             let changes = [
@@ -222,10 +222,10 @@ let private rules =
                         step
 
                     before <- good
-                    world.Step(0, 0) |> ignore
+                    world.Act(0, 0) |> ignore
             ]
 
-            Expect.equal changes (List.ofSeq (world.Swaps(0L, 35L))) "what a world does"
+            Expect.equal changes (List.ofSeq (world.Changes(0L, 35L))) "what a world does"
         }
 
         // χ² bounds are far out (mean + 5 deviations or more), the seeds fixed.
@@ -239,7 +239,7 @@ let private rules =
                     let random = Rng(uint64 i).NextUInt64()
                     let blue, red = if color = "blue" then 13, 2 else 2, 13
                     world.SetState(0, TwoColorsState(12, blue, red, 0L, random))
-                    world.Step(0, 3) |> ignore
+                    world.Act(0, 3) |> ignore
                     let after = world.GetState 0
                     let cell = if color = "blue" then after.Blue else after.Red
                     counts[cell] <- counts[cell] + 1
@@ -262,7 +262,7 @@ let private rules =
             for i in 1..69_000 do
                 let random = Rng(uint64 i).NextUInt64()
                 world.SetState(0, TwoColorsState(12, 13, 2, 0L, random))
-                world.Step(0, 3) |> ignore
+                world.Act(0, 3) |> ignore
                 let s = world.GetState 0
                 let index = (s.Agent * 25 + s.Blue) * 25 + s.Red
                 counts[index] <- counts[index] + 1
@@ -290,7 +290,7 @@ let private rules =
 
                 let walk (world: TwoColors) m = [
                     for a in script do
-                        let reward = world.Step(m, a)
+                        let reward = world.Act(m, a)
                         reward, world.GetState m
                 ]
 
@@ -325,14 +325,14 @@ let private rules =
                 let world = TwoColors([| Seed.Of 0L |], Respawn.Square, 10L)
 
                 for action in [ -1; 4 ] do
-                    refuses [ "expected 0 … 3" ] (fun () -> world.Step(0, action) |> ignore)
+                    refuses [ "expected 0 … 3" ] (fun () -> world.Act(0, action) |> ignore)
 
                 refuses [ "swapPeriod" ] (fun () -> TwoColors([| Seed.Of 0L |], Respawn.Square, 0L) |> ignore)
             }
         ]
     ]
 
-let private written (context: RewardContext) (members: int) : float[] =
+let private written (context: RecentContext) (members: int) : float[] =
     let values = Array.zeroCreate<float32>(members * context.Length)
     context.Write(Span values)
     Array.map float values
@@ -344,7 +344,7 @@ let private context =
         |> Gen.map (List.map (fun (a, b) -> float a / 100.0, float b / 100.0))
         |> Arb.fromGen
 
-    let feed (context: RewardContext) given =
+    let feed (context: RecentContext) given =
         for a, b in given do
             context.Add(0, a)
             context.Add(1, b)
@@ -352,7 +352,7 @@ let private context =
     testList "reward context" [
         Bmg.Tests.Generators.property 200 "raw: the last H means, oldest first, zeros before" rewards (fun given ->
             let h = 4
-            let context = RewardContext(2, h, ContextScaling.Raw)
+            let context = RecentContext(2, h, ContextScaling.Raw)
             feed context given
 
             let last pick =
@@ -368,7 +368,7 @@ let private context =
             rewards
             (fun given ->
                 let h = 4
-                let context = RewardContext(2, h, ContextScaling.Normalized)
+                let context = RecentContext(2, h, ContextScaling.Normalized)
                 feed context given
 
                 let scaled pick =
@@ -405,7 +405,7 @@ let private context =
 
         Bmg.Tests.Generators.property 100 "restored, it goes on as it would have" rewards (fun given ->
             for scaling in [ ContextScaling.Raw; ContextScaling.Normalized ] do
-                let first, second = RewardContext(2, 3, scaling), RewardContext(2, 3, scaling)
+                let first, second = RecentContext(2, 3, scaling), RecentContext(2, 3, scaling)
                 feed first given
 
                 for m in 0..1 do
@@ -417,9 +417,9 @@ let private context =
                 near exact "and on" (written first 2) (written second 2))
 
         test "a state of another length is refused" {
-            let context = RewardContext(1, 3, ContextScaling.Raw)
+            let context = RecentContext(1, 3, ContextScaling.Raw)
 
-            refuses [ "RewardContext.SetState"; "expected 6"; "found 2" ] (fun () ->
+            refuses [ "RecentContext.SetState"; "expected 6"; "found 2" ] (fun () ->
                 context.SetState(0, [| 0.0; 1.0 |]))
         }
     ]

@@ -42,7 +42,7 @@ let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout
     use _ = scope ()
     let seeds = Seed.Population(0L, 3)
     let world = TwoColors(seeds, Respawn.Square, 100L)
-    let context = RewardContext(3, 4, ContextScaling.Normalized)
+    let context = RecentContext(3, 4, ContextScaling.Normalized)
     use collector = new RolloutCollector(world, agent, seeds, 4, 0.99, context, torch.CPU)
     let x = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
     let w = learner.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU)

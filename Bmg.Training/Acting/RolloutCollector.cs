@@ -8,19 +8,22 @@ using static TorchSharp.torch;
 namespace Bmg.Training.Acting;
 
 /// <summary>
-/// Lets a population act in two-colors and hands out its rollouts. On the CPU each member acts through <see cref="PlainPolicy"/>, and
+/// Lets a population act in its worlds and hands out its rollouts. On the CPU each member acts through <see cref="PlainPolicy"/>, and
 /// observations, actions and rewards are written straight into the tensors that are learned from; elsewhere the policy runs on the device.
 /// </summary>
 public sealed class RolloutCollector : IDisposable
 {
-    private readonly TwoColors _world;
+    private readonly IWorlds _world;
     private readonly ActorCritic _agent;
     private readonly PlainPolicy _plain;
     private readonly Rng[] _actions;
-    private readonly RewardContext? _context;
+    private readonly RecentContext? _context;
     private readonly Tensor _discounts;
     private readonly Device _device;
     private readonly int _length;
+    private readonly int _width;
+    private readonly int _choices;
+    private readonly float _discount;
     private readonly bool _plainly;
     private readonly double[] _rewards;
     private readonly float[] _scratch;
@@ -31,33 +34,37 @@ public sealed class RolloutCollector : IDisposable
     /// <param name="seeds">One a member; actions are drawn from the member's own stream.</param>
     /// <param name="length">T, steps of a rollout.</param>
     /// <param name="discount">γ.</param>
-    /// <param name="context">Fed with each rollout's mean reward; null for none.</param>
+    /// <param name="context">Fed with each rollout's mean reward where it has one feature, with <see cref="RichFeatures"/> otherwise; null for
+    /// none.</param>
     /// <param name="device">Where rollouts are put.</param>
     public RolloutCollector(
-        TwoColors world,
+        IWorlds world,
         ActorCritic agent,
         IReadOnlyList<Seed> seeds,
         int length,
         double discount,
-        RewardContext? context,
+        RecentContext? context,
         Device device
     )
         : this(world, agent, seeds, length, discount, context, device, device.type == DeviceType.CPU) { }
 
     /// <summary>As the public one, choosing the way of acting as well, so that a test can hold the two against each other.</summary>
     internal RolloutCollector(
-        TwoColors world,
+        IWorlds world,
         ActorCritic agent,
         IReadOnlyList<Seed> seeds,
         int length,
         double discount,
-        RewardContext? context,
+        RecentContext? context,
         Device device,
         bool plainly
     )
     {
         _plainly = plainly;
         _world = world;
+        _width = world.Description.ObservationSize;
+        _choices = world.Description.ActionCount;
+        _discount = (float)discount;
         _agent = agent;
         _plain = new PlainPolicy(agent.Policy);
         _actions = [.. seeds.Select(s => s.For("actions").Generator())];
@@ -65,10 +72,14 @@ public sealed class RolloutCollector : IDisposable
         _device = device;
         _length = length;
         _rewards = new double[world.Members];
-        _scratch = new float[2 * _plain.WidestLayer + TwoColors.ActionCount];
+        _scratch = new float[2 * _plain.WidestLayer + _choices];
         _discounts = full([world.Members, length], discount, dtype: ScalarType.Float32, device: device)
             .DetachFromDisposeScope();
     }
+
+    /// <summary>Name of each feature of a rich context (CMG), over the steps of a rollout; deviations are those of the steps at hand.</summary>
+    public static IReadOnlyList<string> RichFeatures { get; } =
+    ["mean reward", "reward deviation", "mean value", "value deviation", "mean TD error", "TD error deviation"];
 
     /// <summary>γ of every step, [P, T]: one tensor, shared by all rollouts, that lives as long as the collector.</summary>
     public Tensor Discounts => _discounts;
@@ -106,7 +117,7 @@ public sealed class RolloutCollector : IDisposable
     {
         var start = Stopwatch.GetTimestamp();
         var members = _world.Members;
-        var observations = empty([members, _length + 1, TwoColors.ObservationSize], dtype: ScalarType.Float32);
+        var observations = empty([members, _length + 1, _width], dtype: ScalarType.Float32);
         var actions = empty([members, _length], dtype: ScalarType.Int64);
         var rewards = empty([members, _length], dtype: ScalarType.Float32);
         if (_plainly)
@@ -130,12 +141,20 @@ public sealed class RolloutCollector : IDisposable
         {
             double sum = TensorPrimitives.Sum<float>(earned.Slice(member * _length, _length));
             _rewards[member] += sum;
-            _context?.Add(member, sum / _length);
+            if (_context is { Features: 1 })
+            {
+                _context.Add(member, sum / _length);
+            }
         }
 
         if (_context is not null)
         {
-            context = empty([members, _context.Length], dtype: ScalarType.Float32);
+            if (_context.Features > 1)
+            {
+                AddRich(x, observations, rewards);
+            }
+
+            context = empty([members, _context.Size], dtype: ScalarType.Float32);
             _context.Write(TensorMemory.Elements<float>(context));
         }
 
@@ -150,14 +169,56 @@ public sealed class RolloutCollector : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _discounts.Dispose();
 
+    /// <summary>Adds means and deviations of rewards, values and TD errors to the context.</summary>
+    private void AddRich(Params x, Tensor observations, Tensor rewards)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        // [P, T + 1], row after row.
+        var values = TensorMemory.Elements<float>(
+            NetworkModule.apply(_agent.Value, x, OnDevice(observations)).cpu().contiguous()
+        );
+        var earned = TensorMemory.Elements<float>(rewards);
+        var errors = new float[_length];
+        for (var member = 0; member < _world.Members; member++)
+        {
+            var value = values.Slice(member * (_length + 1), _length + 1);
+            var reward = earned.Slice(member * _length, _length);
+            for (var t = 0; t < _length; t++)
+            {
+                errors[t] = reward[t] + _discount * value[t + 1] - value[t];
+            }
+
+            var (rewardMean, rewardDeviation) = Moments(reward);
+            var (valueMean, valueDeviation) = Moments(value[.._length]);
+            var (errorMean, errorDeviation) = Moments(errors);
+            _context!.AddEach(
+                member,
+                [rewardMean, rewardDeviation, valueMean, valueDeviation, errorMean, errorDeviation]
+            );
+        }
+    }
+
+    private static (double Mean, double Deviation) Moments(ReadOnlySpan<float> values)
+    {
+        double mean = TensorPrimitives.Sum(values) / (double)values.Length,
+            squares = 0;
+        foreach (var value in values)
+        {
+            squares += (value - mean) * (value - mean);
+        }
+
+        return (mean, Math.Sqrt(squares / values.Length));
+    }
+
     private Tensor OnDevice(Tensor tensor) => _device.type == DeviceType.CPU ? tensor : tensor.to(_device);
 
     private unsafe void ActPlainly(Params x, nint observations, nint actions, nint rewards)
     {
         var policy = _plain.Bind(x);
-        var width = TwoColors.ObservationSize;
-        var probabilities = _scratch.AsSpan(0, TwoColors.ActionCount);
-        var scratch = _scratch.AsSpan(TwoColors.ActionCount);
+        var width = _width;
+        var probabilities = _scratch.AsSpan(0, _choices);
+        var scratch = _scratch.AsSpan(_choices);
         // Members share nothing, so each goes through its whole rollout on its own while its weights are in cache.
         for (var member = 0; member < _world.Members; member++)
         {
@@ -174,7 +235,7 @@ public sealed class RolloutCollector : IDisposable
                 policy.Apply(member, row, probabilities, scratch);
                 TensorPrimitives.SoftMax(probabilities, probabilities);
                 chosen[t] = Draw(member, t, probabilities);
-                earned[t] = _world.Step(member, (int)chosen[t]);
+                earned[t] = _world.Act(member, (int)chosen[t]);
             }
 
             _world.Observe(member, rows.Slice(_length * width, width));
@@ -185,7 +246,7 @@ public sealed class RolloutCollector : IDisposable
     {
         using var noGrad = no_grad();
         var members = _world.Members;
-        var width = TwoColors.ObservationSize;
+        var width = _width;
         for (var t = 0; t <= _length; t++)
         {
             using var scope = NewDisposeScope();
@@ -209,13 +270,9 @@ public sealed class RolloutCollector : IDisposable
             var probabilities = TensorMemory.Elements<float>(Categorical.probabilities(logits).cpu());
             for (var member = 0; member < members; member++)
             {
-                var action = Draw(
-                    member,
-                    t,
-                    probabilities.Slice(member * TwoColors.ActionCount, TwoColors.ActionCount)
-                );
+                var action = Draw(member, t, probabilities.Slice(member * _choices, _choices));
                 TensorMemory.Elements<long>(actions)[member * _length + t] = action;
-                TensorMemory.Elements<float>(rewards)[member * _length + t] = _world.Step(member, action);
+                TensorMemory.Elements<float>(rewards)[member * _length + t] = _world.Act(member, action);
             }
         }
     }

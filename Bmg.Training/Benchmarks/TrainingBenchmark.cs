@@ -82,7 +82,7 @@ public static class TrainingBenchmark
                     }
                 )
         );
-        using var experiment = new TwoColorsExperiment(configuration, derived, agent);
+        using var experiment = new PopulationExperiment(derived, agent);
         var times = new List<double>();
         experiment.Advance();
         var firstStep = DateTime.Now;

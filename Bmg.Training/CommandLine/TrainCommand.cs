@@ -51,7 +51,7 @@ internal static class TrainCommand
 
             Examples:
               train
-              train paper-configs/two-colors/actor-critic-bmg.json --set learner.targetSteps=16 --output runs/mine
+              train paper-configs/two-colors/ac-bmg-reward.json --set learner.targetSteps=16 --output runs/mine
               train --resume runs/mine
             """
         )

@@ -52,6 +52,10 @@ public static class ConfigurationJson
             .Cast<object>()
             .ToDictionary(value => JsonSerializer.SerializeToElement(value, OneLine).GetString()!);
 
+    /// <summary>How a choice is written in a configuration.</summary>
+    internal static string Spell<T>(T choice)
+        where T : struct, Enum => JsonSerializer.SerializeToElement(choice, OneLine).GetString()!;
+
     /// <summary>What a list holds; null where <paramref name="type"/> is no list.</summary>
     internal static Type? ElementType(Type type) =>
         type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>)

@@ -7,30 +7,43 @@ internal static class ConfigurationRules
     public static IEnumerable<(string Path, string Found, string Expected)> Broken(RunConfiguration configuration)
     {
         MetaSettings meta = configuration.Meta;
-        EntropyWeightSettings weight = meta.EntropyWeight;
-        if (weight.High <= weight.Low)
+        LearnerSettings learner = configuration.Learner;
+        bool isFixed = meta.Method == MetaMethod.Fixed;
+        if (learner.Agent == AgentKind.ActorCritic)
         {
-            yield return (
-                "meta.entropyWeight.high",
-                Text(weight.High),
-                $"more than meta.entropyWeight.low, which is {Text(weight.Low)}"
-            );
+            EntropyWeightSettings weight = meta.EntropyWeight;
+            foreach (var broken in Bounds("meta.entropyWeight", weight.Initial, weight.Low, weight.High, isFixed))
+            {
+                yield return broken;
+            }
+            if (learner.InnerSteps == 0)
+            {
+                yield return (
+                    "learner.innerSteps",
+                    "0",
+                    "at least 1: the entropy weight reaches the learner through its steps"
+                );
+            }
         }
-        else if (weight.Initial < weight.Low || weight.Initial > weight.High)
+        else
         {
-            yield return (
-                "meta.entropyWeight.initial",
-                Text(weight.Initial),
-                $"a number from meta.entropyWeight.low to .high, {Text(weight.Low)} to {Text(weight.High)}"
-            );
-        }
-        else if (meta.Method != MetaMethod.Fixed && (weight.Initial == weight.Low || weight.Initial == weight.High))
-        {
-            yield return (
-                "meta.entropyWeight.initial",
-                Text(weight.Initial),
-                $"a number between meta.entropyWeight.low and .high, {Text(weight.Low)} and {Text(weight.High)}, without the bounds: there a sigmoid has no gradient"
-            );
+            ExplorationSettings exploration = meta.Exploration;
+            foreach (
+                var broken in Bounds(
+                    "meta.exploration",
+                    exploration.Initial,
+                    exploration.Low,
+                    exploration.High,
+                    isFixed
+                )
+            )
+            {
+                yield return broken;
+            }
+            foreach (var broken in BrokenForQLambda(configuration))
+            {
+                yield return broken;
+            }
         }
 
         if (
@@ -42,7 +55,7 @@ internal static class ConfigurationRules
             yield return (
                 "meta.context",
                 "\"none\"",
-                "\"reward\", since meta.parameters is \"network\" and a network needs an input"
+                "\"reward\" or \"rich\", since meta.parameters is \"network\" and a network needs an input"
             );
         }
 
@@ -52,6 +65,89 @@ internal static class ConfigurationRules
         )
         {
             yield return ("matching.functions", "weights that are all 0", "at least one positive weight");
+        }
+    }
+
+    /// <summary>What a bounded hyper-parameter and its start must keep to.</summary>
+    private static IEnumerable<(string Path, string Found, string Expected)> Bounds(
+        string path,
+        double initial,
+        double low,
+        double high,
+        bool isFixed
+    )
+    {
+        if (high <= low)
+        {
+            yield return ($"{path}.high", Text(high), $"more than {path}.low, which is {Text(low)}");
+        }
+        else if (initial < low || initial > high)
+        {
+            yield return (
+                $"{path}.initial",
+                Text(initial),
+                $"a number from {path}.low to .high, {Text(low)} to {Text(high)}"
+            );
+        }
+        else if (!isFixed && (initial == low || initial == high))
+        {
+            yield return (
+                $"{path}.initial",
+                Text(initial),
+                $"a number between {path}.low and .high, {Text(low)} and {Text(high)}, without the bounds: there a sigmoid has no gradient"
+            );
+        }
+    }
+
+    /// <summary>What Q(λ) cannot do: nothing of it is differentiated, and its steps are written out for one optimizer.</summary>
+    private static IEnumerable<(string Path, string Found, string Expected)> BrokenForQLambda(
+        RunConfiguration configuration
+    )
+    {
+        LearnerSettings learner = configuration.Learner;
+        if (configuration.Meta.Method == MetaMethod.Mg)
+        {
+            yield return (
+                "meta.method",
+                "\"mg\"",
+                "\"bmg\" or \"fixed\": ε never enters the update rule of agent \"q-lambda\", so there is no plain meta-gradient"
+            );
+        }
+        if (configuration.Meta.Method == MetaMethod.Bmg && learner.InnerSteps != 0)
+        {
+            yield return (
+                "learner.innerSteps",
+                Text(learner.InnerSteps),
+                "0: nothing is differentiated through the steps of agent \"q-lambda\""
+            );
+        }
+        if (learner.Optimizer.Name != OptimizerKind.Adam)
+        {
+            yield return (
+                "learner.optimizer.name",
+                $"\"{ConfigurationJson.Spell(learner.Optimizer.Name)}\"",
+                "\"adam\", the only optimizer of agent \"q-lambda\""
+            );
+        }
+        if (learner.GradientClip is { } clip)
+        {
+            yield return ("learner.gradientClip", Text(clip), "null with agent \"q-lambda\"");
+        }
+        if (learner.Activation != Activation.Relu)
+        {
+            yield return (
+                "learner.activation",
+                $"\"{ConfigurationJson.Spell(learner.Activation)}\"",
+                "\"relu\", the only activation of agent \"q-lambda\""
+            );
+        }
+        if (configuration.Device != DeviceKind.Cpu)
+        {
+            yield return (
+                "device",
+                "\"cuda\"",
+                "\"cpu\" with agent \"q-lambda\", which learns from one step at a time"
+            );
         }
     }
 

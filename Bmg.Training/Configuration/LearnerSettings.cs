@@ -13,10 +13,25 @@ public enum ReturnKind
     Lambda,
 }
 
-/// <summary>The actor-critic and its update rule φ.</summary>
+/// <summary>The learners there are.</summary>
+public enum AgentKind
+{
+    /// <summary>Policy and value networks that learn from rollouts.</summary>
+    ActorCritic,
+
+    /// <summary>Peng's Q(λ), one update each environment step.</summary>
+    QLambda,
+}
+
+/// <summary>The learner and its update rule φ.</summary>
 public sealed record LearnerSettings
 {
-    [Description("Widths of the hidden layers, of the policy's network and of the value's. [256, 256] in both papers.")]
+    [Description(
+        "\"actor-critic\", policy and value networks and a learned weight of the entropy term; \"q-lambda\", Peng's Q(λ) with one update each environment step and a learned rate of exploration ε."
+    )]
+    public AgentKind Agent { get; init; } = AgentKind.ActorCritic;
+
+    [Description("Widths of the hidden layers, of each of the learner's networks. [256, 256] in both papers.")]
     [Length(0, 16)]
     [Range(1, 65536)]
     public IReadOnlyList<int> Hidden { get; init; } = [256, 256];
@@ -29,7 +44,9 @@ public sealed record LearnerSettings
     )]
     public Initialization Initialization { get; init; } = Initialization.TruncatedNormal;
 
-    [Description("Environment steps between two learner steps, and the data of each. 16 in both papers.")]
+    [Description(
+        "Environment steps between two learner steps, and the data of each. 16 in both papers. Agent \"q-lambda\" takes 1 and ignores it."
+    )]
     [Range(1, 100_000)]
     public int RolloutLength { get; init; } = 16;
 
@@ -42,7 +59,9 @@ public sealed record LearnerSettings
     )]
     public ReturnKind Returns { get; init; } = ReturnKind.Td;
 
-    [Description("λ of the λ-returns; ignored with returns \"td\".")]
+    [Description(
+        "λ of the λ-returns, and of the traces of agent \"q-lambda\" (0.9 in CMG); ignored with returns \"td\"."
+    )]
     [Range(0, 1)]
     public double TraceDecay { get; init; } = 0.9;
 
@@ -58,13 +77,13 @@ public sealed record LearnerSettings
     public double? GradientClip { get; init; }
 
     [Description(
-        "K: learner steps that the meta-gradient is taken through. Sweep of CMG: 1, 3, 6. Ignored by method \"fixed\"."
+        "K: learner steps that the meta-gradient is taken through. Sweep of CMG: 1, 3, 6. Ignored by method \"fixed\". Agent \"q-lambda\" takes 0: its ε never enters its update rule."
     )]
-    [Range(1, 1000)]
+    [Range(0, 1000)]
     public int InnerSteps { get; init; } = 1;
 
     [Description(
-        "L: learner steps that the target looks ahead, the last of them the greedy one. Sweep of CMG: 8, 16. Only method \"bmg\" uses it."
+        "L: learner steps that the target looks ahead, the last of them the greedy one. Sweep of CMG: 8, 16; for q-lambda 16, 32, 128. Only method \"bmg\" uses it."
     )]
     [Range(1, 100_000)]
     public int TargetSteps { get; init; } = 8;

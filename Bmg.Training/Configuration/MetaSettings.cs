@@ -13,7 +13,7 @@ public enum MetaMethod
     /// <summary>Meta-gradients of the learner's own objective (Xu et al. 2018).</summary>
     Mg,
 
-    /// <summary>Not at all: the entropy weight stays at its initial value.</summary>
+    /// <summary>Not at all: the entropy weight, or ε, stays at its initial value.</summary>
     Fixed,
 }
 
@@ -33,8 +33,11 @@ public enum ContextKind
     /// <summary>Nothing.</summary>
     None,
 
-    /// <summary>Mean rewards of the last rollouts.</summary>
+    /// <summary>Mean rewards of the last rollouts, or the last rewards.</summary>
     Reward,
+
+    /// <summary>Rewards, values and TD errors.</summary>
+    Rich,
 }
 
 /// <summary>How the meta-gradient gets through the learner's K steps.</summary>
@@ -71,6 +74,22 @@ public sealed record EntropyWeightSettings
     public double High { get; init; } = 1;
 }
 
+/// <summary>A bounded rate of exploration ε, low + (high − low)·sigmoid(·).</summary>
+public sealed record ExplorationSettings
+{
+    [Description("ε at the start; between low and high. 0.5 in CMG. With method \"fixed\", ε of the whole run.")]
+    [Range(0, 1)]
+    public double Initial { get; init; } = 0.5;
+
+    [Description("Lower bound. 0 in CMG.")]
+    [Range(0, 1)]
+    public double Low { get; init; }
+
+    [Description("Upper bound. 1 in CMG.")]
+    [Range(0, 1)]
+    public double High { get; init; } = 1;
+}
+
 /// <summary>The meta-parameters w and how they learn.</summary>
 public sealed record MetaSettings
 {
@@ -84,7 +103,7 @@ public sealed record MetaSettings
     )]
     public MetaParameterKind Parameters { get; init; } = MetaParameterKind.Scalar;
 
-    [Description("Widths of the meta-network's hidden layers. [64, 64] in CMG.")]
+    [Description("Widths of the meta-network's hidden layers. [64, 64] in CMG; [128, 128] for q-lambda.")]
     [Length(0, 16)]
     [Range(1, 65536)]
     public IReadOnlyList<int> Hidden { get; init; } = [64, 64];
@@ -93,7 +112,7 @@ public sealed record MetaSettings
     public Activation Activation { get; init; } = Activation.Relu;
 
     [Description(
-        "Steps of pre-training the meta-network on uniform inputs to put out entropyWeight.initial (CMG). Unit: gradient steps."
+        "Steps of pre-training the meta-network on uniform inputs to put out the initial value (CMG). Unit: gradient steps."
     )]
     [Range(0, 1_000_000)]
     public int PretrainingSteps { get; init; } = 500;
@@ -107,20 +126,23 @@ public sealed record MetaSettings
     [Range(1, 10_000)]
     public int TruncateAfter { get; init; } = 1;
 
-    [Description("The meta-learned weight of the learner's entropy term.")]
+    [Description("The meta-learned weight of the entropy term; only agent \"actor-critic\" has one.")]
     public EntropyWeightSettings EntropyWeight { get; init; } = new();
 
+    [Description("The meta-learned rate of exploration; only agent \"q-lambda\" has one.")]
+    public ExplorationSettings Exploration { get; init; } = new();
+
     [Description(
-        "What the meta-network sees: \"none\", or \"reward\", the mean rewards of the last contextLength rollouts (CMG)."
+        "What the meta-network sees: \"none\"; \"reward\", the mean rewards of the last contextLength rollouts, or for q-lambda the last rewards; \"rich\", means and deviations of reward, value and TD error of these rollouts, or for q-lambda the last rewards, q(s, a) and TD errors (CMG)."
     )]
     public ContextKind Context { get; init; } = ContextKind.None;
 
-    [Description("Rollouts in the context. 10 in both papers.")]
+    [Description("Rollouts in the context, or for q-lambda steps. 10 in both papers; 100 for q-lambda.")]
     [Range(1, 10_000)]
     public int ContextLength { get; init; } = 10;
 
     [Description(
-        "\"raw\", mean rewards as they are; \"normalized\", by their lifetime mean and deviation, then tanh (CMG)."
+        "\"raw\", numbers as they are; \"normalized\", by their lifetime mean and deviation, then tanh (CMG)."
     )]
     public ContextScaling ContextScaling { get; init; } = ContextScaling.Raw;
 

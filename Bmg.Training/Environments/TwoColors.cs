@@ -23,7 +23,7 @@ public readonly record struct TwoColorsState(int Agent, int Blue, int Red, long 
 /// −1, any other step −0.04; the two swap every so many steps. One endless stream a member, no episodes (Flennerhag et al. 2022, section
 /// 5.1; Luketina et al. 2022). Plain arrays and numbers; each member has its own generator, so a population is its members one by one.
 /// </summary>
-public sealed class TwoColors
+public sealed class TwoColors : IWorlds
 {
     /// <summary>Cells along a side.</summary>
     public const int Side = 5;
@@ -73,6 +73,12 @@ public sealed class TwoColors
     /// <summary>Name of each action, in order.</summary>
     public static IReadOnlyList<string> ActionMeanings { get; } = ["up", "down", "left", "right"];
 
+    /// <summary>What two-colors is.</summary>
+    public static WorldDescription Kind { get; } = new("two-colors", ObservationLayout, ActionMeanings);
+
+    /// <inheritdoc/>
+    public WorldDescription Description => Kind;
+
     /// <summary>Number of members.</summary>
     public int Members => _members.Length;
 
@@ -102,14 +108,40 @@ public sealed class TwoColors
         _members[member] = state;
     }
 
+    /// <inheritdoc/>
+    public long[] SaveMember(int member)
+    {
+        var state = _members[member];
+        return [state.Agent, state.Blue, state.Red, state.Steps, unchecked((long)state.Random)];
+    }
+
+    /// <inheritdoc/>
+    public void RestoreMember(int member, long[] state)
+    {
+        if (state.Length != 5)
+        {
+            throw new ArgumentException(
+                $"TwoColors.RestoreMember: expected 5 numbers, found {state.Length}.",
+                nameof(state)
+            );
+        }
+
+        // Cells out of int's range are refused like any other that is off the grid.
+        int Cell(long cell) => cell is >= 0 and < Cells ? (int)cell : -1;
+        SetState(
+            member,
+            new TwoColorsState(Cell(state[0]), Cell(state[1]), Cell(state[2]), state[3], unchecked((ulong)state[4]))
+        );
+    }
+
     /// <summary>Whether blue is worth +1 to a member at this moment (red then is worth −1).</summary>
     public bool BlueIsGood(int member) => _members[member].Steps / _swapPeriod % 2 == 0;
 
-    /// <summary>Steps in (from, to] at which the rewards swap.</summary>
-    public IReadOnlyList<long> Swaps(long from, long to)
+    /// <summary>Steps after the first and up to the second at which the rewards swap.</summary>
+    public IReadOnlyList<long> Changes(long after, long until)
     {
         var swaps = new List<long>();
-        for (var at = (from / _swapPeriod + 1) * _swapPeriod; at <= to; at += _swapPeriod)
+        for (var at = (after / _swapPeriod + 1) * _swapPeriod; at <= until; at += _swapPeriod)
         {
             swaps.Add(at);
         }
@@ -146,7 +178,7 @@ public sealed class TwoColors
     /// <summary>Moves a member's agent and returns the reward.</summary>
     /// <param name="member">Index of the member.</param>
     /// <param name="action">0 up, 1 down, 2 left, 3 right; a move into the wall leaves the agent where it is.</param>
-    public float Step(int member, int action)
+    public float Act(int member, int action)
     {
         ref var world = ref _members[member];
         var blueIsGood = BlueIsGood(member);

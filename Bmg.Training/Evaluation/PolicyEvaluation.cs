@@ -70,7 +70,7 @@ public static class PolicyEvaluation
             {
                 ReadOnlySpan<float> row = probabilities.AsSpan(i * TwoColors.ActionCount, TwoColors.ActionCount);
                 var action = greedy ? ArgMax(row) : Categorical.sample(row, actions[i].NextDouble());
-                sum += world.Step(i, action);
+                sum += world.Act(i, action);
             }
         }
 

@@ -1,22 +1,24 @@
+using Bmg.Export.Checkpoints;
+using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
 namespace Bmg.Training.Experiments;
 
-/// <summary>What a configuration describes, as values of Bmg.Core: the one place where settings become an agent and its meta-learner.</summary>
-public sealed class ActorCriticAgent
+/// <summary>The papers' actor-critic, which meta-learns the weight of its entropy term.</summary>
+public sealed class ActorCriticAgent : Agent
 {
     private ActorCriticAgent(
+        RunConfiguration configuration,
         ActorCritic networks,
         MetaLearner<Rollout> metaLearner,
-        Initialization initialization,
-        bool hasContext
+        IReadOnlyList<string> contextFeatures
     )
+        : base(configuration)
     {
         Networks = networks;
         MetaLearner = metaLearner;
-        Initialization = initialization;
-        HasContext = hasContext;
+        ContextFeatures = contextFeatures;
     }
 
     /// <summary>Policy and value networks.</summary>
@@ -25,11 +27,43 @@ public sealed class ActorCriticAgent
     /// <summary>φ, ξ, μ, w and how w learns.</summary>
     public MetaLearner<Rollout> MetaLearner { get; }
 
-    /// <summary>How the networks start.</summary>
-    public Initialization Initialization { get; }
+    /// <inheritdoc/>
+    public override IReadOnlyList<Metric> Metrics { get; } =
+    [
+        new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
+        new("entropyWeight", "entropy weight", "", Aggregation.Mean),
+        new("mu", "matching function μ", "", Aggregation.Mean),
+        new("metaGradientNorm", "meta-gradient norm", "", Aggregation.Mean),
+        new("loss", "learner loss", "", Aggregation.Mean),
+    ];
 
-    /// <summary>Whether the meta-parameters see a context.</summary>
-    public bool HasContext { get; }
+    /// <inheritdoc/>
+    public override string Hyper => ActorCriticModule.EntropyWeight;
+
+    /// <inheritdoc/>
+    public override (double Low, double High) Bounds =>
+        (Configuration.Meta.EntropyWeight.Low, Configuration.Meta.EntropyWeight.High);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> ContextFeatures { get; }
+
+    /// <inheritdoc/>
+    public override string ContextUnit => "rollouts";
+
+    /// <inheritdoc/>
+    public override PolicyDescription Policy =>
+        new()
+        {
+            Environment = World.Name,
+            Network = NetworkDescription.Of(Networks.Policy),
+            ValueNetwork = NetworkDescription.Of(Networks.Value),
+            ParameterSet = "learner",
+            ObservationLayout = [.. World.ObservationLayout],
+            ActionMeanings = [.. World.ActionMeanings],
+        };
+
+    /// <inheritdoc/>
+    public override Network? MetaNetwork => MetaLearner.MetaParameters.Network;
 
     /// <summary>The agent of a configuration.</summary>
     /// <param name="configuration">Settings, validated.</param>
@@ -44,21 +78,19 @@ public sealed class ActorCriticAgent
         around ??= rule => rule;
         var learner = configuration.Learner;
         var meta = configuration.Meta;
+        var world = Worlds.Describe(configuration);
         var networks = new ActorCritic(
-            Network.Mlp(
-                "policy",
-                TwoColors.ObservationSize,
-                [.. learner.Hidden],
-                TwoColors.ActionCount,
-                learner.Activation
-            ),
-            Network.Mlp("value", TwoColors.ObservationSize, [.. learner.Hidden], 1, learner.Activation),
+            Network.Mlp("policy", world.ObservationSize, [.. learner.Hidden], world.ActionCount, learner.Activation),
+            Network.Mlp("value", world.ObservationSize, [.. learner.Hidden], 1, learner.Activation),
             learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0,
             learner.ValueWeight
         );
         var optimizer = Clipped(OptimizerOf(learner.Optimizer), learner.GradientClip);
-        var hasContext = meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
-        var metaParameters = MetaParametersOf(meta, learner);
+        IReadOnlyList<string> features =
+            !HasContext(meta) ? []
+            : meta.Context == ContextKind.Rich ? RolloutCollector.RichFeatures
+            : ["mean reward"];
+        var metaParameters = MetaParametersOf(meta, learner, features.Count);
         var metaLearner = MetaLearner<Rollout>
             .Create(
                 around(RuleOf(networks, learner, optimizer)),
@@ -80,8 +112,11 @@ public sealed class ActorCriticAgent
                 Clipped(Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
             )
             .With(ThroughOf(meta));
-        return new ActorCriticAgent(networks, metaLearner, learner.Initialization, hasContext);
+        return new ActorCriticAgent(configuration, networks, metaLearner, features);
     }
+
+    internal override IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first) =>
+        new Population(this, seeds, CreateContext(seeds.Count), first);
 
     /// <summary>Whether steps are plain SGD, which has a faster closed form for the steps that nothing is differentiated through.</summary>
     private static bool IsPlain(OptimizerSettings optimizer, double? clip) =>
@@ -110,7 +145,7 @@ public sealed class ActorCriticAgent
     private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
         maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
 
-    private static MetaParameters MetaParametersOf(MetaSettings meta, LearnerSettings learner)
+    private static MetaParameters MetaParametersOf(MetaSettings meta, LearnerSettings learner, int features)
     {
         var weight = meta.EntropyWeight;
         if (meta.Method == MetaMethod.Fixed)
@@ -128,7 +163,7 @@ public sealed class ActorCriticAgent
             ),
             MetaParameterKind.Network => MetaParametersModule.contextual(
                 ActorCriticModule.EntropyWeight,
-                Network.Mlp("meta", meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
+                Network.Mlp("meta", features * meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
                 weight.Low,
                 weight.High,
                 weight.Initial,

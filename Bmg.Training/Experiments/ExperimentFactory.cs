@@ -8,9 +8,5 @@ public sealed class ExperimentFactory : IExperimentFactory
 {
     /// <inheritdoc/>
     public IExperiment Create(RunConfiguration configuration) =>
-        configuration.Experiment switch
-        {
-            ExperimentKind.TwoColors => new TwoColorsExperiment(configuration, DerivedSettings.Of(configuration)),
-            _ => throw new NotSupportedException($"experiment '{configuration.Experiment}'"),
-        };
+        new PopulationExperiment(configuration, DerivedSettings.Of(configuration));
 }

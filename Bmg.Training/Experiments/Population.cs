@@ -7,36 +7,32 @@ using static TorchSharp.torch;
 
 namespace Bmg.Training.Experiments;
 
-/// <summary>Of a population, what a checkpoint holds as numbers rather than tensors; one entry a member.</summary>
-internal sealed record PopulationState(TwoColorsState[] Worlds, ulong[] Actions, double[][] Contexts);
-
-/// <summary>Consecutive members of the two-colors experiment that learn in one batch, on one thread at a time.</summary>
-internal sealed class Population : IDisposable
+/// <summary>Actor-critics that learn in one batch.</summary>
+internal sealed class Population : IPopulation
 {
     private readonly ActorCriticAgent _agent;
     private readonly int _first;
-    private readonly TwoColors _world;
-    private readonly RewardContext? _context;
+    private readonly IWorlds _world;
+    private readonly RecentContext? _context;
     private readonly RolloutCollector _collector;
     private readonly Device _device;
     private MetaState<Rollout> _state;
     private Tensor? _lastContext;
 
     /// <summary>Members at the start of their lives.</summary>
-    /// <param name="configuration">Settings, validated.</param>
     /// <param name="agent">What they are.</param>
-    /// <param name="numbers">One seed a member.</param>
+    /// <param name="seeds">One a member.</param>
+    /// <param name="context">What their meta-networks see; null for nothing.</param>
     /// <param name="first">Index of the first of them in the whole experiment.</param>
-    public Population(RunConfiguration configuration, ActorCriticAgent agent, IReadOnlyList<long> numbers, int first)
+    public Population(ActorCriticAgent agent, IReadOnlyList<Seed> seeds, RecentContext? context, int first)
     {
+        var configuration = agent.Configuration;
+        Seed[] all = [.. seeds];
         _agent = agent;
         _first = first;
         _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
-        Seed[] seeds = [.. numbers.Select(Seed.Of)];
-        _world = new TwoColors(seeds, configuration.Environment.Respawn, configuration.Environment.SwapPeriod);
-        _context = agent.HasContext
-            ? new RewardContext(seeds.Length, configuration.Meta.ContextLength, configuration.Meta.ContextScaling)
-            : null;
+        _world = Worlds.Create(configuration, seeds);
+        _context = context;
         _collector = new RolloutCollector(
             _world,
             agent.Networks,
@@ -48,23 +44,29 @@ internal sealed class Population : IDisposable
         );
         _state = MetaLearner.init(
             agent.MetaLearner,
-            ActorCriticModule.init(agent.Networks, agent.Initialization, seeds, ScalarType.Float32, _device),
-            agent.MetaLearner.MetaParameters.Init.Invoke(seeds, ScalarType.Float32, _device)
+            ActorCriticModule.init(
+                agent.Networks,
+                configuration.Learner.Initialization,
+                all,
+                ScalarType.Float32,
+                _device
+            ),
+            agent.MetaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, _device)
         );
     }
 
-    /// <summary>Environment steps that each member has done.</summary>
+    /// <inheritdoc/>
     public long EnvironmentSteps => _collector.EnvironmentSteps;
 
-    /// <summary>Time spent acting so far, in stopwatch ticks.</summary>
+    /// <inheritdoc/>
     public long ActingTicks => _collector.Ticks;
 
     private int Members => _world.Members;
 
-    /// <summary>Steps after the first and up to the second at which the rewards swap.</summary>
-    public IReadOnlyList<long> Swaps(long after, long until) => _world.Swaps(after, until);
+    /// <inheritdoc/>
+    public IReadOnlyList<long> Changes(long after, long until) => _world.Changes(after, until);
 
-    /// <summary>Runs one meta-step; values in the order of the experiment's metrics.</summary>
+    /// <inheritdoc/>
     public MetaStepReport Advance()
     {
         var before = EnvironmentSteps;
@@ -96,7 +98,7 @@ internal sealed class Population : IDisposable
         }
     }
 
-    /// <summary>Everything that a checkpoint holds as tensors, by set; they stay this population's own.</summary>
+    /// <inheritdoc/>
     public IReadOnlyDictionary<string, Params> Tensors()
     {
         var sets = new Dictionary<string, Params>
@@ -119,18 +121,18 @@ internal sealed class Population : IDisposable
         return sets;
     }
 
-    /// <summary>Everything that a checkpoint holds as numbers.</summary>
+    /// <inheritdoc/>
     public PopulationState Numbers()
     {
         var members = Enumerable.Range(0, Members);
         return new PopulationState(
-            [.. members.Select(_world.GetState)],
+            [.. members.Select(_world.SaveMember)],
             [.. members.Select(_collector.GetActionState)],
             _context is null ? [] : [.. members.Select(_context.GetState)]
         );
     }
 
-    /// <summary>Takes over these members' share of a checkpoint.</summary>
+    /// <inheritdoc/>
     public void Restore(Checkpoint checkpoint, PopulationState state)
     {
         Release(_state, null);
@@ -158,7 +160,7 @@ internal sealed class Population : IDisposable
         _collector.Restore(checkpoint.Manifest.EnvironmentSteps, state.Actions.AsSpan(_first, Members));
         for (var member = 0; member < Members; member++)
         {
-            _world.SetState(member, state.Worlds[_first + member]);
+            _world.RestoreMember(member, state.Worlds[_first + member]);
             _context?.SetState(member, state.Contexts[_first + member]);
         }
     }

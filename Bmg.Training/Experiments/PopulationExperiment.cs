@@ -8,40 +8,35 @@ using static TorchSharp.torch;
 namespace Bmg.Training.Experiments;
 
 /// <summary>
-/// The two-colors study's actor-critic (Flennerhag et al. 2022, section 5.1; Luketina et al. 2022): a population that meta-learns the
-/// weight of its entropy term while it acts. On the CPU the population is cut into as many parts as there are threads, each of which
-/// learns on a thread of its own: members share nothing, so parts need not wait for each other within a meta-step, as the threads of one
-/// batched product would.
+/// A population of agents that meta-learn while they act. On the CPU the population is cut into as many parts as there are threads, each of
+/// which learns on a thread of its own: members share nothing, so parts need not wait for each other within a meta-step, as the threads of
+/// one batched product would.
 /// </summary>
-public sealed class TwoColorsExperiment : IExperiment
+public sealed class PopulationExperiment : IExperiment
 {
-    private const string ExperimentName = "two-colors";
-
-    private readonly RunConfiguration _configuration;
-    private readonly ActorCriticAgent _agent;
-    private readonly Population[] _parts;
+    private readonly Agent _agent;
+    private readonly IPopulation[] _parts;
     private readonly Lanes _lanes;
 
     /// <summary>A population at the start of its life.</summary>
-    public TwoColorsExperiment(RunConfiguration configuration, DerivedSettings derived)
-        : this(configuration, derived, ActorCriticAgent.Create(configuration, derived)) { }
+    public PopulationExperiment(RunConfiguration configuration, DerivedSettings derived)
+        : this(derived, Agent.Create(configuration, derived)) { }
 
     /// <summary>A population of an agent that was made elsewhere.</summary>
-    public TwoColorsExperiment(RunConfiguration configuration, DerivedSettings derived, ActorCriticAgent agent)
+    public PopulationExperiment(DerivedSettings derived, Agent agent)
     {
-        _configuration = configuration;
         _agent = agent;
         Seeds = derived.Seeds;
-        var onCpu = configuration.Device == DeviceKind.Cpu;
+        var onCpu = agent.Configuration.Device == DeviceKind.Cpu;
         var count = onCpu ? Math.Min(derived.Threads, Seeds.Count) : 1;
         _lanes = new Lanes(count);
-        _parts = new Population[count];
+        _parts = new IPopulation[count];
         OnEachPart(i =>
         {
             // As equal as can be: the first parts take one member more where it does not come out even.
             var first = i * (Seeds.Count / count) + Math.Min(i, Seeds.Count % count);
             var size = Seeds.Count / count + (i < Seeds.Count % count ? 1 : 0);
-            _parts[i] = new Population(configuration, agent, [.. Seeds.Skip(first).Take(size)], first);
+            _parts[i] = agent.CreatePopulation([.. Seeds.Skip(first).Take(size).Select(Seed.Of)], first);
         });
     }
 
@@ -58,17 +53,10 @@ public sealed class TwoColorsExperiment : IExperiment
     public long ActingTicks => _parts.Sum(p => p.ActingTicks);
 
     /// <inheritdoc/>
-    public IReadOnlyList<Metric> Metrics { get; } =
-    [
-        new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
-        new("entropyWeight", "entropy weight", "", Aggregation.Mean),
-        new("mu", "matching function μ", "", Aggregation.Mean),
-        new("metaGradientNorm", "meta-gradient norm", "", Aggregation.Mean),
-        new("loss", "learner loss", "", Aggregation.Mean),
-    ];
+    public IReadOnlyList<Metric> Metrics => _agent.Metrics;
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Changes(long after, long until) => _parts[0].Swaps(after, until);
+    public IReadOnlyList<long> Changes(long after, long until) => _parts[0].Changes(after, until);
 
     /// <inheritdoc/>
     public MetaStepReport Advance()
@@ -104,10 +92,10 @@ public sealed class TwoColorsExperiment : IExperiment
     {
         using var checkpoint = CheckpointFile.Read(path);
         var manifest = checkpoint.Manifest;
-        if (manifest.Experiment != ExperimentName || !manifest.Seeds.SequenceEqual(Seeds))
+        if (manifest.Experiment != _agent.World.Name || !manifest.Seeds.SequenceEqual(Seeds))
         {
             throw new CheckpointException(
-                $"{path}: expected a checkpoint of '{ExperimentName}' with seeds {string.Join(", ", Seeds)}, found '{manifest.Experiment}' with seeds {string.Join(", ", manifest.Seeds)}."
+                $"{path}: expected a checkpoint of '{_agent.World.Name}' with seeds {string.Join(", ", Seeds)}, found '{manifest.Experiment}' with seeds {string.Join(", ", manifest.Seeds)}."
             );
         }
 
@@ -139,7 +127,7 @@ public sealed class TwoColorsExperiment : IExperiment
         void OneThreaded(int part)
         {
             // Holds for the calling thread alone. Parts are what runs in parallel; within one, threads would only wait for each other.
-            if (_configuration.Device == DeviceKind.Cpu && get_num_threads() != 1)
+            if (_agent.Configuration.Device == DeviceKind.Cpu && get_num_threads() != 1)
             {
                 set_num_threads(1);
             }
@@ -152,39 +140,26 @@ public sealed class TwoColorsExperiment : IExperiment
 
     private CheckpointManifest Manifest(string hostState, string state)
     {
-        var network = _agent.MetaLearner.MetaParameters.Network;
-        var weight = _configuration.Meta.EntropyWeight;
+        var network = _agent.MetaNetwork;
+        var (low, high) = _agent.Bounds;
         return new CheckpointManifest
         {
             LibraryVersion = Bmg.Export.LibraryVersion.Current,
-            Experiment = ExperimentName,
+            Experiment = _agent.World.Name,
             EnvironmentSteps = EnvironmentSteps,
             Seeds = [.. Seeds],
-            Configuration = _configuration.ToJson(),
-            Policy = new PolicyDescription
-            {
-                Environment = ExperimentName,
-                Network = NetworkDescription.Of(_agent.Networks.Policy),
-                ValueNetwork = NetworkDescription.Of(_agent.Networks.Value),
-                ParameterSet = "learner",
-                ObservationLayout = [.. TwoColors.ObservationLayout],
-                ActionMeanings = [.. TwoColors.ActionMeanings],
-            },
+            Configuration = _agent.Configuration.ToJson(),
+            Policy = _agent.Policy,
             MetaNetwork = network is null
                 ? null
                 : new MetaNetworkDescription
                 {
                     Network = NetworkDescription.Of(network),
                     ParameterSet = "meta",
-                    InputNames =
-                    [
-                        .. Enumerable
-                            .Range(0, network.Inputs)
-                            .Select(i => $"mean reward, {network.Inputs - i} rollouts ago"),
-                    ],
-                    OutputName = ActorCriticModule.EntropyWeight,
-                    Low = weight.Low,
-                    High = weight.High,
+                    InputNames = [.. _agent.ContextNames()],
+                    OutputName = _agent.Hyper,
+                    Low = low,
+                    High = high,
                 },
             Host = hostState,
             State = state,

@@ -1,0 +1,27 @@
+using Bmg.Training.Configuration;
+
+namespace Bmg.Training.Environments;
+
+/// <summary>The kinds of world there are: the one place where settings become one.</summary>
+public static class Worlds
+{
+    /// <summary>What the configured world is.</summary>
+    public static WorldDescription Describe(RunConfiguration configuration) =>
+        configuration.Experiment switch
+        {
+            ExperimentKind.TwoColors => TwoColors.Kind,
+            _ => throw new NotSupportedException($"experiment '{configuration.Experiment}'"),
+        };
+
+    /// <summary>The configured worlds, one a seed.</summary>
+    public static IWorlds Create(RunConfiguration configuration, IReadOnlyList<Seed> seeds) =>
+        configuration.Experiment switch
+        {
+            ExperimentKind.TwoColors => new TwoColors(
+                seeds,
+                configuration.Environment.Respawn,
+                configuration.Environment.SwapPeriod
+            ),
+            _ => throw new NotSupportedException($"experiment '{configuration.Experiment}'"),
+        };
+}

@@ -1,0 +1,111 @@
+using Bmg.Export.Checkpoints;
+using Bmg.Training.Acting;
+using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
+
+namespace Bmg.Training.Experiments;
+
+/// <summary>Of a population, what a checkpoint holds as numbers rather than tensors; one entry a member.</summary>
+internal sealed record PopulationState(long[][] Worlds, ulong[] Actions, double[][] Contexts);
+
+/// <summary>Consecutive members that learn on one thread at a time.</summary>
+internal interface IPopulation : IDisposable
+{
+    /// <summary>Environment steps that each member has done.</summary>
+    long EnvironmentSteps { get; }
+
+    /// <summary>Time spent acting so far, in stopwatch ticks.</summary>
+    long ActingTicks { get; }
+
+    /// <summary>Steps after the first and up to the second at which the world changes.</summary>
+    IReadOnlyList<long> Changes(long after, long until);
+
+    /// <summary>Runs one meta-step; values in the order of the agent's metrics.</summary>
+    MetaStepReport Advance();
+
+    /// <summary>Everything that a checkpoint holds as tensors, by set; they stay this population's own.</summary>
+    IReadOnlyDictionary<string, Params> Tensors();
+
+    /// <summary>Everything that a checkpoint holds as numbers.</summary>
+    PopulationState Numbers();
+
+    /// <summary>Takes over these members' share of a checkpoint.</summary>
+    void Restore(Checkpoint checkpoint, PopulationState state);
+}
+
+/// <summary>What a configuration describes, as values of Bmg.Core: learner, meta-learner, and what can be exported of them.</summary>
+public abstract class Agent
+{
+    private protected Agent(RunConfiguration configuration)
+    {
+        Configuration = configuration;
+        World = Worlds.Describe(configuration);
+    }
+
+    /// <summary>Settings, validated.</summary>
+    public RunConfiguration Configuration { get; }
+
+    /// <summary>Where it learns.</summary>
+    public WorldDescription World { get; }
+
+    /// <summary>What a meta-step reports; the first is the reward, the second the hyper-parameter that is meta-learned.</summary>
+    public abstract IReadOnlyList<Metric> Metrics { get; }
+
+    /// <summary>Name of the hyper-parameter that is meta-learned.</summary>
+    public abstract string Hyper { get; }
+
+    /// <summary>Least and greatest value of that hyper-parameter.</summary>
+    public abstract (double Low, double High) Bounds { get; }
+
+    /// <summary>Name of each feature of the context; empty where the meta-parameters see none.</summary>
+    public abstract IReadOnlyList<string> ContextFeatures { get; }
+
+    /// <summary>What one entry of the context's history is about ("rollouts").</summary>
+    public abstract string ContextUnit { get; }
+
+    /// <summary>What of the learner is exported.</summary>
+    public abstract PolicyDescription Policy { get; }
+
+    /// <summary>The network from context to the hyper-parameter; null where there is none.</summary>
+    public abstract Network? MetaNetwork { get; }
+
+    /// <summary>The agent of a configuration.</summary>
+    public static Agent Create(RunConfiguration configuration, DerivedSettings derived) =>
+        configuration.Learner.Agent switch
+        {
+            AgentKind.ActorCritic => ActorCriticAgent.Create(configuration, derived),
+            _ => throw new NotSupportedException($"learner.agent '{configuration.Learner.Agent}'"),
+        };
+
+    /// <summary>Name of each component of the context, as the meta-network sees them.</summary>
+    public IReadOnlyList<string> ContextNames()
+    {
+        var length = Configuration.Meta.ContextLength;
+        return
+        [
+            .. from feature in ContextFeatures
+            from i in Enumerable.Range(0, length)
+            select $"{feature}, {length - i} {ContextUnit} ago",
+        ];
+    }
+
+    /// <summary>Members at the start of their lives.</summary>
+    /// <param name="seeds">One a member.</param>
+    /// <param name="first">Index of the first of them in the whole experiment.</param>
+    internal abstract IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first);
+
+    /// <summary>Whether the meta-parameters see a context.</summary>
+    private protected static bool HasContext(MetaSettings meta) =>
+        meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
+
+    /// <summary>An empty context; null where there is none.</summary>
+    private protected RecentContext? CreateContext(int members) =>
+        ContextFeatures.Count == 0
+            ? null
+            : new RecentContext(
+                members,
+                Configuration.Meta.ContextLength,
+                Configuration.Meta.ContextScaling,
+                ContextFeatures.Count
+            );
+}
