@@ -14,7 +14,7 @@ type MetaParameters = {
     Network: Network | null
     /// (member seeds, type, device) → first w.
     Init: Func<Seed[], torch.ScalarType, torch.Device, Params>
-    /// (w, context [P, C] or null) → hyper-parameters, [P] each (or [1] where w is shared and no context is used), or [P, …] for numbers
+    /// (w, context [P, C], or [P, T, C] for T moments, or null) → hyper-parameters, [P] each (or [1] where w is shared and no context is used), or [P, …] for numbers
     /// that belong to a tensor's elements. w may hold more than `Init` made, where several are merged: take tensors by name.
     Apply: Func<Params, Tensor | null, Params>
 }
@@ -115,13 +115,18 @@ module MetaParameters =
                     gradients
                     Params.Empty
 
+            // What is superseded goes at once: kept to the end, hundreds of copies of w and its moments would stand beside each other.
+            if not (obj.ReferenceEquals(x, start)) then
+                Params.dispose x
+
+            Params.dispose state
             x <- Params.moveToOuterScope next
             state <- Params.moveToOuterScope nextState
 
         Params.detachFromScope (Params.detach x)
 
     /// A contextual network: low + (high − low)·σ(net(context)), pre-trained to put out `initial` for contexts uniform in [−1, 1].
-    /// Context [P, C] → hyper-parameter [P] (CMG, appendix on meta-parameter networks; BMG, section 5.1).
+    /// Context [P, C] → hyper-parameter [P], or [P, T, C] → [P, T], one for each of T moments (CMG, appendix on meta-parameter networks; BMG, section 5.1).
     let contextual
         (name: string)
         (network: Network)
@@ -155,13 +160,28 @@ module MetaParameters =
                     match context with
                     | null -> Check.fail "MetaParameters.contextual" "context" $"of shape [P, {network.Inputs}]" "none"
                     | context ->
-                        let legend = [| -1L; int64 network.Inputs |]
-                        Check.shape "MetaParameters.contextual" "context" "[P, C]" legend context
+                        let each = context.shape.Length = 3
                         let members = context.shape[0]
+
+                        if each then
+                            let legend = [| -1L; -1L; int64 network.Inputs |]
+                            Check.shape "MetaParameters.contextual" "context" "[P, T, C]" legend context
+                        else
+                            let legend = [| -1L; int64 network.Inputs |]
+                            Check.shape "MetaParameters.contextual" "context" "[P, C]" legend context
+
                         // With a shared w the members are the rows of one batch.
                         let shared = w.Members = 1L && members > 1L
-                        let rows = Network.apply network w (context.unsqueeze (if shared then 0L else 1L))
-                        Params.Single(name, transform (rows.reshape members)))
+                        let batch = if shared then [| 1L; -1L |] else [| members; -1L |]
+                        let rows = Network.apply network w (context.reshape [| yield! batch; int64 network.Inputs |])
+
+                        let shape =
+                            if each then
+                                [| members; context.shape[1] |]
+                            else
+                                [| members |]
+
+                        Params.Single(name, transform (rows.reshape shape)))
         }
 
     /// The same number in tensors of these shapes, behind the population axis.

@@ -13,7 +13,8 @@ public static class BenchAction
 {
     private static readonly (int InnerSteps, int TargetSteps)[] s_horizons = [(1, 8), (7, 9)];
 
-    /// <summary>Measures the matrix peak, then training at each population and horizon, then memory at L = 1 and L = 16.</summary>
+    /// <summary>Measures the matrix peak, then training at each population and horizon, then memory at L = 1 and L = 16, then Q(λ) against memory's
+    /// bandwidth.</summary>
     public static int Run(BenchOptions options, TextWriter output)
     {
         var device = options.Device == DeviceKind.Cuda ? CUDA : CPU;
@@ -95,6 +96,7 @@ public static class BenchAction
                 $"Peak memory at P = 10, K = 1: {shortTarget.PeakMemoryBytes / 1e6:N0} MB with L = 1, {longTarget.PeakMemoryBytes / 1e6:N0} MB with L = 16 ({100.0 * (longTarget.PeakMemoryBytes - shortTarget.PeakMemoryBytes) / shortTarget.PeakMemoryBytes:+0.0;-0.0} %)."
             )
         );
+        WriteQLambda(options, threads, console, output);
         using var process = Process.GetCurrentProcess();
         output.WriteLine(
             Text(
@@ -102,6 +104,55 @@ public static class BenchAction
             )
         );
         return 0;
+    }
+
+    /// <summary>Q(λ): how close its updates come to what memory gives, both measured here.</summary>
+    private static void WriteQLambda(BenchOptions options, int threads, IAnsiConsole console, TextWriter output)
+    {
+        if (options.Device != DeviceKind.Cpu)
+        {
+            return;
+        }
+
+        var stateBytes = QLambdaBenchmark.Measure(1, 16, 0.1, 1).StateBytes;
+        var before = MemoryTriad.Measure(stateBytes, threads, 1);
+        QLambdaMeasurement[] measurements =
+        [
+            .. options.Members.Select(members =>
+                QLambdaBenchmark.Measure(members, 16, options.Seconds, options.Threads)
+            ),
+        ];
+        var bandwidth = Math.Max(before, MemoryTriad.Measure(stateBytes, threads, 1));
+        output.WriteLine();
+        output.WriteLine(
+            Text(
+                $"triad over arrays of one Q(λ) member's state, {stateBytes / 1e6:F2} MB each: {bandwidth / 1e9:F1} GB/s ({threads} threads)"
+            )
+        );
+        var table = new Table().Border(TableBorder.Simple);
+        foreach (var column in new[] { "P", "L", "env. steps/s", "MB/update", "GB/s", "of triad", "peak memory" })
+        {
+            table.AddColumn(new TableColumn(column).RightAligned());
+        }
+
+        foreach (var m in measurements)
+        {
+            table.AddRow(
+                Text($"{m.Members}"),
+                Text($"{m.TargetSteps}"),
+                Figures.Count(m.StepsPerSecond),
+                Text($"{m.BytesPerStep / 1e6:F2}"),
+                Text($"{m.BytesPerSecond / 1e9:F1}"),
+                // Fewer members than threads leave threads without work, and the machine's bandwidth with them.
+                Text($"{m.BytesPerSecond / bandwidth:F3}"),
+                Text($"{m.PeakMemoryBytes / 1e6:N0} MB")
+            );
+        }
+
+        console.Write(table);
+        output.WriteLine(
+            "MB/update: weights, traces and both moments, read once and written once; forward and backward passes are not counted."
+        );
     }
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

@@ -44,7 +44,8 @@ internal static class BenchCommand
         Command command = new(
             "bench",
             """
-            Measures how fast this machine trains, and what fraction of its matrix-multiply peak that is.
+            Measures how fast this machine trains, and what fraction that is of its matrix-multiply peak (actor-critic) or of its memory's
+            bandwidth (Q(λ)).
 
             Example: bench --members 1 10 --seconds 10
             Example: bench --differentiation

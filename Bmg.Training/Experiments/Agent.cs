@@ -74,6 +74,7 @@ public abstract class Agent
         configuration.Learner.Agent switch
         {
             AgentKind.ActorCritic => ActorCriticAgent.Create(configuration, derived),
+            AgentKind.QLambda => QLambdaAgent.Create(configuration),
             _ => throw new NotSupportedException($"learner.agent '{configuration.Learner.Agent}'"),
         };
 

@@ -1,0 +1,142 @@
+using Bmg.Export.Checkpoints;
+using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
+
+namespace Bmg.Training.Experiments;
+
+/// <summary>The papers' Q(λ) learner, which meta-learns its rate of exploration ε.</summary>
+public sealed class QLambdaAgent : Agent
+{
+    private QLambdaAgent(RunConfiguration configuration, QLambda learner)
+        : base(configuration)
+    {
+        var meta = configuration.Meta;
+        var bounds = meta.Exploration;
+        Learner = learner;
+        ContextFeatures =
+            !HasContext(meta) ? []
+            : meta.Context == ContextKind.Rich ? ["reward", "value", "TD error"]
+            : ["reward"];
+        MetaParameters = meta.Method switch
+        {
+            MetaMethod.Fixed => MetaParametersModule.constant(QLambdaModule.Epsilon, bounds.Initial),
+            _ when meta.Parameters == MetaParameterKind.Scalar => MetaParametersModule.boundedScalar(
+                QLambdaModule.Epsilon,
+                bounds.Low,
+                bounds.High,
+                bounds.Initial
+            ),
+            _ => MetaParametersModule.contextual(
+                QLambdaModule.Epsilon,
+                Network.Mlp("meta", ContextFeatures.Count * meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
+                bounds.Low,
+                bounds.High,
+                bounds.Initial,
+                configuration.Learner.Initialization,
+                meta.PretrainingSteps
+            ),
+        };
+    }
+
+    /// <summary>Network and λ.</summary>
+    public QLambda Learner { get; }
+
+    /// <summary>w → ε.</summary>
+    public MetaParameters MetaParameters { get; }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Metric> Metrics { get; } =
+    [
+        new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
+        new("epsilon", "rate of exploration ε", "", Aggregation.Mean),
+        new("mu", "matching function μ", "nats", Aggregation.Mean),
+        new("metaGradientNorm", "meta-gradient norm", "", Aggregation.Mean),
+        new("loss", "squared error of q, halved", "", Aggregation.Mean),
+    ];
+
+    /// <inheritdoc/>
+    public override string Hyper => QLambdaModule.Epsilon;
+
+    /// <inheritdoc/>
+    public override (double Low, double High) Bounds =>
+        (Configuration.Meta.Exploration.Low, Configuration.Meta.Exploration.High);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> ContextFeatures { get; }
+
+    /// <inheritdoc/>
+    public override string ContextUnit => "steps";
+
+    /// <inheritdoc/>
+    public override PolicyDescription Policy =>
+        new()
+        {
+            Environment = World.Name,
+            Network = NetworkDescription.Of(Learner.Values),
+            ParameterSet = "learner",
+            ObservationLayout = [.. World.ObservationLayout],
+            ActionMeanings = [.. World.ActionMeanings],
+        };
+
+    /// <inheritdoc/>
+    public override Network? MetaNetwork => MetaParameters.Network;
+
+    /// <summary>φ as Bmg.Core defines it.</summary>
+    public UpdateRule<Rollout> UpdateRule
+    {
+        get
+        {
+            var adam = Configuration.Learner.Optimizer;
+            return QLambdaModule.learner(
+                Learner,
+                Optimizers.adam(adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon)
+            );
+        }
+    }
+
+    /// <summary>The agent of a configuration.</summary>
+    public static QLambdaAgent Create(RunConfiguration configuration)
+    {
+        var world = Worlds.Describe(configuration);
+        var learner = configuration.Learner;
+        return new QLambdaAgent(
+            configuration,
+            new QLambda(
+                Network.Mlp(
+                    "values",
+                    world.ObservationSize,
+                    [.. learner.Hidden],
+                    world.ActionCount,
+                    learner.Activation
+                ),
+                learner.TraceDecay
+            )
+        );
+    }
+
+    /// <summary>The meta-learner: K = 0, KL from the greedy target to the ε-greedy learner, Adam.</summary>
+    /// <param name="target">ξ: <c>QLambda.target</c> of Bmg.Core, or one that does the same faster.</param>
+    public MetaLearner<Rollout> MetaLearnerWith(TargetBootstrap<Rollout> target)
+    {
+        var meta = Configuration.Meta;
+        Optimizer optimizer = Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon);
+        return MetaLearner<Rollout>.Create(
+            UpdateRule,
+            0,
+            MetaParameters,
+            meta.Method == MetaMethod.Fixed
+                ? MetaObjective<Rollout>.Fixed
+                : MetaObjective<Rollout>.NewBootstrapped(
+                    target,
+                    QLambdaModule.greedyKl(Configuration.Matching.Reduction)
+                ),
+            QLambdaModule.model(Learner),
+            meta.GradientClip is { } clip
+                ? Optimizers.before(Transformations.clipByGlobalNorm(clip), optimizer)
+                : optimizer
+        );
+    }
+
+    internal override IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first) =>
+        new QLambdaPopulation(this, seeds, CreateContext(seeds.Count), first);
+}
