@@ -14,6 +14,7 @@ let private suite =
         DescentTests.tests
         EnvironmentTests.tests
         ActingTests.tests
+        QLambdaTests.tests
         MemoryTests.tests
         ConfigurationTests.tests
         RunTests.tests
