@@ -195,6 +195,59 @@ let private rollouts =
 
             near exact "taken" (Array.zeroCreate seeds.Length) (collector.TakeRewards()))
 
+        withSeeds 20 "tell a rich context the moments of rewards, values and TD errors" (fun _ seeds ->
+            let agent = twoColorsAgent [| 8 |]
+            let world = TwoColors(seeds, Respawn.Square, 50L)
+
+            let context = RecentContext(seeds.Length, 2, ContextScaling.Raw, RolloutCollector.RichFeatures.Count)
+
+            let x = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
+
+            use collector = new RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, true)
+
+            let moments (values: float[]) =
+                let mean = Array.average values
+                [| mean; sqrt (Array.averageBy (fun v -> (v - mean) ** 2.0) values) |]
+
+            let mutable before = Array.create seeds.Length (Array.zeroCreate 6)
+
+            for _ in 1..3 do
+                use _ = scope ()
+                let experience = collector.Collect x
+
+                let values =
+                    numbers (ActorCritic.values agent x experience.Data)
+                    |> Array.chunkBySize (length + 1)
+
+                let rewards = numbers experience.Data.Rewards |> Array.chunkBySize length
+
+                let now =
+                    Array.map2
+                        (fun (v: float[]) (r: float[]) ->
+                            let errors = Array.init length (fun t -> r[t] + 0.97 * v[t + 1] - v[t])
+                            Array.collect moments [| r; v[.. length - 1]; errors |])
+                        values
+                        rewards
+
+                let expected =
+                    Array.map2
+                        (fun (a: float[]) (b: float[]) -> Array.collect (fun i -> [| a[i]; b[i] |]) [| 0..5 |])
+                        before
+                        now
+                    |> Array.concat
+
+                near
+                    {
+                        Name = "float32 moments"
+                        Relative = 1e-5
+                        Floor = 1e-5
+                    }
+                    "context"
+                    expected
+                    (numbers (nonNull experience.Context))
+
+                before <- now)
+
         withSeeds 30 "of a member do not depend on the population" (fun _ seeds ->
             let seeds = Array.append seeds (Seed.Population(1234L, 2))
             let all = stage seeds

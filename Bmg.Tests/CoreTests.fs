@@ -836,6 +836,24 @@ let private metaParameters =
                 near rounding "far up" [| high; high |] (hyperparameter meta (far 800.0) null "c")
                 near rounding "far down" [| low; low |] (hyperparameter meta (far -800.0) null "c"))
 
+        scoped "a contextual network takes contexts of several moments one by one" (fun () ->
+            let network = Network.Mlp("meta", 3, [| 5 |], 1, Activation.Tanh)
+            let meta = MetaParameters.contextual "c" network 0.0 1.0 0.3 Initialization.Uniform 0
+
+            for owners in [ 1; 2 ] do
+                let w = meta.Init.Invoke(Seed.Population(3L, owners), torch.float64, torch.CPU)
+                let rng = Rng 7UL
+                let all = torch.tensor(Array.init 24 (fun _ -> rng.NextNormal())).reshape(2L, 4L, 3L)
+                let together = meta.Apply.Invoke(w, all)["c"]
+                Expect.equal together.shape [| 2L; 4L |] "one number a moment"
+
+                for t in 0L .. 3L do
+                    near
+                        rounding
+                        "moment"
+                        (numbers (meta.Apply.Invoke(w, all.select (1L, t))["c"]))
+                        (numbers (together.select (1L, t))))
+
         scoped "a contextual network is pre-trained to put out its initial value on all contexts" (fun () ->
             let network = Network.Mlp("meta", 4, [| 16 |], 1, Activation.Relu)
             let meta = MetaParameters.contextual "c" network 0.0 1.0 0.3 Initialization.TruncatedNormal 1000

@@ -416,6 +416,34 @@ let private context =
                 feed second given
                 near exact "and on" (written first 2) (written second 2))
 
+        Bmg.Tests.Generators.property
+            100
+            "several features: each as a context of its own, one after the other"
+            rewards
+            (fun given ->
+                for scaling in [ ContextScaling.Raw; ContextScaling.Normalized ] do
+                    let both = RecentContext(1, 3, scaling, 2)
+                    let alone = [| RecentContext(1, 3, scaling); RecentContext(1, 3, scaling) |]
+
+                    for a, b in given do
+                        both.AddEach(0, ReadOnlySpan<float>([| a; b |]))
+                        alone[0].Add(0, a)
+                        alone[1].Add(0, b)
+
+                    let all = Array.zeroCreate<float32> both.Size
+                    both.Write(0, Span all)
+                    near exact "context" (Array.collect (fun c -> written c 1) alone) (Array.map float all)
+                    let restored = RecentContext(1, 3, scaling, 2)
+                    restored.SetState(0, both.GetState 0)
+                    let again = Array.zeroCreate<float32> both.Size
+                    restored.Write(0, Span again)
+                    near exact "restored" (Array.map float all) (Array.map float again))
+
+        test "a value for each feature, no more and no fewer" {
+            refuses [ "RecentContext.AddEach"; "expected 2"; "found 1" ] (fun () ->
+                RecentContext(1, 3, ContextScaling.Raw, 2).Add(0, 1.0))
+        }
+
         test "a state of another length is refused" {
             let context = RecentContext(1, 3, ContextScaling.Raw)
 
