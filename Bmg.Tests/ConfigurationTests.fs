@@ -361,8 +361,9 @@ let private published =
         }
 
         for file in Directory.GetFiles(paperConfigs, "*.json", SearchOption.AllDirectories) do
-            // Those of the theory studies have records, and tests, of their own.
-            let isRun = Path.GetFileName(Path.GetDirectoryName file) <> "theory"
+            // Those of the theory studies, and the tables of runs, have records and tests of their own.
+            let folder = Path.GetFileName(Path.GetDirectoryName file)
+            let isRun = folder <> "theory" && folder <> "studies"
 
             if isRun && Path.GetFileName file <> "schema.json" then
                 test $"{Path.GetRelativePath(paperConfigs, file)} is valid" {

@@ -37,6 +37,7 @@ public static class TrainingCli
             BenchCommand.Create(host),
             SchemaCommand.Create(host),
             TheoryCommand.Create(host),
+            ReproduceCommand.Create(host),
             verbose,
         };
 

@@ -81,7 +81,7 @@ public static class SvgChart
             .chart .readout { fill: {{colours.Ink}}; }
             """;
 
-    private static void Open(StringBuilder svg, double width, double height, string label, string size = "") =>
+    internal static void Open(StringBuilder svg, double width, double height, string label, string size = "") =>
         svg.Append(
             CultureInfo.InvariantCulture,
             $"<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\"{size} viewBox=\"0 0 {N(width)} {N(height)}\" role=\"img\" aria-label=\"{Escape(label)}\">\n"
@@ -203,23 +203,24 @@ public static class SvgChart
         }
     }
 
-    private static void Curve(
+    internal static void Curve(
         StringBuilder svg,
         double[] x,
         double[] y,
         Func<double, double> placeX,
-        Func<double, double> placeY
+        Func<double, double> placeY,
+        string kind = "mean"
     )
     {
         foreach (Range part in Gapless(y))
         {
-            svg.Append("<path class=\"mean\" d=\"");
+            svg.Append(CultureInfo.InvariantCulture, $"<path class=\"{kind}\" d=\"");
             Points(svg, 'M', x[part], y[part], placeX, placeY);
             svg.Append("\"/>\n");
         }
     }
 
-    private static void Band(
+    internal static void Band(
         StringBuilder svg,
         string kind,
         double[] x,
@@ -270,13 +271,13 @@ public static class SvgChart
         }
     }
 
-    private static void Line(StringBuilder svg, string kind, double x1, double y1, double x2, double y2) =>
+    internal static void Line(StringBuilder svg, string kind, double x1, double y1, double x2, double y2) =>
         svg.Append(
             CultureInfo.InvariantCulture,
             $"<line class=\"{kind}\" x1=\"{N(x1)}\" y1=\"{N(y1)}\" x2=\"{N(x2)}\" y2=\"{N(y2)}\"/>\n"
         );
 
-    private static void Text(StringBuilder svg, double x, double y, string anchor, string kind, string text)
+    internal static void Text(StringBuilder svg, double x, double y, string anchor, string kind, string text)
     {
         string style = kind.Length > 0 ? $" class=\"{kind}\"" : "";
         svg.Append(
@@ -285,7 +286,7 @@ public static class SvgChart
         );
     }
 
-    private static string N(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
+    internal static string N(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
 
-    private static string Escape(string text) => WebUtility.HtmlEncode(text);
+    internal static string Escape(string text) => WebUtility.HtmlEncode(text);
 }

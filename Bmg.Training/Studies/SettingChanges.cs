@@ -1,0 +1,30 @@
+using Bmg.Training.Configuration;
+
+namespace Bmg.Training.Studies;
+
+/// <summary>In which settings that matter for results two configurations differ.</summary>
+public static class SettingChanges
+{
+    /// <summary>
+    /// As "learner.targetSteps: 8, now 16"; what a run is called, where it is computed and what it writes do not count, nor do its length and
+    /// seeds, which are compared by size.
+    /// </summary>
+    public static IReadOnlyList<string> Between(RunConfiguration then, RunConfiguration now) =>
+        ConfigurationJson.Differences(
+            then,
+            now with
+            {
+                Name = then.Name,
+                Description = then.Description,
+                Device = then.Device,
+                Threads = then.Threads,
+                Run = then.Run,
+                Members = then.Members,
+                EnvironmentSteps = then.EnvironmentSteps,
+            }
+        );
+
+    /// <summary>The first of them; null where there is none.</summary>
+    public static string? First(RunConfiguration then, RunConfiguration now) =>
+        Between(then, now) is [{ } first, ..] ? first : null;
+}

@@ -1,0 +1,30 @@
+namespace Bmg.Training.Studies;
+
+/// <summary>Tables for terminals and for CSV files.</summary>
+internal static class TextTable
+{
+    /// <summary>Columns two spaces apart, as wide as they must be; the first is flush left, the others right.</summary>
+    public static IEnumerable<string> Lines(IReadOnlyList<string[]> rows)
+    {
+        int[] widths = [.. Enumerable.Range(0, rows[0].Length).Select(column => rows.Max(row => row[column].Length))];
+        foreach (string[] row in rows)
+        {
+            yield return string.Join(
+                    "  ",
+                    row.Select((cell, i) => i == 0 ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i]))
+                )
+                .TrimEnd();
+        }
+    }
+
+    /// <summary>A line of CSV (RFC 4180).</summary>
+    public static string Csv(IEnumerable<string> cells) =>
+        string.Join(
+            ',',
+            cells.Select(cell => cell.AsSpan().IndexOfAny(",\"\n\r") < 0 ? cell : $"\"{cell.Replace("\"", "\"\"")}\"")
+        );
+
+    /// <summary>A number as it is in CSV: six significant digits; empty where there is none.</summary>
+    public static string Csv(double? value) =>
+        value is { } number && double.IsFinite(number) ? FormattableString.Invariant($"{Digits.Six(number)}") : "";
+}
