@@ -20,6 +20,7 @@ let private suite =
         ExportTests.tests
         EndToEndTests.tests
         TheoryTests.tests
+        StudyTests.tests
     ]
 
 [<EntryPoint>]
