@@ -21,6 +21,7 @@ let private suite =
         ExportTests.tests
         EndToEndTests.tests
         TheoryTests.tests
+        StudyTests.tests
     ]
 
 [<EntryPoint>]

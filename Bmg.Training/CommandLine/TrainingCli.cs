@@ -38,6 +38,7 @@ public static class TrainingCli
             SchemaCommand.Create(host),
             TheoryCommand.Create(host),
             ReproduceCommand.Create(host),
+            SweepCommand.Create(host),
             verbose,
         };
 

@@ -154,11 +154,11 @@ public sealed class StudyRunner
                 case RunState.Interrupted:
                     return new StudyOutcome(true, failures);
                 default:
-                    if (outcome.Failure!.InnerException is not NumericalFailureException)
+                    if (outcome.Failure!.InnerException is not NumericalFailureException failure)
                     {
                         throw outcome.Failure;
                     }
-                    failures[cells[i].Id] = outcome.Failure.Message;
+                    failures[cells[i].Id] = failure.Message; // Without the path of a checkpoint, which differs between machines.
                     reporter.Say($"{cells[i].Id}: {outcome.Failure.Message}");
                     break;
             }

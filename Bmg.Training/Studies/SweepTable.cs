@@ -1,0 +1,104 @@
+using Bmg.Training.Progress;
+using Bmg.Training.Runs;
+
+namespace Bmg.Training.Studies;
+
+/// <summary>The results of a sweep as CSV and as a ranked table.</summary>
+/// <param name="Grid">The grid.</param>
+/// <param name="Points">Its points, or some of them, in the order of the grid.</param>
+public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
+{
+    /// <summary>A row a point.</summary>
+    public IEnumerable<string> Csv()
+    {
+        yield return TextTable.Csv([
+            "point",
+            .. Grid.Axes.Select(axis => axis.Key),
+            "seeds",
+            "steps",
+            "mean_total",
+            "deviation",
+            "interval95",
+            "final_rate",
+            "seconds",
+            "commit",
+            "problem",
+        ]);
+        foreach (SweepPoint point in Points)
+        {
+            Spread? total = point.Problem is null ? Spread.Of(point.TotalReward) : null;
+            yield return TextTable.Csv([
+                Grid.Id(point.Index),
+                .. Grid.At(point.Index).Values,
+                $"{point.Seeds}",
+                $"{point.Steps}",
+                TextTable.Csv(total?.Mean),
+                TextTable.Csv(total?.Deviation),
+                TextTable.Csv(StudentInterval.HalfWidth(point.TotalReward)),
+                TextTable.Csv(total is null ? null : point.FinalRewardRate.Average()),
+                TextTable.Csv(point.Seconds),
+                point.Commit ?? "",
+                point.Problem ?? "",
+            ]);
+        }
+    }
+
+    /// <summary>Best mean total first; points without numbers last.</summary>
+    public IEnumerable<string> Ranked()
+    {
+        List<string[]> rows =
+        [
+            [
+                "rank",
+                "point",
+                .. Grid.Axes.Select(axis => axis.Key),
+                "total reward",
+                "± 95 %",
+                "deviation",
+                "reward a step (last tenth)",
+                "seeds",
+                "steps",
+            ],
+        ];
+        IOrderedEnumerable<SweepPoint> ranked = Points
+            .Where(point => point.Problem is null)
+            .OrderByDescending(point => point.TotalReward.Average());
+        foreach (SweepPoint point in ranked)
+        {
+            Spread total = Spread.Of(point.TotalReward);
+            rows.Add([
+                $"{rows.Count}",
+                Grid.Id(point.Index),
+                .. Grid.At(point.Index).Values,
+                Figures.Number(total.Mean),
+                Figures.Number(StudentInterval.HalfWidth(point.TotalReward)),
+                Figures.Number(total.Deviation),
+                Figures.Number(point.FinalRewardRate.Average()),
+                $"{point.Seeds}",
+                Figures.Count(point.Steps),
+            ]);
+        }
+        foreach (SweepPoint point in Points.Where(point => point.Problem is not null))
+        {
+            rows.Add([
+                "–",
+                Grid.Id(point.Index),
+                .. Grid.At(point.Index).Values,
+                "failed",
+                "",
+                "",
+                "",
+                $"{point.Seeds}",
+                Figures.Count(point.Steps),
+            ]);
+        }
+        foreach (string line in TextTable.Lines(rows))
+        {
+            yield return line;
+        }
+        foreach (SweepPoint point in Points.Where(point => point.Problem is not null))
+        {
+            yield return $"{Grid.Id(point.Index)} failed: {point.Problem}";
+        }
+    }
+}
