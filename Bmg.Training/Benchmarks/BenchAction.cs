@@ -114,12 +114,12 @@ public static class BenchAction
             return;
         }
 
-        var stateBytes = QLambdaBenchmark.Measure(1, 16, 0.1, 1).StateBytes;
+        var stateBytes = QLambdaBenchmark.Measure(1, QLambdaBenchmark.TargetSteps, 0.1, 1).StateBytes;
         var before = MemoryTriad.Measure(stateBytes, threads, 1);
         QLambdaMeasurement[] measurements =
         [
             .. options.Members.Select(members =>
-                QLambdaBenchmark.Measure(members, 16, options.Seconds, options.Threads)
+                QLambdaBenchmark.Measure(members, QLambdaBenchmark.TargetSteps, options.Seconds, options.Threads)
             ),
         ];
         var bandwidth = Math.Max(before, MemoryTriad.Measure(stateBytes, threads, 1));

@@ -27,6 +27,9 @@ public sealed record QLambdaMeasurement(
 /// <summary>Times two-colors Q(λ)-BMG with the reward context as it trains.</summary>
 public static class QLambdaBenchmark
 {
+    /// <summary>L that is timed: that of paper-configs/two-colors/q-bmg-reward.json.</summary>
+    public const int TargetSteps = 64;
+
     /// <summary>The configuration that is timed: the paper's network and meta-network.</summary>
     public static RunConfiguration Configuration(int members, int targetSteps, int threads) =>
         new()
@@ -41,7 +44,7 @@ public static class QLambdaBenchmark
                 Optimizer = new OptimizerSettings
                 {
                     Name = OptimizerKind.Adam,
-                    LearningRate = 3e-5,
+                    LearningRate = 1e-4,
                     Epsilon = 1e-4,
                 },
             },
