@@ -461,6 +461,49 @@ let private reproduceTests =
                 Expect.isTrue (File.Exists(Path.Combine(resultsOf root, "cell-1.json"))) "the other cell")
         }
 
+        test "after a run that broke off, the same command goes on from the last checkpoint to the same table" {
+            inDirectory (fun root ->
+                let whole = Path.Combine(root, "whole")
+                let broken = Path.Combine(root, "broken")
+
+                for each in [ whole; broken ] do
+                    study each [ 8; 9 ] |> ignore
+
+                command (reproducing whole []) |> ok |> ignore
+
+                let dies (configuration: RunConfiguration) steps =
+                    if configuration.Learner.TargetSteps = 9 && steps = 270L then
+                        raise (IOException "No space left on device")
+
+                let code, _, error = commandOf dies CancellationToken.None (reproducing broken [])
+                Expect.equal code 1 "exit code"
+                Expect.stringContains error "No space left on device" "what went wrong"
+                Expect.isTrue (File.Exists(Path.Combine(resultsOf broken, "cell-0.json"))) "the first cell is kept"
+                let (code, _, error), advances = counted (reproducing broken [])
+                Expect.equal (code, error, advances) (0, "", 15) "from the checkpoint at step 250"
+                Expect.equal (timeless broken) (timeless whole) "the table")
+        }
+
+        test "a file that is no result shows before anything is run" {
+            inDirectory (fun root ->
+                study root [ 8; 9 ] |> ignore
+                Directory.CreateDirectory(resultsOf root) |> ignore
+                File.WriteAllText(Path.Combine(resultsOf root, "cell-1.json"), "{}")
+
+                let results = [
+                    "--cell"
+                    "cell-0"
+                    "--output"
+                    Path.Combine(root, "b")
+                    "--results"
+                    resultsOf root
+                ]
+
+                let refusal, advances = counted ([ "reproduce"; Path.Combine(root, "fake.json") ] @ results)
+                refused "cell-1.json: not a cell's result" refusal
+                Expect.equal advances 0 "nothing run")
+        }
+
         test "a run that was killed before its first checkpoint starts anew" {
             inDirectory (fun root ->
                 study root [ 8 ] |> ignore

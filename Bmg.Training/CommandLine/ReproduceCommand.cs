@@ -186,6 +186,10 @@ internal static class ReproduceCommand
                 ReproductionPlan.IsDone(request.Results, cell.Id, configurations[cell.Id], request.Replace)
             )),
         ];
+        if (!request.Replace)
+        {
+            Read(request); // A file that is no result shows now, not after the runs.
+        }
         IReadOnlyDictionary<string, string> failures = new Dictionary<string, string>();
         if (cells.Any(cell => !cell.Done))
         {
@@ -252,19 +256,28 @@ internal static class ReproduceCommand
         return 0;
     }
 
-    /// <summary>Writes table, CSV and report of all cells, and prints the table.</summary>
-    private static void Draw(Request request, TrainingHost host)
+    /// <summary>The results there are, of all cells, compared with the configurations of today as far as they can be read.</summary>
+    private static Reproduction Read(Request request)
     {
         Dictionary<string, RunConfiguration> today = [];
         foreach (CellDescription cell in request.Study.Cells)
         {
-            string file = ConfigurationOf(request, cell);
-            if (File.Exists(file))
+            try
             {
-                today[cell.Id] = ConfigurationReader.ReadFile(file);
+                today[cell.Id] = ConfigurationReader.ReadFile(ConfigurationOf(request, cell));
+            }
+            catch (ConfigurationException)
+            {
+                // Results are shown whatever has become of their configurations; those that are to be run were read before.
             }
         }
-        Reproduction reproduction = Reproduction.Read(request.Study, request.Results, today);
+        return Reproduction.Read(request.Study, request.Results, today);
+    }
+
+    /// <summary>Writes table, CSV and report of all cells, and prints the table.</summary>
+    private static void Draw(Request request, TrainingHost host)
+    {
+        Reproduction reproduction = Read(request);
         string report = Path.Combine(request.Results, "report.html");
         try
         {
