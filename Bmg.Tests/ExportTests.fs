@@ -411,8 +411,21 @@ let private models (case: Case) =
             High = 2.5
         )
 
+    let values = describe case
+
+    let values =
+        PolicyDescription(
+            Environment = values.Environment,
+            Kind = PolicyKind.Values,
+            Network = values.Network,
+            ParameterSet = values.ParameterSet,
+            ObservationLayout = values.ObservationLayout,
+            ActionMeanings = values.ActionMeanings
+        )
+
     [
         NetworkExporter.Build(case.Policy, learner, case.Member, "features", "prediction")
+        PolicyExporter.Build(values, learner, case.Member)
         PolicyExporter.Build(describe case, learner, case.Member, true)
         PolicyExporter.Build(describe case, learner, case.Member)
         MetaNetworkExporter.Build(entropy, learner, case.Member)
@@ -462,6 +475,62 @@ let private onnxTests =
             Expect.sequenceEqual (outputs.Actions.ToArray()) [ 0L; 0L; 0L; 0L ] "actions"
             Expect.sequenceEqual (outputs.Probabilities.ToArray()) (Array.create 8 0.5f) "probabilities"
             Expect.isTrue (outputs.Values.IsEmpty) "no value unless asked for")
+
+        testCase "a network of action values gives them, and the greedy action; nothing else" (fun () ->
+            let description =
+                PolicyDescription(
+                    Environment = "two-colors",
+                    Kind = PolicyKind.Values,
+                    Network = NetworkDescription.Of network,
+                    ParameterSet = "learner",
+                    ObservationLayout = manifest.Policy.ObservationLayout,
+                    ActionMeanings = manifest.Policy.ActionMeanings
+                )
+
+            let x = init network 2
+            let model = PolicyExporter.Build(description, x, 1)
+            use session = new PolicySession(model.ToBytes())
+            Expect.equal session.Kind PolicyKind.Values "kind"
+            Expect.equal session.Metadata[MetadataKeys.Kind] ModelKinds.ActionValues "kind in the file"
+            Expect.sequenceEqual session.ActionMeanings manifest.Policy.ActionMeanings "actions"
+            let observations = Array.init 15 (fun i -> float32 (i % 4) - 1.5f)
+            let outputs = session.Run(ReadOnlySpan observations, 5)
+
+            Expect.isTrue
+                (outputs.Logits.IsEmpty
+                 && outputs.Probabilities.IsEmpty
+                 && outputs.Values.IsEmpty)
+                "no others"
+
+            let values = outputs.ActionValues.ToArray()
+
+            let expected =
+                (Network.apply network (Params.ofMember 1L x) (torch.tensor(observations).reshape(1L, 5L, 3L)))
+                    .flatten()
+                    .data<float32>()
+                    .ToArray()
+
+            Array.iter2 (fun f e -> Expect.floatClose Accuracy.medium (float f) (float e) "values") values expected
+
+            let greedy =
+                values
+                |> Array.chunkBySize 2
+                |> Array.map (fun row -> int64 (Array.IndexOf(row, Array.max row)))
+
+            Expect.sequenceEqual (outputs.Actions.ToArray()) greedy "the action of the greatest value"
+
+            let e = raised<ArgumentException>(fun () -> PolicyExporter.Build(description, x, 1, true) |> ignore)
+            Expect.stringContains e.Message "no further value" "a value is refused")
+
+        testCase "a checkpoint that does not say what its policy puts out has logits" (fun () ->
+            let text = Text.Json.JsonSerializer.Serialize(manifest.Policy)
+            Expect.stringContains text "Logits" "written"
+            let old = text.Replace("\"Kind\":\"Logits\",", "")
+            Expect.isFalse (old.Contains "Kind") "not said"
+
+            match Text.Json.JsonSerializer.Deserialize<PolicyDescription> old with
+            | null -> failtest "nothing read"
+            | read -> Expect.equal read.Kind PolicyKind.Logits "kind")
 
         testCase "the file says what a deployer needs" (fun () ->
             let c = checkpoint ()

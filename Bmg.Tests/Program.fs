@@ -15,6 +15,7 @@ let private suite =
         EnvironmentTests.tests
         ActingTests.tests
         QLambdaTests.tests
+        SwitchingTests.tests
         MemoryTests.tests
         ConfigurationTests.tests
         RunTests.tests

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Bmg.Export.Checkpoints;
 
 /// <summary>What a checkpoint says about itself, beside its tensors.</summary>
@@ -31,13 +33,27 @@ public sealed record CheckpointManifest
     public required string State { get; init; }
 }
 
-/// <summary>A policy π: from an observation to the logits of discrete actions.</summary>
+/// <summary>What a policy's network puts out.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<PolicyKind>))]
+public enum PolicyKind
+{
+    /// <summary>Logits of the actions' probabilities.</summary>
+    Logits,
+
+    /// <summary>Action values; the policy takes the action of the greatest.</summary>
+    Values,
+}
+
+/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions.</summary>
 public sealed record PolicyDescription
 {
     /// <summary>Name of the environment that it acts in.</summary>
     public required string Environment { get; init; }
 
-    /// <summary>From observation to logits: its inputs are the observation's components, its outputs the actions.</summary>
+    /// <summary>What the network puts out; logits where a checkpoint does not say.</summary>
+    public PolicyKind Kind { get; init; }
+
+    /// <summary>From observation to logits, or to action values: its inputs are the observation's components, its outputs the actions.</summary>
     public required NetworkDescription Network { get; init; }
 
     /// <summary>From observation to one value, or null where there is none.</summary>

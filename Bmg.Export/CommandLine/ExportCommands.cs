@@ -34,7 +34,8 @@ public static class ExportCommands
         var output = new Option<string>("--output", "-o") { Description = "The .onnx file to write.", Required = true };
         var network = new Option<string>("--network")
         {
-            Description = "What to export: the policy, or the meta-network that computes a meta-parameter.",
+            Description =
+                "What to export: the policy (of a Q-network: its action values), or the meta-network that computes a meta-parameter.",
             DefaultValueFactory = _ => Policy,
         };
         network.AcceptOnlyFromAmong(Policy, Meta);
@@ -134,7 +135,7 @@ public static class ExportCommands
             var report = ParityCheck.Run(
                 session,
                 Reference(session, path, checkpoint),
-                session.Metadata.GetValueOrDefault(MetadataKeys.Kind) == ModelKinds.Policy
+                session.Metadata.GetValueOrDefault(MetadataKeys.Kind) is ModelKinds.Policy or ModelKinds.ActionValues
                     ? Reachable(checkpoint)
                     : null,
                 parsed.GetValue(observations)
@@ -263,7 +264,7 @@ public static class ExportCommands
     {
         var kind = session.Metadata.GetValueOrDefault(MetadataKeys.Kind);
         if (
-            kind is not (ModelKinds.Policy or ModelKinds.MetaNetwork)
+            kind is not (ModelKinds.Policy or ModelKinds.ActionValues or ModelKinds.MetaNetwork)
             || !int.TryParse(
                 session.Metadata.GetValueOrDefault(MetadataKeys.Member),
                 NumberStyles.None,
@@ -273,12 +274,12 @@ public static class ExportCommands
         )
         {
             throw new OnnxFileException(
-                $"'{path}' was not exported from a run: expected metadata '{MetadataKeys.Kind}' ({ModelKinds.Policy} or "
-                    + $"{ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
+                $"'{path}' was not exported from a run: expected metadata '{MetadataKeys.Kind}' ({ModelKinds.Policy}, "
+                    + $"{ModelKinds.ActionValues} or {ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
                     + (session.Metadata.Count == 0 ? "none." : $"{string.Join(", ", session.Metadata.Keys)}.")
             );
         }
-        return kind == ModelKinds.Policy
+        return kind is ModelKinds.Policy or ModelKinds.ActionValues
             ? PolicyExporter.Build(checkpoint, member, session.Outputs.Any(o => o.Name == PolicyExporter.Value))
             : MetaNetworkExporter.Build(checkpoint, member);
     }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Bmg.Export.Checkpoints;
 using Bmg.Export.Onnx;
 
 namespace Bmg.Export.Inference;
@@ -6,11 +7,14 @@ namespace Bmg.Export.Inference;
 /// <summary>What a policy says about a batch of observations. The spans are valid until the session's next run.</summary>
 public readonly ref struct PolicyOutputs
 {
-    /// <summary>Logits, batch × actions, row by row.</summary>
+    /// <summary>Logits, batch × actions, row by row; empty for a network of action values.</summary>
     public ReadOnlySpan<float> Logits { get; init; }
 
-    /// <summary>Probabilities of the actions, batch × actions, row by row.</summary>
+    /// <summary>Probabilities of the actions, batch × actions, row by row; empty for a network of action values.</summary>
     public ReadOnlySpan<float> Probabilities { get; init; }
+
+    /// <summary>Action values, batch × actions, row by row; empty for a policy with probabilities.</summary>
+    public ReadOnlySpan<float> ActionValues { get; init; }
 
     /// <summary>The greedy action of each observation.</summary>
     public ReadOnlySpan<long> Actions { get; init; }
@@ -44,10 +48,10 @@ public sealed class PolicySession : IDisposable
         try
         {
             var kind = _model.Metadata.GetValueOrDefault(MetadataKeys.Kind);
-            if (kind != ModelKinds.Policy)
+            if (kind is not (ModelKinds.Policy or ModelKinds.ActionValues))
             {
                 throw new OnnxFileException(
-                    $"'{source}' is no policy exported by Bmg: its metadata '{MetadataKeys.Kind}' must be '{ModelKinds.Policy}', "
+                    $"'{source}' is no policy exported by Bmg: its metadata '{MetadataKeys.Kind}' must be '{ModelKinds.Policy}' or '{ModelKinds.ActionValues}', "
                         + $"found {(kind is null ? "none" : $"'{kind}'")}. Its input is '{_model.InputName}', "
                         + $"its outputs are {string.Join(", ", _model.Outputs.Select(o => $"'{o.Name}'"))}."
                 );
@@ -57,15 +61,23 @@ public sealed class PolicySession : IDisposable
             ActionMeanings = Names(MetadataKeys.ActionMeanings, source);
             var actions = ActionMeanings.Count;
             _hasValue = _model.Outputs.Any(output => output.Name == PolicyExporter.Value);
+            Kind = kind == ModelKinds.ActionValues ? PolicyKind.Values : PolicyKind.Logits;
             ModelOutput[] expected =
-            [
-                new(PolicyExporter.Logits, IsInteger: false, actions),
-                new(PolicyExporter.Probabilities, IsInteger: false, actions),
-                new(PolicyExporter.Action, IsInteger: true, 1),
-                .. _hasValue
-                    ? [new ModelOutput(PolicyExporter.Value, IsInteger: false, 1)]
-                    : Array.Empty<ModelOutput>(),
-            ];
+                Kind == PolicyKind.Values
+                    ?
+                    [
+                        new(PolicyExporter.ActionValues, IsInteger: false, actions),
+                        new(PolicyExporter.Action, IsInteger: true, 1),
+                    ]
+                    :
+                    [
+                        new(PolicyExporter.Logits, IsInteger: false, actions),
+                        new(PolicyExporter.Probabilities, IsInteger: false, actions),
+                        new(PolicyExporter.Action, IsInteger: true, 1),
+                        .. _hasValue
+                            ? [new ModelOutput(PolicyExporter.Value, IsInteger: false, 1)]
+                            : Array.Empty<ModelOutput>(),
+                    ];
             if (
                 _model.InputName != PolicyExporter.Observation
                 || _model.Features != ObservationLayout.Count
@@ -92,6 +104,9 @@ public sealed class PolicySession : IDisposable
     /// <summary>Where it computes: what was asked for, unless a fallback was allowed.</summary>
     public ExecutionProvider Provider => _model.Provider;
 
+    /// <summary>What the network puts out.</summary>
+    public PolicyKind Kind { get; }
+
     /// <summary>Name of the environment that the policy was trained in.</summary>
     public string Environment { get; }
 
@@ -111,6 +126,14 @@ public sealed class PolicySession : IDisposable
     public PolicyOutputs Run(ReadOnlySpan<float> observations, int batch)
     {
         _model.Run(observations, batch);
+        if (Kind == PolicyKind.Values)
+        {
+            return new PolicyOutputs
+            {
+                ActionValues = _model.Floats(PolicyExporter.ActionValues),
+                Actions = _model.Integers(PolicyExporter.Action),
+            };
+        }
         return new PolicyOutputs
         {
             Logits = _model.Floats(PolicyExporter.Logits),

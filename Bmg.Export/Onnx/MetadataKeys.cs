@@ -49,6 +49,9 @@ public static class ModelKinds
     /// <summary>A policy: see <see cref="PolicyExporter"/>.</summary>
     public const string Policy = "policy";
 
+    /// <summary>Action values and the greedy action: see <see cref="PolicyExporter"/>.</summary>
+    public const string ActionValues = "action-values";
+
     /// <summary>A meta-parameter computed from context: see <see cref="MetaNetworkExporter"/>.</summary>
     public const string MetaNetwork = "meta-network";
 }

@@ -166,7 +166,12 @@ public static class ParityCheck
                         + $"the reference {string.Join(", ", reference.Keys)}."
                 );
             }
-            var logits = reference.TryGetValue(PolicyExporter.Logits, out var tensor) ? Values<float>(tensor) : null;
+            // What the integer output chooses among.
+            var logits =
+                reference.TryGetValue(PolicyExporter.Logits, out var tensor)
+                || reference.TryGetValue(PolicyExporter.ActionValues, out tensor)
+                    ? Values<float>(tensor)
+                    : null;
             for (var i = 0; i < outputs.Count; i++)
             {
                 var output = outputs[i];

@@ -6,7 +6,8 @@ namespace Bmg.Export.Onnx;
 
 /// <summary>
 /// Policies as ONNX: <c>observation</c> [batch, components] float32 → <c>logits</c> and <c>probabilities</c> [batch, actions] float32,
-/// <c>action</c> [batch] int64 (the greedy one; the first of equals) and, when asked for, <c>value</c> [batch] float32.
+/// <c>action</c> [batch] int64 (the greedy one; the first of equals) and, when asked for, <c>value</c> [batch] float32. A network of action
+/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone.
 /// </summary>
 public static class PolicyExporter
 {
@@ -18,6 +19,9 @@ public static class PolicyExporter
 
     /// <summary>Name of the output after the softmax.</summary>
     public const string Probabilities = "probabilities";
+
+    /// <summary>Name of the output of a network of action values.</summary>
+    public const string ActionValues = "values";
 
     /// <summary>Name of the output that holds the greedy action.</summary>
     public const string Action = "action";
@@ -66,6 +70,14 @@ public static class PolicyExporter
         var network = policy.Network.ToNetwork();
         Agree(network.Inputs, policy.ObservationLayout.Length, "inputs", "names in the observation's layout");
         Agree(network.Outputs, policy.ActionMeanings.Length, "outputs", "action meanings");
+        if (policy.Kind == PolicyKind.Values)
+        {
+            return includeValue
+                ? throw new ArgumentException(
+                    "A network of action values has no further value to export; its outputs are the values."
+                )
+                : OfActionValues(policy, network, parameters, member, metadata);
+        }
         var value = includeValue ? ValueNetwork(policy, network.Inputs) : null;
 
         using var scope = torch.NewDisposeScope();
@@ -91,13 +103,7 @@ public static class PolicyExporter
             graph,
             [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
             outputs,
-            new Dictionary<string, string>(metadata ?? new Dictionary<string, string>())
-            {
-                [MetadataKeys.Kind] = ModelKinds.Policy,
-                [MetadataKeys.Environment] = policy.Environment,
-                [MetadataKeys.InputLayout] = JsonSerializer.Serialize(policy.ObservationLayout),
-                [MetadataKeys.ActionMeanings] = JsonSerializer.Serialize(policy.ActionMeanings),
-            }
+            Described(policy, ModelKinds.Policy, metadata)
         );
         return new ExportableModel(
             onnx,
@@ -120,6 +126,54 @@ public static class PolicyExporter
             }
         );
     }
+
+    /// <summary>Action values and the action of the greatest.</summary>
+    private static ExportableModel OfActionValues(
+        PolicyDescription policy,
+        Network network,
+        Params parameters,
+        int member,
+        IReadOnlyDictionary<string, string>? metadata
+    )
+    {
+        using var scope = torch.NewDisposeScope();
+        var graph = OnnxGraph
+            .OfNetwork(network, NetworkExporter.OneMember(parameters, member), Observation, ActionValues)
+            .Then(OnnxGraph.Node("ArgMax", [ActionValues], Action, ("axis", 1), ("keepdims", 0)));
+        var onnx = OnnxModel.Assemble(
+            network.Name,
+            graph,
+            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
+            [
+                OnnxModel.Value(ActionValues, TensorProto.Types.DataType.Float, network.Outputs),
+                OnnxModel.Value(Action, TensorProto.Types.DataType.Int64),
+            ],
+            Described(policy, ModelKinds.ActionValues, metadata)
+        );
+        return new ExportableModel(
+            onnx,
+            network.Inputs,
+            x =>
+            {
+                var values = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x);
+                return new Dictionary<string, torch.Tensor> { [ActionValues] = values, [Action] = values.argmax(-1) };
+            }
+        );
+    }
+
+    /// <summary>What a deployer needs to know, beside what was given.</summary>
+    private static Dictionary<string, string> Described(
+        PolicyDescription policy,
+        string kind,
+        IReadOnlyDictionary<string, string>? metadata
+    ) =>
+        new(metadata ?? new Dictionary<string, string>())
+        {
+            [MetadataKeys.Kind] = kind,
+            [MetadataKeys.Environment] = policy.Environment,
+            [MetadataKeys.InputLayout] = JsonSerializer.Serialize(policy.ObservationLayout),
+            [MetadataKeys.ActionMeanings] = JsonSerializer.Serialize(policy.ActionMeanings),
+        };
 
     private static Network ValueNetwork(PolicyDescription policy, int inputs)
     {

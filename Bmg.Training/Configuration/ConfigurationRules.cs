@@ -59,6 +59,16 @@ internal static class ConfigurationRules
             );
         }
 
+        EnvironmentSettings world = configuration.Environment;
+        if (configuration.Experiment == ExperimentKind.SwitchingMdps && world.MostWalls > world.Side * world.Side - 2)
+        {
+            yield return (
+                "environment.mostWalls",
+                Text(world.MostWalls),
+                $"at most {world.Side * world.Side - 2}, two fewer than there are cells"
+            );
+        }
+
         if (
             configuration.Matching.Functions.Count > 0
             && configuration.Matching.Functions.All(term => term.Weight == 0)

@@ -6,8 +6,11 @@ namespace Bmg.Training.Configuration;
 /// <summary>The experiments there are.</summary>
 public enum ExperimentKind
 {
-    /// <summary>Two-colors grid world with an actor-critic (Flennerhag et al. 2022, section 5.1).</summary>
+    /// <summary>Two-colors grid world (Flennerhag et al. 2022, section 5.1).</summary>
     TwoColors,
+
+    /// <summary>Grid worlds that take turns (Luketina et al. 2022).</summary>
+    SwitchingMdps,
 }
 
 /// <summary>Where tensors live.</summary>
@@ -38,7 +41,9 @@ public sealed record RunConfiguration
     [Description("What the run is for, in a sentence; shown in the report.")]
     public string Description { get; init; } = "";
 
-    [Description("The experiment: an environment and the agent that learns in it.")]
+    [Description(
+        "The world that is learned in: \"two-colors\" (BMG 5.1; CMG), or \"switching-mdps\", grid worlds that take turns (CMG)."
+    )]
     public ExperimentKind Experiment { get; init; } = ExperimentKind.TwoColors;
 
     [Description("Seed of the first member; member i has seed + i. All randomness of a member comes from its seed.")]

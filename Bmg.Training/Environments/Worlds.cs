@@ -10,6 +10,7 @@ public static class Worlds
         configuration.Experiment switch
         {
             ExperimentKind.TwoColors => TwoColors.Kind,
+            ExperimentKind.SwitchingMdps => SwitchingMdps.Describe(configuration.Environment.Side),
             _ => throw new NotSupportedException($"experiment '{configuration.Experiment}'"),
         };
 
@@ -20,6 +21,13 @@ public static class Worlds
             ExperimentKind.TwoColors => new TwoColors(
                 seeds,
                 configuration.Environment.Respawn,
+                configuration.Environment.SwapPeriod
+            ),
+            ExperimentKind.SwitchingMdps => new SwitchingMdps(
+                seeds,
+                configuration.Environment.Worlds,
+                configuration.Environment.Side,
+                configuration.Environment.MostWalls,
                 configuration.Environment.SwapPeriod
             ),
             _ => throw new NotSupportedException($"experiment '{configuration.Experiment}'"),

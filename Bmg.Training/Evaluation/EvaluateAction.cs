@@ -66,6 +66,13 @@ public static class EvaluateAction
     {
         using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
         var configuration = ConfigurationReader.Read(checkpoint.Manifest.Configuration, options.Target);
+        if (configuration.Experiment != ExperimentKind.TwoColors)
+        {
+            throw new UsageException(
+                $"{options.Target}: expected a run in the environment 'two-colors', which alone can be played, found one in '{checkpoint.Manifest.Policy.Environment}'."
+            );
+        }
+
         var rows = new List<(int, EvaluationResult)>();
         var engine = "";
         for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)

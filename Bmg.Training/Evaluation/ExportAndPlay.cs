@@ -23,7 +23,13 @@ public static class ExportAndPlay
     {
         using var checkpoint = CheckpointFile.Read(run.Checkpoint);
         var member = Best(finalRewardRate);
-        var policy = ModelFile.Write(PolicyExporter.Build(checkpoint, member), run.Policy, TwoColors.AllObservations());
+        var policy = ModelFile.Write(
+            PolicyExporter.Build(checkpoint, member),
+            run.Policy,
+            configuration.Experiment == ExperimentKind.TwoColors
+                ? TwoColors.AllObservations()
+                : OneHotLayout.All(checkpoint.Manifest.Policy.ObservationLayout)
+        );
         var lines = new List<string>
         {
             string.Create(
@@ -39,9 +45,15 @@ public static class ExportAndPlay
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Exported its meta-network (context → entropy weight), compared on {Figures.Count(exported.Observations)} contexts: largest difference {exported.MaxAbsDifference:G2}."
+                    $"Exported its meta-network (context → {checkpoint.Manifest.MetaNetwork.OutputName}), compared on {Figures.Count(exported.Observations)} contexts: largest difference {exported.MaxAbsDifference:G2}."
                 )
             );
+        }
+
+        if (configuration.Experiment != ExperimentKind.TwoColors)
+        {
+            lines.Add($"Not played: only two-colors can be, this is '{checkpoint.Manifest.Policy.Environment}'.");
+            return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
         }
 
         using var played = new OnnxPolicy(PolicySession.Load(run.Policy));

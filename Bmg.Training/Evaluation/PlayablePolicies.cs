@@ -11,17 +11,33 @@ public interface IPlayablePolicy : IDisposable
     /// <summary>What computes ("TorchSharp", "ONNX Runtime (cpu)").</summary>
     string Engine { get; }
 
-    /// <summary>Writes π(·|s) of a batch.</summary>
+    /// <summary>Writes π(·|s) of a batch; of a network of action values the greedy policy.</summary>
     /// <param name="observations">[batch × observation size]</param>
     /// <param name="batch">Number of observations.</param>
     /// <param name="probabilities">[batch × actions]</param>
     void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities);
 }
 
+/// <summary>The policy that always takes one action.</summary>
+internal static class GreedyPolicy
+{
+    /// <summary>Writes one-hot rows.</summary>
+    public static void Write(ReadOnlySpan<long> actions, Span<float> probabilities)
+    {
+        probabilities.Clear();
+        var width = probabilities.Length / actions.Length;
+        for (var row = 0; row < actions.Length; row++)
+        {
+            probabilities[row * width + (int)actions[row]] = 1;
+        }
+    }
+}
+
 /// <summary>One member of a checkpoint, through TorchSharp.</summary>
 public sealed class TorchPolicy : IPlayablePolicy
 {
     private readonly Network _network;
+    private readonly PolicyKind _kind;
     private readonly Params _parameters;
 
     /// <summary>Takes a copy of one member's parameters.</summary>
@@ -30,6 +46,7 @@ public sealed class TorchPolicy : IPlayablePolicy
     {
         var policy = checkpoint.Manifest.Policy;
         _network = policy.Network.ToNetwork();
+        _kind = policy.Kind;
         using var scope = NewDisposeScope();
         _parameters = ParamsModule.detachFromScope(
             ParamsModule.clone(ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet)))
@@ -46,8 +63,14 @@ public sealed class TorchPolicy : IPlayablePolicy
         using var noGrad = no_grad();
         var input = empty([1, batch, _network.Inputs], dtype: ScalarType.Float32);
         observations.CopyTo(TensorMemory.Elements<float>(input));
-        var output = Categorical.probabilities(NetworkModule.apply(_network, _parameters, input));
-        TensorMemory.Elements<float>(output).CopyTo(probabilities);
+        var output = NetworkModule.apply(_network, _parameters, input);
+        if (_kind == PolicyKind.Values)
+        {
+            GreedyPolicy.Write(output.argmax(-1).data<long>().ToArray(), probabilities);
+            return;
+        }
+
+        TensorMemory.Elements<float>(Categorical.probabilities(output)).CopyTo(probabilities);
     }
 
     /// <inheritdoc/>
@@ -61,8 +84,17 @@ public sealed class OnnxPolicy(PolicySession session) : IPlayablePolicy
     public string Engine => $"ONNX Runtime ({(session.Provider == ExecutionProvider.Cuda ? "cuda" : "cpu")})";
 
     /// <inheritdoc/>
-    public void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities) =>
-        session.Run(observations, batch).Probabilities.CopyTo(probabilities);
+    public void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities)
+    {
+        var outputs = session.Run(observations, batch);
+        if (session.Kind == PolicyKind.Values)
+        {
+            GreedyPolicy.Write(outputs.Actions, probabilities);
+            return;
+        }
+
+        outputs.Probabilities.CopyTo(probabilities);
+    }
 
     /// <inheritdoc/>
     public void Dispose() => session.Dispose();

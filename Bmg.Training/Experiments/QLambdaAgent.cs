@@ -72,6 +72,7 @@ public sealed class QLambdaAgent : Agent
         new()
         {
             Environment = World.Name,
+            Kind = PolicyKind.Values,
             Network = NetworkDescription.Of(Learner.Values),
             ParameterSet = "learner",
             ObservationLayout = [.. World.ObservationLayout],
