@@ -83,6 +83,7 @@ internal sealed class QLambdaPopulation : IPopulation
     public long EnvironmentSteps { get; private set; }
 
     /// <inheritdoc/>
+    /// <remarks>None: acting and learning take turns at every step and are not told apart.</remarks>
     public long ActingTicks => 0;
 
     private int Members => _world.Members;
