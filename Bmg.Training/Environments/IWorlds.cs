@@ -15,6 +15,9 @@ public sealed record WorldDescription(
 
     /// <summary>Number of actions.</summary>
     public int ActionCount => ActionMeanings.Count;
+
+    /// <summary>Whether a frozen policy can be played in it, by "evaluate" and at the end of a run.</summary>
+    public bool CanBePlayed { get; init; }
 }
 
 /// <summary>

@@ -115,16 +115,7 @@ public sealed class SwitchingMdps : IWorlds
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Changes(long after, long until)
-    {
-        var changes = new List<long>();
-        for (var at = (after / _period + 1) * _period; at <= until; at += _period)
-        {
-            changes.Add(at);
-        }
-
-        return changes;
-    }
+    public IReadOnlyList<long> Changes(long after, long until) => Period.Ends(_period, after, until);
 
     /// <inheritdoc/>
     public long[] SaveMember(int member)

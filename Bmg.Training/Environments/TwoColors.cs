@@ -74,7 +74,8 @@ public sealed class TwoColors : IWorlds
     public static IReadOnlyList<string> ActionMeanings { get; } = ["up", "down", "left", "right"];
 
     /// <summary>What two-colors is.</summary>
-    public static WorldDescription Kind { get; } = new("two-colors", ObservationLayout, ActionMeanings);
+    public static WorldDescription Kind { get; } =
+        new("two-colors", ObservationLayout, ActionMeanings) { CanBePlayed = true };
 
     /// <inheritdoc/>
     public WorldDescription Description => Kind;
@@ -138,16 +139,7 @@ public sealed class TwoColors : IWorlds
     public bool BlueIsGood(int member) => _members[member].Steps / _swapPeriod % 2 == 0;
 
     /// <summary>Steps after the first and up to the second at which the rewards swap.</summary>
-    public IReadOnlyList<long> Changes(long after, long until)
-    {
-        var swaps = new List<long>();
-        for (var at = (after / _swapPeriod + 1) * _swapPeriod; at <= until; at += _swapPeriod)
-        {
-            swaps.Add(at);
-        }
-
-        return swaps;
-    }
+    public IReadOnlyList<long> Changes(long after, long until) => Period.Ends(_swapPeriod, after, until);
 
     /// <summary>Writes a member's observation: 30 numbers, six of them 1.</summary>
     public void Observe(int member, Span<float> observation) =>

@@ -1,3 +1,4 @@
+using Bmg.Export.Onnx;
 using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Environments;
@@ -12,6 +13,14 @@ public static class Worlds
             ExperimentKind.TwoColors => TwoColors.Kind,
             ExperimentKind.SwitchingMdps => SwitchingMdps.Describe(configuration.Environment.Side),
             _ => throw new NotSupportedException($"experiment '{configuration.Experiment}'"),
+        };
+
+    /// <summary>Every observation that the configured world can show, row after row; null where there are too many to list.</summary>
+    public static float[]? AllObservations(RunConfiguration configuration) =>
+        configuration.Experiment switch
+        {
+            ExperimentKind.TwoColors => TwoColors.AllObservations(),
+            _ => OneHotLayout.All(Describe(configuration).ObservationLayout),
         };
 
     /// <summary>The configured worlds, one a seed.</summary>

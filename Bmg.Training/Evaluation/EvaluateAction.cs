@@ -4,6 +4,7 @@ using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
 using Bmg.Training.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
 using Bmg.Training.Progress;
 using Spectre.Console;
 
@@ -66,7 +67,7 @@ public static class EvaluateAction
     {
         using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
         var configuration = ConfigurationReader.Read(checkpoint.Manifest.Configuration, options.Target);
-        if (configuration.Experiment != ExperimentKind.TwoColors)
+        if (!Worlds.Describe(configuration).CanBePlayed)
         {
             throw new UsageException(
                 $"{options.Target}: expected a run in the environment 'two-colors', which alone can be played, found one in '{checkpoint.Manifest.Policy.Environment}'."
@@ -95,7 +96,7 @@ public static class EvaluateAction
         var provider = options.Provider == DeviceKind.Cuda ? ExecutionProvider.Cuda : ExecutionProvider.Cpu;
         var session = PolicySession.Load(options.Target, new InferenceOptions(provider));
         using var policy = new OnnxPolicy(session);
-        if (session.Environment != "two-colors")
+        if (session.Environment != TwoColors.Kind.Name)
         {
             throw new OnnxFileException(
                 $"{options.Target}: expected a policy for the environment 'two-colors', found one for '{session.Environment}'."

@@ -26,9 +26,7 @@ public static class ExportAndPlay
         var policy = ModelFile.Write(
             PolicyExporter.Build(checkpoint, member),
             run.Policy,
-            configuration.Experiment == ExperimentKind.TwoColors
-                ? TwoColors.AllObservations()
-                : OneHotLayout.All(checkpoint.Manifest.Policy.ObservationLayout)
+            Worlds.AllObservations(configuration)
         );
         var lines = new List<string>
         {
@@ -50,7 +48,7 @@ public static class ExportAndPlay
             );
         }
 
-        if (configuration.Experiment != ExperimentKind.TwoColors)
+        if (!Worlds.Describe(configuration).CanBePlayed)
         {
             lines.Add($"Not played: only two-colors can be, this is '{checkpoint.Manifest.Policy.Environment}'.");
             return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);

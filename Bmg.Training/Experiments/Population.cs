@@ -173,17 +173,8 @@ internal sealed class Population : IPopulation
         _collector.Dispose();
     }
 
-    /// <summary>This population's members of a set, on its device and its own to dispose.</summary>
     private Params Own(Checkpoint checkpoint, string set) =>
-        ParamsModule.detachFromScope(
-            checkpoint
-                .Set(set)
-                .Map(t =>
-                {
-                    using var members = t.narrow(0, _first, Members);
-                    return members.to(members.dtype, _device, copy: true);
-                })
-        );
+        MemberValues.Own(checkpoint, set, _first, Members, _device);
 
     private Experience<Rollout> Collect(Params x)
     {
@@ -235,17 +226,7 @@ internal sealed class Population : IPopulation
         return [.. weights.data<float>().Select(v => (double)v)];
     }
 
-    private double[] OrNothing(double[] values)
-    {
-        if (values.Length == Members)
-        {
-            return values;
-        }
-
-        var nothing = new double[Members];
-        Array.Fill(nothing, double.NaN);
-        return nothing;
-    }
+    private double[] OrNothing(double[] values) => values.Length == Members ? values : MemberValues.Nothing(Members);
 
     private double[] MeanOverSteps(double[][] losses)
     {
@@ -261,12 +242,6 @@ internal sealed class Population : IPopulation
         return mean;
     }
 
-    private void RequireFinite(string quantity, double[] values)
-    {
-        var member = Array.FindIndex(values, v => !double.IsFinite(v));
-        if (member >= 0)
-        {
-            throw new NumericalFailureException(quantity, member, EnvironmentSteps, values[member]);
-        }
-    }
+    private void RequireFinite(string quantity, double[] values) =>
+        MemberValues.RequireFinite(quantity, values, EnvironmentSteps);
 }

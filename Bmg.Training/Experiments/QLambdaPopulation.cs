@@ -146,7 +146,7 @@ internal sealed class QLambdaPopulation : IPopulation
                     _state.Pending
                 )
             );
-            objective = norm = Nothing();
+            objective = norm = MemberValues.Nothing(Members);
         }
         else
         {
@@ -207,16 +207,7 @@ internal sealed class QLambdaPopulation : IPopulation
             _context?.SetState(member, state.Contexts[_first + member]);
         }
 
-        Params Own(string set) =>
-            ParamsModule.detachFromScope(
-                checkpoint
-                    .Set(set)
-                    .Map(t =>
-                    {
-                        using var members = t.narrow(0, _first, Members);
-                        return members.to(members.dtype, CPU, copy: true);
-                    })
-            );
+        Params Own(string set) => MemberValues.Own(checkpoint, set, _first, Members, CPU);
     }
 
     /// <inheritdoc/>
@@ -359,19 +350,6 @@ internal sealed class QLambdaPopulation : IPopulation
         _state = next;
     }
 
-    private double[] Nothing()
-    {
-        var nothing = new double[Members];
-        Array.Fill(nothing, double.NaN);
-        return nothing;
-    }
-
-    private void RequireFinite(string quantity, double[] values)
-    {
-        var member = Array.FindIndex(values, v => !double.IsFinite(v));
-        if (member >= 0)
-        {
-            throw new NumericalFailureException(quantity, member, EnvironmentSteps, values[member]);
-        }
-    }
+    private void RequireFinite(string quantity, double[] values) =>
+        MemberValues.RequireFinite(quantity, values, EnvironmentSteps);
 }
