@@ -545,6 +545,17 @@ let private population =
             Expect.isTrue (report.Values[2] |> Array.forall Double.IsNaN) "μ"
         }
 
+        test "the last report ends where the run does" {
+            let configuration = settings [ "learner.targetSteps=8"; "environmentSteps=296" ]
+            use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+            let reports = ResizeArray<int>()
+
+            while experiment.EnvironmentSteps < configuration.EnvironmentSteps do
+                reports.Add((experiment.Advance()).Steps)
+
+            Expect.sequenceEqual reports [ 256; 40 ] "steps"
+        }
+
         test "memory is flat" {
             let configuration = settings []
             use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)

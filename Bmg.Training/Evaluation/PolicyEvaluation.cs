@@ -27,8 +27,8 @@ public static class PolicyEvaluation
     }
 
     /// <summary>
-    /// Whether blue was worth +1 in the world that was learned last. A run's last meta-step may reach beyond its configured length, and a
-    /// few steps into the next world teach nothing, so the configured end counts where it is the earlier one.
+    /// Whether blue was worth +1 in the world that was learned last. A run's last meta-step may reach beyond its configured length, a few
+    /// steps into a world that is not learned by then, so the configured end counts where it is the earlier one.
     /// </summary>
     public static bool LastWorldWasBlue(long environmentSteps, RunConfiguration configuration) =>
         Math.Max(Math.Min(environmentSteps, configuration.EnvironmentSteps) - 1, 0)

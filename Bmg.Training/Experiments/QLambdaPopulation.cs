@@ -92,10 +92,14 @@ internal sealed class QLambdaPopulation : IPopulation
     public IReadOnlyList<long> Changes(long after, long until) => _world.Changes(after, until);
 
     /// <inheritdoc/>
-    /// <remarks>Several meta-steps where they are short: populations wait for each other after every call.</remarks>
+    /// <remarks>
+    /// Several meta-steps where they are short: populations wait for each other after every call. No more than the run still needs: a
+    /// hundred updates in the next world are enough to unlearn the last.
+    /// </remarks>
     public MetaStepReport Advance()
     {
-        var rounds = Math.Max(1, StepsPerReport / _window);
+        var left = (_agent.Configuration.EnvironmentSteps - EnvironmentSteps + _window - 1) / _window;
+        var rounds = (int)Math.Clamp(left, 1, Math.Max(1, StepsPerReport / _window));
         var values = new double[_agent.Metrics.Count][];
         for (var i = 0; i < values.Length; i++)
         {
