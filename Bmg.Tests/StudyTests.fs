@@ -382,7 +382,10 @@ let private reproduceTests =
                 ]
 
                 command (elsewhere @ results @ [ "--seeds"; "4"; "--steps"; "100" ])
-                |> refused "found 400 steps × 3 seeds, more than the 100 × 4 asked for"
+                |> refused "found 400 steps × 3 seeds, one of them more than in the 100 × 4 asked for"
+
+                command (elsewhere @ results @ [ "--seeds"; "2"; "--steps"; "800" ])
+                |> refused "found 400 steps × 3 seeds, one of them more than in the 800 × 2 asked for"
 
                 Expect.equal (content root) before "nothing changed"
                 // One that is larger in all may.
@@ -513,6 +516,74 @@ let private reproduceTests =
                 Directory.Delete(resultsOf root, true)
                 let (code, _, error), advances = counted (reproducing root [])
                 Expect.equal (code, error, advances) (0, "", 40) "all of it")
+        }
+
+        test "a run killed before its configuration was written starts anew, one that another process trains does not" {
+            inDirectory (fun root ->
+                study root [ 8 ] |> ignore
+                let run = Path.Combine(root, "runs", "cell-0")
+                command (reproducing root []) |> ok |> ignore
+                Directory.Delete(resultsOf root, true)
+                Directory.Delete(run, true)
+                Directory.CreateDirectory run |> ignore
+                File.WriteAllText(Path.Combine(run, "configuration.json.partial"), "{")
+
+                do
+                    use _ = RunDirectory.LockAt run
+                    command (reproducing root []) |> refused "another process writes to it"
+                    Expect.isTrue (File.Exists(Path.Combine(run, "configuration.json.partial"))) "left alone"
+
+                let (code, _, error), advances = counted (reproducing root [])
+                Expect.equal (code, error, advances) (0, "", 40) "all of it")
+        }
+
+        test "a run that another process finished meanwhile is read, not repeated or deleted" {
+            inDirectory (fun root ->
+                let here, there = Path.Combine(root, "here"), Path.Combine(root, "there")
+
+                for each in [ here; there ] do
+                    study each [ 8; 9 ] |> ignore
+
+                command (reproducing there [ "--cell"; "cell-1" ]) |> ok |> ignore
+                let goal = Path.Combine(here, "runs", "cell-1")
+                let mutable advances = 0
+
+                let (code, _, error) =
+                    commandOf
+                        (fun _ _ ->
+                            advances <- advances + 1
+
+                            if advances = 3 then
+                                Directory.Move(Path.Combine(there, "runs", "cell-1"), goal))
+                        CancellationToken.None
+                        (reproducing here [])
+
+                Expect.equal (code, error, advances) (0, "", 40) "the first cell alone"
+                Expect.isNotNull (CellResult.Read(resultsOf here, "cell-1")) "the result of the other")
+        }
+
+        test "results that cannot be written show before anything is run" {
+            inDirectory (fun root ->
+                study root [ 8 ] |> ignore
+                let file = Path.Combine(root, "fake.json")
+                let result, advances = counted (reproducing root [ "--results"; file ])
+                refused $"Results {file}: cannot be written" result
+                Expect.equal advances 0 "nothing run")
+        }
+
+        test "a line that cannot be said does not end a study" {
+            let mutable said = 0
+
+            let reporter =
+                StudyReporter(
+                    (fun _ ->
+                        said <- said + 1
+                        raise (IOException "no terminal")),
+                    fun _ _ -> ()
+                )
+
+            reporter.Sturdy().Say.Invoke "a line"
+            Expect.equal said 1 "tried"
         }
 
         test "a complete run whose result is missing is read, not repeated" {
@@ -649,7 +720,7 @@ let private result (steps: int64) (totals: float list) =
 
 let private table =
     let cells = [|
-        for id in [ "a"; "b"; "c"; "d" ] ->
+        for id in [ "a"; "b"; "c"; "d"; "e"; "f" ] ->
             CellDescription(
                 Id = id,
                 Config = id,
@@ -668,6 +739,8 @@ let private table =
             ReproductionRow(cells[1], result 500L [ 100.0; 100.0 ])
             ReproductionRow(cells[2], null)
             ReproductionRow(cells[3], result 1000L [ 2e6 ], "learner.discount: 0.9, now 0.99")
+            ReproductionRow(cells[4], result 2000L [ 4e6 ])
+            ReproductionRow(cells[5], result 1001L [ 1.5e6 ])
         |]
     )
 
@@ -691,6 +764,10 @@ let private measures =
                 "full"
 
             Expect.equal (rows[2][1..4]) [| "1.50 (0.10)"; "0.0001 (0) = 0.2 a step"; "short"; "500 × 2" |] "short"
+
+            Expect.equal (rows[5][1..4]) [| "1.50 (0.10)"; "4 (0) = 2 000 a step"; "longer"; "2 000 × 1" |] "longer"
+
+            Expect.equal (rows[6][2..4]) [| "1.50 (0.00)"; "0.0"; "1 001 × 1" |] "a last meta-step that reaches farther"
             Expect.equal (rows[3]) [| "c"; "1.50 (0.10)"; "not run"; ""; ""; ""; ""; "" |] "missing"
             Expect.equal (rows[4][..3]) [| "d *"; "–"; "2.00 (0.00)"; "–" |] "nothing published, other settings"
             Expect.exists (table.Lines()) (fun line -> line.Contains "learner.discount: 0.9, now 0.99") "the note"
@@ -966,13 +1043,12 @@ let private sweepTests =
                             Path.Combine(root, place)
                     ]
 
-                    if shards > 1 then
-                        let joined = $"joined-{shards}"
-                        let output = [ "--output"; Path.Combine(root, joined) ]
-                        command ([ "sweep"; "--merge" ] @ List.rev places @ output) |> ok |> ignore
-                        Expect.equal (sweepCsv root joined) (sweepCsv root "all") $"{shards} shards"
-                        // Once more is the same.
-                        command ([ "sweep"; "--merge" ] @ places @ output) |> ok |> ignore
+                    let joined = $"joined-{shards}"
+                    let output = [ "--output"; Path.Combine(root, joined) ]
+                    command ([ "sweep"; "--merge" ] @ List.rev places @ output) |> ok |> ignore
+                    Expect.equal (sweepCsv root joined) (sweepCsv root "all") $"{shards} shards"
+                    // Once more is the same.
+                    command ([ "sweep"; "--merge" ] @ places @ output) |> ok |> ignore
 
                 // In one directory they need no other.
                 for i in 1..3 do
@@ -980,6 +1056,23 @@ let private sweepTests =
 
                 command [ "sweep"; "--merge"; Path.Combine(root, "shared") ] |> ok |> ignore
                 Expect.equal (sweepCsv root "shared") (sweepCsv root "all") "shared")
+        }
+
+        test "parts that start together in an empty directory all put themselves on record" {
+            for _ in 1..5 do
+                inDirectory (fun root ->
+                    let lines = [| for i in 1..6 -> sweeping root "all" [ "--shard"; $"{i}/6" ] |]
+
+                    let results =
+                        lines
+                        |> Array.map (fun line -> Threading.Tasks.Task.Run(fun () -> command line))
+                        |> Threading.Tasks.Task.WhenAll
+
+                    for code, output, error in results.Result do
+                        Expect.equal (code, error) (0, "") output
+
+                    command [ "sweep"; "--merge"; Path.Combine(root, "all") ] |> ok |> ignore
+                    Expect.hasLength (sweepCsv root "all") 7 "all points")
         }
 
         test "a point whose numbers do not stay finite is a row" {
@@ -1051,6 +1144,14 @@ let private sweepTests =
                         [ "--grid"; "seed=1"; "seed=2" ], "found key seed for the second time"
                         [ "--grid"; "seed=1"; "--set"; "seed=3" ], "found key seed for the second time"
                         [ "--grid"; "members=1,2"; "--seeds"; "3" ], "found key members for the second time"
+                        [
+                            "--grid"
+                            "learner.targetSteps=8,9"
+                            "learner={\"hidden\":[4]},{\"hidden\":[8]}"
+                        ],
+                        "found key learner.targetSteps beneath learner"
+                        [ "--grid"; "learner={\"hidden\":[4]},{}"; "--set"; "learner.discount=0.5" ],
+                        "found key learner.discount beneath learner"
                         [ "--grid"; "seed=1,2"; "--shard"; "0/2" ], "--shard: found 0/2, expected i/n with 1 ≤ i ≤ n"
                         [ "--grid"; "seed=1,2"; "--shard"; "3/2" ], "--shard: found 3/2"
                         [ "--grid"; "seed=1,2"; "--shard"; "one" ], "--shard: found one"

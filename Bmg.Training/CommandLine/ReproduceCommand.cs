@@ -58,7 +58,8 @@ internal static class ReproduceCommand
         };
         Option<string?> output = new("--output")
         {
-            Description = "Directory of the runs; runs/<study> where none is given, runs/<study>-quick with --quick.",
+            Description =
+                "Directory of the runs; runs/studies/<study> where none is given, runs/studies/<study>-quick with --quick.",
             HelpName = "DIR",
         };
         Option<string?> results = new("--results")
@@ -118,7 +119,7 @@ internal static class ReproduceCommand
             StudyDescription study = StudyReader.ReadFile(file);
             bool brief = parsed.GetValue(quick);
             string directory =
-                parsed.GetValue(output) ?? Path.Combine("runs", brief ? $"{study.Name}-quick" : study.Name);
+                parsed.GetValue(output) ?? Path.Combine("runs", "studies", brief ? $"{study.Name}-quick" : study.Name);
             string kept =
                 parsed.GetValue(results)
                 ?? (
@@ -194,6 +195,7 @@ internal static class ReproduceCommand
         if (cells.Any(cell => !cell.Done))
         {
             using StudyDirectory directory = StudyDirectory.Open(request.Output, record);
+            Probe(request.Results); // After the above: it may lie in the output directory.
             StudyOutcome outcome = Run(request, cells, host);
             if (outcome.Interrupted)
             {
@@ -213,6 +215,22 @@ internal static class ReproduceCommand
             : throw new OperationException(
                 string.Join(Environment.NewLine, failures.Select(failure => $"{failure.Key}: {failure.Value}"))
             );
+    }
+
+    /// <summary>Finds out before the runs, not after the first of them, whether results can be written.</summary>
+    private static void Probe(string results)
+    {
+        try
+        {
+            Directory.CreateDirectory(results);
+            string probe = Path.Combine(results, $".probe-{Environment.ProcessId}");
+            File.WriteAllText(probe, "");
+            File.Delete(probe);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"Results {results}: cannot be written: {e.Message}", e);
+        }
     }
 
     private static StudyOutcome Run(Request request, StudyCell[] cells, TrainingHost host)

@@ -17,7 +17,7 @@ internal static class SweepCommand
         StudyRecord Record,
         IReadOnlyList<RunConfiguration> Configurations,
         string Output,
-        Shard Shard,
+        Shard? Shard,
         bool Quiet,
         string CommandLine
     );
@@ -126,7 +126,7 @@ internal static class SweepCommand
             {
                 settings.Add(string.Create(CultureInfo.InvariantCulture, $"environmentSteps={length}"));
             }
-            Shard part = parsed.GetValue(shard) is { } text ? Shard.Parse(text) : Shard.Whole;
+            Shard? part = parsed.GetValue(shard) is { } text ? Shard.Parse(text) : null;
             Grid all = Grid.Parse(entries);
             RunConfiguration configuration = ConfigurationReader.ReadFile(path, settings);
             return Execute(
@@ -160,6 +160,20 @@ internal static class SweepCommand
                 $"--grid {twice}: found key {twice.Key} for the second time, expected it here or in --set, --seeds, --steps."
             );
         }
+        // A key replaces all that lies beneath it, so the point would not have what the table says.
+        foreach (GridAxis above in grid.Axes)
+        {
+            string? beneath = grid
+                .Axes.Select(axis => axis.Key)
+                .Concat(set)
+                .FirstOrDefault(key => key.StartsWith($"{above.Key}.", StringComparison.Ordinal));
+            if (beneath is not null)
+            {
+                throw new UsageException(
+                    $"--grid {above}: found key {beneath} beneath {above.Key}, which would replace it; expected one of the two."
+                );
+            }
+        }
         List<RunConfiguration> points = [];
         for (int i = 0; i < grid.Count; i++)
         {
@@ -184,8 +198,9 @@ internal static class SweepCommand
     private static int Execute(Request request, TrainingHost host)
     {
         Grid grid = request.Grid;
-        bool whole = request.Shard.Count == 1;
-        int[] own = [.. request.Shard.Of(grid.Count)];
+        bool whole = request.Shard is null;
+        Shard shard = request.Shard ?? Shard.Whole;
+        int[] own = [.. shard.Of(grid.Count)];
         StudyCell[] cells =
         [
             .. own.Select(i => new StudyCell(
@@ -194,7 +209,7 @@ internal static class SweepCommand
                 Path.Combine(request.Output, grid.Id(i))
             )),
         ];
-        string claim = whole ? "" : $"{request.Shard.Index}-of-{request.Shard.Count}";
+        string claim = whole ? "" : $"{shard.Index}-of-{shard.Count}";
         using StudyDirectory directory = StudyDirectory.Open(request.Output, request.Record, claim);
         Dictionary<string, SweepPoint> points = [];
         if (cells.Length > 0)
@@ -222,13 +237,11 @@ internal static class SweepCommand
             Write(request.Output, table, request.Quiet, host);
             return 0;
         }
-        string part = new SweepPart(request.Record, request.Shard, table.Points).Write(request.Output);
+        string part = new SweepPart(request.Record, shard, table.Points).Write(request.Output);
         if (!request.Quiet)
         {
             Print(table, host);
-            host.Out.WriteLine(
-                $"{part}; when all {request.Shard.Count} parts are there: sweep --merge {request.Output}"
-            );
+            host.Out.WriteLine($"{part}; when all {shard.Count} parts are there: sweep --merge {request.Output}");
         }
         return 0;
     }
@@ -242,7 +255,7 @@ internal static class SweepCommand
     {
         StudyReporter reporter = StudyReporter.For(host.Out, host.Interactive, request.Quiet);
         RunServices services = new(host.Experiments, host.Finish, RunReporter.Silent) { Clock = host.Clock };
-        int first = request.Shard.Of(request.Grid.Count).First();
+        int first = (request.Shard ?? Shard.Whole).Of(request.Grid.Count).First();
         StudyRunner runner = new(
             cells,
             services,
@@ -257,7 +270,7 @@ internal static class SweepCommand
                 );
             }
         );
-        string part = request.Shard.Count == 1 ? "" : $", part {request.Shard.Index} of {request.Shard.Count}";
+        string part = request.Shard is { } shard ? $", part {shard.Index} of {shard.Count}" : "";
         reporter.Say(
             $"{request.Record.Study}: {cells.Length} of {request.Grid.Count} points{part}, in {request.Output}"
         );

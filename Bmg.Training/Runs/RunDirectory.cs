@@ -87,13 +87,15 @@ public sealed class RunDirectory
 
     /// <summary>Keeps other processes from writing here, until disposed.</summary>
     /// <exception cref="UsageException">Another process does.</exception>
-    public IDisposable Lock()
+    public IDisposable Lock() => LockAt(Root);
+
+    /// <summary>The same for a directory that need not be a run's yet.</summary>
+    internal static IDisposable LockAt(string root)
     {
         try
         {
-            string path = Path.Combine(Root, ".lock");
             return new FileStream(
-                path,
+                Path.Combine(root, ".lock"),
                 FileMode.OpenOrCreate,
                 FileAccess.ReadWrite,
                 FileShare.None,
@@ -104,7 +106,7 @@ public sealed class RunDirectory
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UsageException(
-                $"Run {Root}: another process writes to it, or it cannot be written: {e.Message}",
+                $"Run {root}: another process writes to it, or it cannot be written: {e.Message}",
                 e
             );
         }

@@ -84,7 +84,7 @@ public static class CurveReader
             return null;
         }
         double interval = log.End / (double)log.EnvironmentSteps.Count;
-        int bins = Math.Clamp((int)(period / interval), 1, MostBins);
+        int bins = Math.Clamp((int)Math.Round(period / interval), 1, MostBins);
         List<int>[] groups = [.. Enumerable.Range(0, bins).Select(_ => new List<int>())];
         for (int i = 0; i < log.EnvironmentSteps.Count; i++)
         {

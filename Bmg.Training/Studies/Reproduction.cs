@@ -44,7 +44,11 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
         );
 
     /// <summary>Whether a result is of runs as long as the published ones; only such are compared by their total.</summary>
-    public bool IsFull(CellResult result) => result.Steps >= Study.FullSteps;
+    /// <remarks>The last meta-step may reach a little farther.</remarks>
+    public bool IsFull(CellResult result) =>
+        !IsShort(result) && result.Steps - Study.FullSteps <= Study.FullSteps / 1000;
+
+    private bool IsShort(CellResult result) => result.Steps < Study.FullSteps;
 
     /// <summary>Total reward in the study's unit, mean and deviation over seeds.</summary>
     public Spread Total(CellResult result)
@@ -92,7 +96,8 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 full
                     ? Text(total.Mean, total.Deviation)
                     : $"{Short(total.Mean)} ({Short(total.Deviation)}) = {Figures.Number(total.Mean * Study.UnitSize / result.Steps)} a step",
-                !full ? "short"
+                IsShort(result) ? "short"
+                : !full ? "longer"
                 : Difference(row) is { } difference ? difference.ToString("+0.0;-0.0;0.0", CultureInfo.InvariantCulture)
                 : "–",
                 $"{Figures.Count(result.Steps)} × {result.Seeds.Count}",
@@ -132,7 +137,7 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
     /// <summary>What a reader of the table must know.</summary>
     public IEnumerable<string> Notes()
     {
-        yield return $"published, ours: {Study.Unit}, mean (deviation over seeds). difference: in published deviations. short: fewer than {Figures.Count(Study.FullSteps)} steps, and no total to compare.";
+        yield return $"published, ours: {Study.Unit}, mean (deviation over seeds). difference: in published deviations. short, longer: fewer or more than {Figures.Count(Study.FullSteps)} steps, and no total to compare.";
         if (Study.Source.Length > 0)
         {
             yield return $"published in: {Study.Source}";
@@ -203,8 +208,8 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 TextTable.Csv(result is null ? null : StudentInterval.HalfWidth(result.TotalReward) / Study.UnitSize),
                 TextTable.Csv(Difference(row)),
                 result is null ? ""
-                : IsFull(result) ? "no"
-                : "yes",
+                : IsShort(result) ? "yes"
+                : "no",
                 result is null ? "" : $"{result.Steps}",
                 result is null ? "" : $"{result.Seeds.Count}",
                 TextTable.Csv(total?.Mean * Study.UnitSize / result?.Steps),

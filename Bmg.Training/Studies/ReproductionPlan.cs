@@ -39,9 +39,9 @@ public static class ReproductionPlan
         {
             return true;
         }
-        return there.Steps * there.Seeds.Count > asked.EnvironmentSteps * asked.Members
+        return there.Steps > asked.EnvironmentSteps || there.Seeds.Count > asked.Members
             ? throw new UsageException(
-                $"Result {path}: found {there.Steps} steps × {there.Seeds.Count} seeds, more than the {asked.EnvironmentSteps} × {asked.Members} asked for, which must not overwrite it. Choose another --results."
+                $"Result {path}: found {there.Steps} steps × {there.Seeds.Count} seeds, one of them more than in the {asked.EnvironmentSteps} × {asked.Members} asked for, which must not overwrite it. Choose another --results."
             )
             : false;
     }

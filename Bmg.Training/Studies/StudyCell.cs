@@ -70,6 +70,7 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
         {
             if (System.IO.Directory.Exists(Directory))
             {
+                RunDirectory.LockAt(Directory).Dispose(); // Another process that trains in it is no remains.
                 System.IO.Directory.Delete(Directory, recursive: true); // Killed before its first checkpoint.
             }
             directory = RunDirectory.Create(Directory);
@@ -81,6 +82,7 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
         {
             Threads = Configuration.Threads,
         };
+        directory.Lock().Dispose(); // Refused before anything is written.
         Bmg.Export.AtomicFile.WriteText(directory.Configuration, before.ToJson());
         return Run.Resume(
             directory,
@@ -94,7 +96,9 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
     }
 
     private static bool IsBare(string path) =>
-        !System.IO.Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Any();
+        System
+            .IO.Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories)
+            .All(file => Path.GetFileName(file) == ".lock" || file.EndsWith(".partial", StringComparison.Ordinal));
 }
 
 /// <summary>What there is of a cell's run.</summary>

@@ -63,7 +63,7 @@ public sealed record StudyRecord(
 public sealed class StudyDirectory : IDisposable
 {
     private const string FileName = "study.json";
-    private const int Patience = 50; // tries, a tenth of a second apart: another part of the same sweep may be writing the file
+    private const int Patience = 100; // tries, a tenth of a second apart
     private readonly FileStream claim;
 
     private StudyDirectory(string root, FileStream claim) => (Root, this.claim) = (root, claim);
@@ -156,31 +156,41 @@ public sealed class StudyDirectory : IDisposable
         }
     }
 
-    /// <summary>Puts the study on record.</summary>
+    /// <summary>Puts the study on record, one process at a time: the parts of a sweep start together.</summary>
     private static void Enter(string path, StudyRecord record)
+    {
+        using FileStream turn = Turn(path);
+        Check(path, record);
+        Dictionary<string, RunConfiguration> cells = Read(path) is { } there ? new(there.Cells) : [];
+        foreach ((string id, RunConfiguration configuration) in record.Cells)
+        {
+            cells[id] = configuration;
+        }
+        string text = JsonSerializer.Serialize(record with { Cells = cells }, ConfigurationJson.Indented) + "\n";
+        string file = Path.Combine(path, FileName);
+        if (!File.Exists(file) || File.ReadAllText(file) != text)
+        {
+            AtomicFile.WriteText(file, text);
+        }
+    }
+
+    /// <summary>Waits for the right to write the record. Its file stays: deleted, two processes could each lock one of their own.</summary>
+    private static FileStream Turn(string path)
     {
         for (int i = 0; ; i++)
         {
-            StudyRecord? there = Read(path);
-            Dictionary<string, RunConfiguration> cells = there is null ? [] : new(there.Cells);
-            foreach ((string id, RunConfiguration configuration) in record.Cells)
-            {
-                cells[id] = configuration;
-            }
-            string text = JsonSerializer.Serialize(record with { Cells = cells }, ConfigurationJson.Indented) + "\n";
-            string file = Path.Combine(path, FileName);
             try
             {
-                if (!File.Exists(file) || File.ReadAllText(file) != text)
-                {
-                    AtomicFile.WriteText(file, text);
-                }
-                return;
+                return new FileStream(
+                    Path.Combine(path, ".lock-record"),
+                    FileMode.OpenOrCreate,
+                    FileAccess.ReadWrite,
+                    FileShare.None
+                );
             }
             catch (IOException) when (i < Patience)
             {
                 Thread.Sleep(100);
-                Check(path, record);
             }
         }
     }

@@ -17,8 +17,26 @@ public sealed record StudyReporter(Action<string> Say, Action<Func<StudySnapshot
     /// <summary>The one that fits: a display that renews itself on a terminal, a line every few seconds elsewhere, nothing when quiet.</summary>
     public static StudyReporter For(TextWriter output, bool interactive, bool quiet) =>
         quiet ? Silent
-        : interactive ? Live(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) }))
-        : Plain(output, PlainPace);
+        : interactive
+            ? Live(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) })).Sturdy()
+        : Plain(output, PlainPace).Sturdy();
+
+    /// <summary>The same, but a line that cannot be said, on a terminal that went away or a full disk, is no reason to lose a study.</summary>
+    public StudyReporter Sturdy() =>
+        this with
+        {
+            Say = line =>
+            {
+                try
+                {
+                    Say(line);
+                }
+                catch (IOException)
+                {
+                    // The results are in files.
+                }
+            },
+        };
 
     /// <summary>A plain line every few seconds.</summary>
     public static StudyReporter Plain(TextWriter output, TimeSpan every) =>

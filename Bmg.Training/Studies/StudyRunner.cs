@@ -83,7 +83,7 @@ public sealed class StudyRunner
             }
         }
         Task<StudyOutcome> study = Task.Factory.StartNew(
-            () => ExecuteHere(states, stop),
+            () => ExecuteHere(stop),
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default
@@ -119,7 +119,7 @@ public sealed class StudyRunner
         }
     }
 
-    private StudyOutcome ExecuteHere(CellState[] states, CancellationToken stop)
+    private StudyOutcome ExecuteHere(CancellationToken stop)
     {
         Dictionary<string, string> failures = [];
         for (int i = 0; i < cells.Count; i++)
@@ -128,7 +128,9 @@ public sealed class StudyRunner
             {
                 continue;
             }
-            if (states[i] is { Run: { } run, Summary: { } summary })
+            // Once more: hours may have passed, and another part of the same sweep may have been here.
+            CellState state = cells[i].Look();
+            if (state is { Run: { } run, Summary: { } summary })
             {
                 finished(cells[i], run, summary);
                 continue;
@@ -141,9 +143,7 @@ public sealed class StudyRunner
             {
                 position = i;
             }
-            RunOutcome outcome = cells[i]
-                .Start(states[i], commandLine, services, out RunDirectory directory)
-                .Execute(stop);
+            RunOutcome outcome = cells[i].Start(state, commandLine, services, out RunDirectory directory).Execute(stop);
             Settle(i);
             switch (outcome.State)
             {
