@@ -562,6 +562,43 @@ let private reproduceTests =
                 Expect.isNotNull (CellResult.Read(resultsOf here, "cell-1")) "the result of the other")
         }
 
+        test "steps that another process made meanwhile count as done" {
+            inDirectory (fun root ->
+                study root [ 8; 9 ] |> ignore
+
+                let cell (place: string) (i: int) =
+                    let file = Path.Combine(root, "configs", $"cell-{i}.json")
+                    let configuration = ConfigurationReader.ReadFile(file, [ "environmentSteps=400"; "members=3" ])
+                    StudyCell($"cell-{i}", configuration, Path.Combine(root, place, $"cell-{i}"))
+
+                let run (cells: StudyCell list) (onAdvance: unit -> unit) =
+                    let services =
+                        RunServices(
+                            {
+                                new IExperimentFactory with
+                                    member _.Create configuration =
+                                        new Fake(configuration, (fun _ _ -> onAdvance ()))
+                            },
+                            FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
+                            RunReporter.Silent
+                        )
+
+                    let runner = StudyRunner(List.toArray cells, services, StudyReporter.Silent, "", (fun _ _ _ -> ()))
+
+                    runner.Execute CancellationToken.None |> ignore
+                    runner.Snapshot().Done
+
+                run [ cell "there" 1 ] ignore |> ignore
+                let mutable first = true
+
+                let move () =
+                    if first then
+                        first <- false
+                        Directory.Move(Path.Combine(root, "there", "cell-1"), Path.Combine(root, "here", "cell-1"))
+
+                Expect.equal (run [ cell "here" 0; cell "here" 1 ] move) 1.0 "the share that is done")
+        }
+
         test "results that cannot be written show before anything is run" {
             inDirectory (fun root ->
                 study root [ 8 ] |> ignore

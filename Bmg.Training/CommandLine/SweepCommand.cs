@@ -20,7 +20,11 @@ internal static class SweepCommand
         Shard? Shard,
         bool Quiet,
         string CommandLine
-    );
+    )
+    {
+        /// <summary>The part that is run: all of it where none was asked for.</summary>
+        public Shard Part => Shard ?? Studies.Shard.Whole;
+    }
 
     /// <summary>The command.</summary>
     public static Command Create(TrainingHost host)
@@ -199,7 +203,7 @@ internal static class SweepCommand
     {
         Grid grid = request.Grid;
         bool whole = request.Shard is null;
-        Shard shard = request.Shard ?? Shard.Whole;
+        Shard shard = request.Part;
         int[] own = [.. shard.Of(grid.Count)];
         StudyCell[] cells =
         [
@@ -255,7 +259,7 @@ internal static class SweepCommand
     {
         StudyReporter reporter = StudyReporter.For(host.Out, host.Interactive, request.Quiet);
         RunServices services = new(host.Experiments, host.Finish, RunReporter.Silent) { Clock = host.Clock };
-        int first = (request.Shard ?? Shard.Whole).Of(request.Grid.Count).First();
+        int first = request.Part.Of(request.Grid.Count).First();
         StudyRunner runner = new(
             cells,
             services,

@@ -130,6 +130,10 @@ public sealed class StudyRunner
             }
             // Once more: hours may have passed, and another part of the same sweep may have been here.
             CellState state = cells[i].Look();
+            lock (gate)
+            {
+                progress[i] = progress[i] with { Done = state.Steps * cells[i].Configuration.Members };
+            }
             if (state is { Run: { } run, Summary: { } summary })
             {
                 finished(cells[i], run, summary);
