@@ -58,13 +58,12 @@ module ActorCriticDescent =
             match network.Layers[i] with
             | Layer.Linear _ ->
                 let weight, bias = x[network.WeightName i], x[network.BiasName i]
-                // See Network.affine for the order of TorchSharp's arguments: this is weight + inputᵀ·δ.
-                write (network.WeightName i) ((first values[i]).transpose(1L, 2L).baddbmm(delta, weight))
+                write (network.WeightName i) (MemberWise.productPlus weight ((first values[i]).transpose(1L, 2L)) delta)
 
                 write (network.BiasName i) (bias.plus (delta.sum (1L, true)))
 
                 if i > 0 then
-                    delta <- delta.bmm (weight.transpose (1L, 2L))
+                    delta <- MemberWise.product delta (weight.transpose (1L, 2L))
             | Layer.Activation f -> delta <- delta.mul (slope f (first values[i + 1]))
 
     /// The losses' gradients by the logits, [P, T, A], and the losses, [P]. `advantages` [P, T], `entropyWeight` [P] or nothing.

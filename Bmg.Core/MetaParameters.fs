@@ -32,11 +32,11 @@ module MetaParameters =
 
     let private bounded (low: float) (high: float) : Tensor -> Tensor =
         if low = 0.0 && high = 1.0 then
-            fun raw -> raw.sigmoid ()
+            MemberWise.sigmoid
         else
             let span: Scalar = Scalars.constant (high - low)
             let offset: Scalar = Scalars.constant low
-            fun raw -> raw.sigmoid().mul(span).plus offset
+            fun raw -> (MemberWise.sigmoid raw).mul(span).plus offset
 
     /// One number a member, the same for all.
     let private everywhere (name: string) (value: float) =

@@ -97,17 +97,16 @@ type Network = {
 module Network =
 
     /// b + x·w for a population: x [P, B, I], w [P, I, O], b [P, 1, O] → [P, B, O], in one native call.
-    /// TorchSharp's `Tensor.baddbmm` passes its arguments in another order than it documents; this is the one place that knows.
-    let affine (x: Tensor) (w: Tensor) (b: Tensor) : Tensor = x.baddbmm (w, b)
+    let affine (x: Tensor) (w: Tensor) (b: Tensor) : Tensor = MemberWise.productPlus b x w
 
     /// An element-wise nonlinearity, any shape.
     let activate (activation: Activation) (x: Tensor) : Tensor =
         match activation with
         | Activation.Relu -> torch.nn.functional.relu x
         | Activation.Tanh -> x.tanh ()
-        | Activation.Sigmoid -> x.sigmoid ()
+        | Activation.Sigmoid -> MemberWise.sigmoid x
         // TorchSharp's own softplus and elu make scalars that may be collected under them (see Scalars).
-        | Activation.Softplus -> (torch.nn.functional.logsigmoid (x.neg ())).neg()
+        | Activation.Softplus -> (MemberWise.logSigmoid (x.neg ())).neg()
         | Activation.Elu -> (torch.nn.functional.relu x).plus(x.clamp_max(Scalars.constant 0.0).expm1())
         | other -> Check.fail "Network.activate" "activation" "a defined activation" (string other)
 

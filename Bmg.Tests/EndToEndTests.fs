@@ -21,7 +21,7 @@ let private scratch () : string =
     Directory.CreateDirectory path |> ignore
     path
 
-let private withScratch (body: string -> unit) =
+let withScratch (body: string -> unit) =
     let path = scratch ()
 
     try
@@ -314,8 +314,8 @@ let private pathTests =
         }
     ]
 
-/// Starts the training program in a process of its own.
-let private start (arguments: string list) : Process =
+/// How the training program is started in a process of its own.
+let invocation (arguments: string list) : ProcessStartInfo =
     let here = AppContext.BaseDirectory
 
     let all =
@@ -329,9 +329,16 @@ let private start (arguments: string list) : Process =
         ]
         @ arguments
 
-    let info = ProcessStartInfo("dotnet", all, RedirectStandardOutput = true, RedirectStandardError = true)
+    let info = ProcessStartInfo("dotnet", RedirectStandardOutput = true, RedirectStandardError = true)
 
-    match Process.Start info with
+    for argument in all do
+        info.ArgumentList.Add argument
+
+    info
+
+/// Starts the training program in a process of its own.
+let start (arguments: string list) : Process =
+    match Process.Start(invocation arguments) with
     | null -> failtest "dotnet did not start"
     | started -> started
 

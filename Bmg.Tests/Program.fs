@@ -21,6 +21,7 @@ let private suite =
         RunTests.tests
         ExportTests.tests
         EndToEndTests.tests
+        MemberNumbersTests.tests
         TheoryTests.tests
         StudyTests.tests
     ]
