@@ -24,6 +24,7 @@ let private suite =
         MemberNumbersTests.tests
         TheoryTests.tests
         StudyTests.tests
+        SampleTests.tests
     ]
 
 [<EntryPoint>]
@@ -33,6 +34,8 @@ let main argv =
 
     root.Subcommands.Add(VerifyCommand.create Console.Out Console.Error)
     root.Subcommands.Add(FaultsCommand.create Console.Out Console.Error)
+
+    root.Subcommands.Add(SamplesCommand.create Console.Out Console.Error)
 
     // Whatever is no command of ours is for Expecto.
     if argv.Length > 0 && root.Subcommands |> Seq.exists (fun c -> c.Name = argv[0]) then

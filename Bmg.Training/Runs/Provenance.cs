@@ -11,7 +11,16 @@ namespace Bmg.Training.Runs;
 /// <param name="TorchSharp">Version of TorchSharp.</param>
 /// <param name="Runtime">.NET runtime.</param>
 /// <param name="System">Operating system and architecture.</param>
-public sealed record Provenance(string Version, string? Commit, string TorchSharp, string Runtime, string System)
+/// <param name="Instructions">Instructions of the processor that numbers were computed with (see <see cref="InstructionSet"/>); null in files
+/// written before that was noted.</param>
+public sealed record Provenance(
+    string Version,
+    string? Commit,
+    string TorchSharp,
+    string Runtime,
+    string System,
+    string? Instructions = null
+)
 {
     /// <summary>This process.</summary>
     public static Provenance Here { get; } = OfThisProcess();
@@ -24,7 +33,8 @@ public sealed record Provenance(string Version, string? Commit, string TorchShar
             version.ElementAtOrDefault(1),
             TorchVersion(),
             RuntimeInformation.FrameworkDescription,
-            $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}"
+            $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}",
+            InstructionSet.Here
         );
     }
 

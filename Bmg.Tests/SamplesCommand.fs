@@ -1,0 +1,240 @@
+/// `samples`: makes what the documents show of a run anew, and tells which of it has gone stale.
+module Bmg.Tests.SamplesCommand
+
+open System
+open System.CommandLine
+open System.IO
+open System.Text.RegularExpressions
+open Bmg
+open Bmg.Verify
+open Bmg.Tests.FaultsCommand
+open Bmg.Training.CommandLine
+open Bmg.Training.Runs
+
+/// Something that a document shows between "<!-- sample NAME: … -->" and the end of the block of code that follows.
+[<NoEquality; NoComparison>]
+type Sample = {
+    Name: string
+    /// Document, from the root of the sources.
+    File: string
+    /// What a reader types to see the same.
+    Command: string
+    /// Makes it anew, [lines]; the argument is where the quickstart's output can be read, or nothing.
+    Make: FileInfo | null -> string[]
+}
+
+/// The quickstart's output, from its table to what it played.
+let private quickstart (recorded: FileInfo | null) : string[] =
+    let lines =
+        match recorded with
+        | null ->
+            let directory = Path.Combine(Path.GetTempPath(), "bmg-sample-" + Guid.NewGuid().ToString "N")
+
+            try
+                use output = new StringWriter()
+                use error = new StringWriter()
+
+                let code = TrainingCli.Run([| "train"; "--output"; directory |], ProgramHost.Create(output, error))
+
+                if code <> 0 then
+                    failwith $"samples: the quickstart ended with {code}: {error}"
+
+                output.ToString().Split '\n'
+            finally
+                if Directory.Exists directory then
+                    Directory.Delete(directory, true)
+        | file -> File.ReadAllLines file.FullName
+
+    let first = lines |> Array.findIndex (fun l -> l.TrimStart().StartsWith "seed ")
+    let last = lines |> Array.findIndexBack (fun l -> l.StartsWith "Played it ")
+    lines[first..last] |> Array.map (fun l -> l.TrimEnd())
+
+/// A report of the laws; of one that names something broken, no more than its first law.
+let private verdict (report: unit -> Report) (_: FileInfo | null) : string[] =
+    let lines = (string (report ())).TrimEnd().Split '\n' |> Array.map (fun l -> l.TrimEnd())
+
+    match lines |> Array.tryFindIndex (fun l -> l.TrimStart().StartsWith "once more:") with
+    | Some i -> Array.append lines[..i] [| "  …" |]
+    | None -> lines
+
+/// All that is shown.
+let all: Sample list = [
+    {
+        Name = "quickstart"
+        File = "README.md"
+        Command = "dotnet run -c Release --project Bmg.Training -- train"
+        Make = quickstart
+    }
+    {
+        Name = "verify-holds"
+        File = "README.md"
+        Command = "Verify.Matching hellinger"
+        Make = verdict (fun () -> Verify.Matching Bmg.Examples.FSharp.hellinger)
+    }
+    {
+        Name = "verify-stops"
+        File = "README.md"
+        Command = "Verify.Matching forgetful"
+        Make = verdict (fun () -> Verify.Matching Bmg.Examples.FSharp.forgetful)
+    }
+    {
+        Name = "verify-divergence"
+        File = "README.md"
+        Command = "Verify.Matching crossEntropy"
+        Make = verdict (fun () -> Verify.Matching Bmg.Examples.FSharp.crossEntropy)
+    }
+]
+
+/// What is the machine's and not the run's: time, speed, memory.
+let private machine = Regex @"in [0-9:]+, [0-9 ]+ a second over all; peak memory [0-9 ]+ MB"
+
+let private comparable (line: string) =
+    machine.Replace(line, "in T, V a second over all; peak memory M MB")
+
+/// Where a sample stands in a document's lines: that of its comment, and the first and last of what it shows.
+let private place (lines: string[]) (sample: Sample) : (int * int * int) option =
+    lines
+    |> Array.tryFindIndex (fun l -> l.StartsWith $"<!-- sample {sample.Name}:")
+    |> Option.map (fun comment ->
+        let first = comment + 2
+        let last = Array.FindIndex(lines, first, (fun l -> l.StartsWith "```")) - 1
+        comment, first, last)
+
+/// The comment before a sample: how it was made, with what, on what.
+let private comment (sample: Sample) =
+    let here = Provenance.Here
+
+    let commit =
+        match here.Commit with
+        | null -> ""
+        | text -> $" at {text[.. min 6 (text.Length - 1)]}"
+
+    $"<!-- sample {sample.Name}: {sample.Command}; Bmg {here.Version}{commit}, {InstructionSet.Here} -->"
+
+/// The instructions that a sample's comment names.
+let private instructionsOf (comment: string) =
+    let text = comment.Substring(comment.IndexOf("; Bmg ", StringComparison.Ordinal))
+    text.Substring(text.IndexOf(", ", StringComparison.Ordinal) + 2).Replace(" -->", "")
+
+/// What came of a sample.
+type Verdict =
+    | Holds
+    | Written
+    /// Other instructions add in another order, so that the last digits differ without anything being stale.
+    | OtherInstructions of string
+    | Stale of line: int * shown: string * made: string
+
+let judge (root: string) (write: bool) (recorded: FileInfo | null) (sample: Sample) : Verdict =
+    let path = Path.Combine(root, sample.File)
+    let lines = File.ReadAllLines path
+
+    match place lines sample with
+    | None -> failwith $"samples: {sample.File} shows no sample {sample.Name}"
+    | Some(at, first, last) ->
+        let shown = lines[first..last]
+
+        if not write && instructionsOf lines[at] <> InstructionSet.Here then
+            OtherInstructions(instructionsOf lines[at])
+        else
+            let made = sample.Make recorded
+            let longest = max shown.Length made.Length
+            let line (text: string[]) i = if i < text.Length then text[i] else ""
+
+            let stale =
+                Seq.init longest id
+                |> Seq.tryFind (fun i -> comparable (line shown i) <> comparable (line made i))
+
+            match stale with
+            | None -> Holds
+            | Some _ when write ->
+                File.WriteAllLines(
+                    path,
+                    Array.concat [
+                        lines[.. at - 1]
+                        [| comment sample |]
+                        lines[at + 1 .. first - 1]
+                        made
+                        lines[last + 1 ..]
+                    ]
+                )
+
+                Written
+            | Some i -> Stale(first + i + 1, line shown i, line made i)
+
+let private run (output: TextWriter) (error: TextWriter) (only: string[]) (write: bool) (recorded: FileInfo | null) =
+    let chosen = all |> List.filter (fun s -> only.Length = 0 || Array.contains s.Name only)
+
+    match sources () with
+    | null ->
+        error.WriteLine
+            "error: samples: the sources must lie above the program (a clone, built in place); none were found."
+
+        2
+    | _ when chosen.IsEmpty ->
+        error.WriteLine
+            $"""error: --only: no sample is named so; there are: {String.Join(", ", all |> List.map (fun s -> s.Name))}."""
+
+        2
+    | root ->
+        let stale =
+            chosen
+            |> List.filter (fun sample ->
+                let place = $"{sample.File}, {sample.Name}"
+
+                match judge root write recorded sample with
+                | Holds ->
+                    output.WriteLine $"{place}: as a run shows it today"
+                    false
+                | Written ->
+                    output.WriteLine $"{place}: written anew"
+                    false
+                | OtherInstructions made ->
+                    output.WriteLine $"{place}: skipped, for it was made with {made} and this is {InstructionSet.Here}"
+                    false
+                | Stale(line, shown, made) ->
+                    output.WriteLine $"{place}: stale in line {line}; samples --write makes it anew"
+                    output.WriteLine $"  shown  {shown}"
+                    output.WriteLine $"  made   {made}"
+                    true)
+
+        if stale.IsEmpty then 0 else 1
+
+/// The command.
+let create (output: TextWriter) (error: TextWriter) : Command =
+    let only =
+        Option<string[]>(
+            "--only",
+            Description = "Only the samples of these names.",
+            AllowMultipleArgumentsPerToken = true,
+            HelpName = "NAME …"
+        )
+
+    let write =
+        Option<bool>("--write", Description = "Write what has gone stale anew.", DefaultValueFactory = (fun _ -> false))
+
+    let recorded =
+        Option<FileInfo>(
+            "--quickstart",
+            Description = "The output of a quickstart that ran already, instead of running one.",
+            HelpName = "FILE"
+        )
+
+    let command =
+        Command(
+            "samples",
+            "Makes what the documents show of runs anew and compares the two; time, speed and memory are the machine's and may differ. What was made with other instructions of a processor is skipped by name.\n\nExample: samples --only quickstart --write\nExit code: 0 all is as it is shown, 1 something is stale, 2 wrong usage."
+        )
+
+    command.Options.Add only
+    command.Options.Add write
+    command.Options.Add recorded
+
+    command.SetAction(fun parsed ->
+        let names =
+            match parsed.GetValue only with
+            | null -> [||]
+            | values -> values
+
+        run output error names (parsed.GetRequiredValue write) (parsed.GetValue recorded))
+
+    command
