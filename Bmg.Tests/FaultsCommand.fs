@@ -151,8 +151,8 @@ let all: Fault list = [
         "reverse KL without the derivative of its weights"
         [ "reverse-kl" ]
         "Categorical.fs"
-        "(logp.exp().mul(logp.minus (logProbabilities q))).sum(-1L)"
-        "(logp.exp().detach().mul(logp.minus (logProbabilities q))).sum(-1L)"
+        "(logp.exp().mul(logp.minus logq)).sum -1L"
+        "(logp.exp().detach().mul(logp.minus logq)).sum -1L"
     fault
         "a reduction that divides by one too many"
         [ "kl" ]
