@@ -74,7 +74,7 @@ module ActorCriticDescent =
         (entropyWeight: Tensor voption)
         : struct (Tensor * Tensor) =
         let perStep = scalar (1.0 / float actions.shape[1])
-        let logp = logits.log_softmax -1L
+        let logp = Categorical.logProbabilities logits
         let p = logp.exp ()
         let chosen = actions.unsqueeze -1L
         let scaled = advantages.mul(perStep).unsqueeze -1L

@@ -51,6 +51,8 @@ type LawCase<'Data> = {
     Again: Func<LawCase<'Data>>
     /// The tensors of some data, by name.
     Tensors: Func<'Data, Params>
+    /// The same case with all of its numbers rounded to float32, held in this type: float32 or float64. Its edges are of that type too.
+    Rounded: Func<torch.ScalarType, LawCase<'Data>>
 } with
 
     /// The learner judged by another objective.

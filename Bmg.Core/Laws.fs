@@ -16,7 +16,7 @@ type Law<'Data> = {
     Judge: Func<Trial<'Data>, Judgement>
 }
 
-/// The laws of meta-updates. Derivatives are judged in float64, with data and targets held fixed.
+/// The laws of meta-updates. Derivatives are judged in float64, with data and targets held fixed; one law compares float32 with that.
 [<RequireQualifiedAccess>]
 module Laws =
 
@@ -878,6 +878,332 @@ module Laws =
                 else
                     Judgement.within "its state moves" 0.0 0.0 (fun () -> "")
 
+    // In float32.
+
+    /// Half the gap from 1 to the next float32.
+    let private unitRoundoff = 6e-8
+
+    /// How near float32 must come to float64: 32 units of roundoff of 1 and of the largest entry, and 32 times what it makes in float64 that
+    /// the numbers going in are a unit of roundoff off (`nearby`), so that a computation that amplifies rounding is allowed to.
+    let private toRounding (exact: float[]) (nearby: float[]) : Tolerance =
+        let shift = Array.map2 (fun (a: float) b -> abs (a - b)) exact nearby |> Array.fold max 0.0
+
+        {
+            Name = "float32 rounding"
+            Relative = 32.0 * unitRoundoff
+            Floor = 32.0 * (unitRoundoff + shift)
+        }
+
+    /// Numbers a unit of roundoff away: t + ε(1 + |t|)·n, n standard normal. Infinities stay.
+    let private nudged (trial: Trial<'Data>) (purpose: string) (p: Params) : Params =
+        Params.map2
+            (fun (t: Tensor) (n: Tensor) ->
+                let size = t.abs().plus(scalar 1.0).mul(scalar unitRoundoff)
+                torch.where (t.isfinite (), t.plus (size.mul n), t))
+            p
+            (trial.Normal(purpose, p))
+
+    let private telling (where: string) (f: unit -> 'T) : 'T =
+        try
+            f ()
+        with :? FaultyFunctionException as e ->
+            raise (
+                FaultyFunctionException(
+                    e.FunctionName,
+                    e.Message.Substring(e.FunctionName.Length + 1) + $" ({where})",
+                    e
+                )
+            )
+
+    let private single = torch.float32
+
+    /// One side of a match in one set: parameters under "x/", what the model puts out under "out/".
+    let private shown (trial: Trial<'Data>) (x: Params) : Params =
+        let outputs = (trial.Predict(x, trial.W, trial.Case.Batches[0])).Outputs
+        Params.detach (Params.merge [| Params.prefix "x/" x; Params.prefix "out/" outputs |])
+
+    let private side (all: Params) : Prediction =
+        Prediction(Params.sub "x/" all, lazy (Params.sub "out/" all))
+
+    let private inSingle (trial: Trial<'Data>) (purpose: string) (like: Params) : Params =
+        trial.Normal(purpose, like) |> Params.map (fun t -> t.``to`` single)
+
+    /// The same side with everything this far away.
+    let private apart (trial: Trial<'Data>) (distance: float) (all: Params) : Params =
+        Params.map2 (fun (t: Tensor) (n: Tensor) -> t.add (n, scalar distance)) all (inSingle trial "apart" all)
+
+    /// Distances of almost equal sides.
+    let private near = [ for k in 1..8 -> 0.1 ** float k ]
+
+    /// What is a divergence in float64 is not below zero in float32 however near the sides are.
+    let private notBelowZero (narrow: Trial<'Data>) : Judgement =
+        let mu = narrow.Case.Matching
+        use _ = torch.no_grad ()
+        let z = shown narrow narrow.Case.Others[0]
+
+        Judgement.worst [
+            for distance in near do
+                let x = apart narrow distance z
+
+                let least (z: Params) (x: Params) =
+                    numbers (mu.Compare.Invoke(side z, side x)) |> Array.min
+
+                let found = least z x
+                let double = Params.convert torch.float64 torch.CPU
+
+                if not (found < 0.0 && least (double z) (double x) < 0.0) then
+                    (Judgement.within $"μ ≥ 0 in float32, {distance} apart" 0.0 (max 0.0 -found) (fun () ->
+                        $"μ is {found}"))
+                        .Showing("target", (fun () -> numbersOf z))
+                        .Showing("learner", (fun () -> numbersOf x))
+        ]
+
+    /// μ on one pair of sides in float32, against float64 on the same numbers.
+    let private matchedSingly
+        (trial: Trial<'Data>)
+        (accurate: bool)
+        (where: string)
+        (target: Params)
+        (learner: Params)
+        =
+        let mu = trial.Case.Matching
+
+        let wide = Params.convert torch.float64 torch.CPU
+
+        // μ, ∇μ by all that the learner shows, and ∇²μ·v.
+        let judged (curved: bool) (target: Params) (learner: Params) =
+            let leaf = Params.leaves learner
+            let value = telling where (fun () -> mu.Compare.Invoke(side target, side leaf))
+
+            if not value.requires_grad then
+                numbers value, [||], [||]
+            else
+                let slope = Gradients.gradient value leaf true
+
+                let curvature =
+                    if curved then
+                        let v = trial.Normal("curvature", leaf)
+
+                        let along =
+                            Params.dot slope (Params.map2 (fun (v: Tensor) (t: Tensor) -> v.``to`` t.dtype) v leaf)
+
+                        if along.requires_grad then
+                            numbersOf (Gradients.gradient along leaf false)
+                        else
+                            [||]
+                    else
+                        [||]
+
+                numbers value, numbersOf slope, curvature
+
+        let value, slope, curvature = judged true target learner
+        let exact, exactSlope, _ = judged false (wide target) (wide learner)
+
+        Judgement.worst [
+            Judgement.finite $"μ in float32 ({where})" value
+            Judgement.finite $"∇μ in float32 ({where})" slope
+            Judgement.finite $"second derivatives of μ in float32 ({where})" curvature
+
+            if mu.IsDivergence then
+                // What is negative in float64 as well, or not zero, is another law's.
+                let below =
+                    Array.map2 (fun v e -> if e >= 0.0 then max 0.0 -v else 0.0) value exact
+                    |> Array.max
+
+                Judgement.within $"μ ≥ 0 in float32 ({where})" 0.0 below (fun () ->
+                    $"μ is {Array.min value}, in float64 {Array.min exact}")
+
+                if
+                    obj.ReferenceEquals(target, learner)
+                    && (exact |> Array.forall (fun v -> abs v <= 1e-13))
+                then
+                    Judgement.zero 0.0 $"μ(z, z) in float32 ({where})" value
+
+            if accurate then
+                let nearby, nearbySlope, _ =
+                    judged
+                        false
+                        (nudged trial "target nudged" (wide target))
+                        (nudged trial "learner nudged" (wide learner))
+
+                Judgement.near (toRounding exact nearby) $"μ in float32, against float64 ({where})" exact value
+
+                Judgement.near
+                    (toRounding exactSlope nearbySlope)
+                    $"∇μ in float32, against float64 ({where})"
+                    exactSlope
+                    slope
+        ]
+
+    /// Two pairs of sides for a matching function in float32, and whether it can be accurate there: the case's own, or almost equal, or equal;
+    /// and one of extreme or masked logits. Over many cases, all kinds are visited often.
+    let private pairs (narrow: Trial<'Data>) : (bool * string * Params * Params) list =
+        let case = narrow.Case
+        let z, x = shown narrow case.Others[0], shown narrow case.Others[1]
+
+        let onLogits (f: Tensor -> Tensor) =
+            Params.mapNamed (fun name t -> if name = "out/logits" then f t else t)
+
+        let extreme (size: float) (purpose: string) =
+            onLogits (fun t ->
+                let z = (inSingle narrow purpose (Params.Single("z", t)))["z"]
+                z.sign().mul(scalar size))
+
+        let stream = narrow.Stream "pairs"
+        let one (options: 'T list) = options[stream.Next options.Length]
+        let distance = one near
+        let almost = apart narrow distance z
+        let size = one [ 1e4; 1e10; 1e30; 3e38 ]
+        let far, farther = extreme size "target sign" z, extreme size "learner sign" z
+
+        // The same action on both sides.
+        let mask =
+            let action = stream.Next 2
+
+            fun (p: Params) ->
+                p
+                |> onLogits (fun t ->
+                    let t = t.clone ()
+                    (t.select (-1L, int64 action)).fill_(scalar -infinity) |> ignore
+                    t)
+
+        let maskedZ = mask z
+
+        [
+            one [
+                true, "the case's own", z, x
+                true, $"{distance} apart", z, almost
+                true, $"{distance} apart", z, almost
+                true, "equal", z, z
+            ]
+            one [
+                size <= 1e4, $"logits of ±{size}", far, farther
+                false, $"equal logits of ±{size}", far, far
+                true, "an action masked", maskedZ, mask x
+                true, "an action masked, equal", maskedZ, maskedZ
+                false, $"an action masked, logits of ±{size}", mask far, mask farther
+            ]
+        ]
+
+    let private matchesSingly (narrow: Trial<'Data>) : Judgement =
+        Judgement.worst [
+            if narrow.Case.Matching.IsDivergence then
+                notBelowZero narrow
+
+            for accurate, where, target, learner in pairs narrow do
+                matchedSingly narrow accurate where target learner
+        ]
+
+    /// Directions in float32 against float64 after more steps than float32 can count: what counts steps starts a little below 2²⁴.
+    let private countsOn (narrow: Trial<'Data>) (wide: Trial<'Data>) (optimizer: Optimizer) : Judgement =
+        let late (trial: Trial<'Data>) =
+            let x = trial.Case.State.Learner.Parameters
+            let like = x.TensorArray[0].dtype
+
+            let gradients = trial.Normal("late", x) |> Params.map (fun t -> (t.``to`` single).``to`` like)
+
+            let hyper = trial.Hyper(trial.W, trial.Case.Batches[0])
+
+            let step (state: Params) =
+                optimizer.Transformation.Update.Invoke(gradients, state, x, hyper)
+
+            let first = Optimizers.init optimizer x
+
+            let counts (before: Tensor) (after: Tensor) =
+                before.shape.Length = 1
+                && (numbers before |> Array.forall (fun v -> v = 0.0))
+                && (numbers after |> Array.forall (fun v -> v = 1.0))
+
+            let second = (step first).State
+
+            if not (Array.exists2 counts first.TensorArray second.TensorArray) then
+                None
+            else
+                let mutable state =
+                    Params.map2
+                        (fun (a: Tensor) b ->
+                            if counts a b then
+                                torch.full_like (a, scalar (2.0 ** 24.0 - 2.0))
+                            else
+                                a)
+                        first
+                        second
+
+                let mutable direction = gradients
+
+                for _ in 1..5 do
+                    let made = step state
+                    state <- made.State
+                    direction <- made.Direction
+
+                Some(numbersOf direction)
+
+        match late narrow, late wide with
+        | Some found, Some expected ->
+            Judgement.near
+                // Relative to itself alone: a schedule near its end makes small steps.
+                {
+                    toRounding expected expected with
+                        Floor = 1e-30
+                }
+                "the direction in float32 after 2²⁴ steps, against float64"
+                expected
+                found
+        | _ -> Judgement.within "it counts nothing" 0.0 0.0 (fun () -> "")
+
+    let private singlePrecision (trial: Trial<'Data>) =
+        let case = trial.Case
+        let narrow, wide = Trial(case.Rounded.Invoke single), Trial(case.Rounded.Invoke torch.float64)
+        let made, exact = telling "float32" (fun () -> narrow.Bootstrapped), wide.Bootstrapped
+
+        let nearby =
+            let state = wide.Case.State
+
+            Trial {
+                wide.Case with
+                    State = {
+                        state with
+                            Learner = {
+                                state.Learner with
+                                    Parameters = nudged wide "x nudged" state.Learner.Parameters
+                            }
+                            MetaParameters = nudged wide "w nudged" state.MetaParameters
+                    }
+            }
+
+        let same (what: string) (read: MetaGradientResult<'Data> -> float[]) =
+            let expected = read exact
+
+            Judgement.near
+                (toRounding expected (read nearby.Bootstrapped))
+                $"{what} in float32, against float64"
+                expected
+                (read made)
+
+        Judgement.worst [
+            same "μ" valueOf
+            same "the meta-gradient" (fun r -> numbersOf r.Gradient)
+            same "the target" (fun r -> numbersOf r.Target)
+            same "the learner" (fun r -> numbersOf r.Learner.Parameters)
+
+            // In every second case: float64 has judged them already.
+            let draw = (trial.Stream "edge in float32").NextDouble()
+
+            if draw < 0.5 then
+                for edge in narrow.Case.Edges.Invoke(2.0 * draw) do
+                    let at = Trial edge.Case
+                    let made = telling $"{edge.Name}, float32" (fun () -> at.Bootstrapped)
+                    Judgement.finite $"the meta-gradient in float32 ({edge.Name})" (numbersOf made.Gradient)
+                    Judgement.finite $"the learner in float32 ({edge.Name})" (numbersOf made.Learner.Parameters)
+
+            if case.Part = Parts.MatchingFunction then
+                matchesSingly narrow
+
+            match case.Judged with
+            | null -> ()
+            | optimizer -> countsOn narrow wide optimizer
+        ]
+
     // Ways to get through K steps.
 
     let private through (trial: Trial<'Data>) (way: ThroughSteps) =
@@ -999,6 +1325,11 @@ module Laws =
                 "the learner that lives on is what plain steps of φ make of it, whatever judges w"
                 life
             law "carries" Parts.Optimizer "an optimizer that has a state moves it" carries
+            law
+                "float32"
+                Parts.All
+                "in float32 it is what it is in float64, to rounding: no NaN, no divergence below zero, at extreme and masked logits too"
+                singlePrecision
             law "forward" steps "forward mode gives the numbers of reverse mode" forward
             law
                 "truncated"

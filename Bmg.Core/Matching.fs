@@ -122,18 +122,24 @@ module Potentials =
         Func<_, _>(fun p -> (Params.squaredNorm p).mul half)
 
     /// Σ p log p of probabilities [P, …, A], in nats, reduced over the states: minus the entropy. Its slope at p = 0 is infinite, so
-    /// probabilities count as at least 1e-100 inside the logarithm (1e-12 below float64): a line there, still convex, with finite derivatives.
+    /// probabilities count as at least 1e-18 inside the logarithm: a line there, still convex, with finite derivatives in float32 too.
     let negativeEntropy (reduction: Reduction) : Func<Params, Tensor> =
+        let floor: Scalar = Scalars.constant 1e-18
+
         let each (p: Tensor) =
-            let floor = if p.dtype = torch.float64 then 1e-100 else 1e-12
-            let logp = p.clamp_min(Scalars.constant floor).log()
+            let logp = p.clamp_min(floor).log()
             Reduction.apply reduction ((p.mul logp).sum(-1L))
 
         Func<_, _>(total each)
 
     /// log Σ exp z of logits [P, …, A], reduced over the states: the conjugate of minus the entropy.
     let logSumExp (reduction: Reduction) : Func<Params, Tensor> =
-        Func<_, _>(total (fun z -> Reduction.apply reduction (z.logsumexp -1L)))
+        // The largest is taken off first: the derivative that libtorch has, exp(z − log Σ exp z), loses all digits that z has before the point.
+        let each (z: Tensor) =
+            let largest = z.detach().amax([| -1L |], keepdim = true)
+            ((z.minus largest).logsumexp -1L).plus(largest.squeeze -1L)
+
+        Func<_, _>(total (fun z -> Reduction.apply reduction (each z)))
 
 /// Matching functions of the library. Each is blind to what its space does not see: KL to changes of the value function, say.
 [<RequireQualifiedAccess>]
@@ -209,7 +215,8 @@ module Matching =
     let logitL2 (reduction: Reduction) : MatchingFunction =
         onLogits "logit-l2" metric reduction (fun target learner ->
             Check.shape "Matching.logitL2" "learner" "the target's logits" target.shape learner
-            (target.minus learner).squared().sum(-1L).mul half)
+            // −∞ masks on both sides are equal.
+            (Categorical.bounded target).minus(Categorical.bounded learner).squared().sum(-1L).mul half)
 
     /// ½ (ṽ − v)² over the output "values" [P, …]. Blind to the policy: alone it teaches only w that reaches values; with a policy's
     /// divergence in a `weightedSum` it matches the whole of an actor-critic.
@@ -226,14 +233,20 @@ module Matching =
     let fisherQuadratic (reduction: Reduction) : MatchingFunction =
         (onLogits "fisher-quadratic" policyDivergence reduction (fun target learner ->
             Check.shape "Matching.fisherQuadratic" "learner" "the target's logits" target.shape learner
-            (Categorical.variance target (target.minus learner)).mul half))
+            (Categorical.variance target ((Categorical.bounded target).minus(Categorical.bounded learner))).mul half))
             .WithFisher(1.0, reduction)
+
+    // Sixteen units in the last place.
+    let private roundingSingle: Scalar = Scalars.constant (16.0 * 6e-8)
+    let private roundingDouble: Scalar = Scalars.constant (16.0 * 1.1e-16)
+    let private zero: Scalar = Scalars.constant 0.0
 
     /// The Bregman divergence of a potential Ψ (Bregman 1967), target first: D(x̃, x) = Ψ(x̃) − Ψ(x) − ⟨∇Ψ(x), x̃ − x⟩, in coordinates that
     /// are parameters, an output, or a function of outputs. In this order Ψ = Σ p log p over probabilities gives `kl`, ½‖·‖² gives half a
     /// squared L2, and log Σ exp over logits gives `reverseKl`. Ψ takes the coordinates to one number a member, [P], and must be convex
     /// and three times differentiable (∇Ψ is taken with a graph, so that μ can be differentiated twice). It claims to be a divergence;
-    /// what more is true of a potential, `Claiming` and `WithFisher` say. Blind to what its coordinates do not show.
+    /// what more is true of a potential, `Claiming` and `WithFisher` say. Blind to what its coordinates do not show. Near a match it is a
+    /// small difference of large numbers: what falls below zero by no more than their rounding is given as 0. Coordinates count as within ±1e18.
     let bregman
         (name: string)
         (coordinates: Func<Prediction, Params>)
@@ -243,8 +256,9 @@ module Matching =
             name,
             MatchingClaims.Divergence,
             (fun target learner ->
-                let there = Params.detach (coordinates.Invoke target)
-                let here = coordinates.Invoke learner
+                // −∞ masks on both sides are equal.
+                let there = Params.detach (Params.map Categorical.bounded (coordinates.Invoke target))
+                let here = Params.map Categorical.bounded (coordinates.Invoke learner)
                 let inGraph = here.TensorArray |> Array.exists (fun t -> t.requires_grad)
 
                 // A learner without a graph is differentiated by Ψ all the same, and μ is then a constant.
@@ -262,9 +276,31 @@ module Matching =
                     Check.shape "Matching.bregman" "potential" "[P]" [| here.Members |] potentialHere
                     struct (potentialHere, Gradients.gradient potentialHere here inGraph)
 
+                let potentialThere = potential.Invoke there
                 let along = Params.dot slope (Params.subtract there here)
-                let divergence = (potential.Invoke there).minus(potentialHere).minus along
-                if inGraph then divergence else divergence.detach ())
+                let divergence = potentialThere.minus(potentialHere).minus along
+
+                let value =
+                    use _ = torch.no_grad ()
+                    let size = Params.map2 (fun (a: Tensor) (b: Tensor) -> a.abs().plus(b.abs ())) there here
+
+                    let rounding =
+                        (Params.dot (Params.map (fun t -> t.abs ()) slope) size)
+                            .plus(potentialThere.abs ())
+                            .plus(potentialHere.abs ())
+                            .mul(
+                                if divergence.dtype = torch.float64 then
+                                    roundingDouble
+                                else
+                                    roundingSingle
+                            )
+
+                    divergence.masked_fill ((divergence.lt zero).logical_and((divergence.neg ()).le rounding), zero)
+
+                if inGraph then
+                    value.plus (divergence.minus (divergence.detach ()))
+                else
+                    value)
         )
 
     /// Σ weightᵢ·μᵢ; a divergence where all parts are and no weight is negative.

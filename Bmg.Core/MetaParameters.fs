@@ -30,13 +30,30 @@ module MetaParameters =
         let p = (value - low) / (high - low)
         log (p / (1.0 - p))
 
+    /// f(w), with the derivative that f has at the nearest w between `least` and `greatest`. Farther out f's own derivative falls to exactly
+    /// 0 in float32 (σ is 1 from 17 on and 0 below −104), and a w that got there would never move again, whatever the meta-gradient asks.
+    let private neverFlat (least: float) (greatest: float) (f: Tensor -> Tensor) : Tensor -> Tensor =
+        let least, greatest = Scalars.constant least, Scalars.constant greatest
+
+        fun raw ->
+            if not raw.requires_grad then
+                f raw
+            else
+                let constant = raw.detach ()
+                let value = f constant
+                let within = f (constant.clamp(least, greatest).plus(raw.minus constant))
+                within.plus (value.minus (within.detach ()))
+
     let private bounded (low: float) (high: float) : Tensor -> Tensor =
-        if low = 0.0 && high = 1.0 then
-            MemberWise.sigmoid
-        else
-            let span: Scalar = Scalars.constant (high - low)
-            let offset: Scalar = Scalars.constant low
-            fun raw -> (MemberWise.sigmoid raw).mul(span).plus offset
+        neverFlat
+            -15.0
+            15.0
+            (if low = 0.0 && high = 1.0 then
+                 MemberWise.sigmoid
+             else
+                 let span: Scalar = Scalars.constant (high - low)
+                 let offset: Scalar = Scalars.constant low
+                 fun raw -> (MemberWise.sigmoid raw).mul(span).plus offset)
 
     /// One number a member, the same for all.
     let private everywhere (name: string) (value: float) =
@@ -53,7 +70,8 @@ module MetaParameters =
         Apply = Func<_, _, _>(fun w _ -> Params.Single(name, w[name]))
     }
 
-    /// One number a member between two bounds: low + (high − low)·σ(w).
+    /// One number a member between two bounds: low + (high − low)·σ(w). Its derivative by w is that at ±15 where w is farther out, so that it
+    /// can come back from a bound that it has reached: σ′(15) = 3e-7, so it comes slowly.
     let boundedScalar (name: string) (low: float) (high: float) (initial: float) : MetaParameters =
         checkBounds "MetaParameters.boundedScalar" low high initial
         let transform = bounded low high
@@ -125,7 +143,8 @@ module MetaParameters =
 
         Params.detachFromScope (Params.detach x)
 
-    /// A contextual network: low + (high − low)·σ(net(context)), pre-trained to put out `initial` for contexts uniform in [−1, 1].
+    /// A contextual network: low + (high − low)·σ(net(context)), pre-trained to put out `initial` for contexts uniform in [−1, 1]. Derivatives
+    /// beyond ±15 as in `boundedScalar`.
     /// Context [P, C] → hyper-parameter [P], or [P, T, C] → [P, T], one for each of T moments (CMG, appendix on meta-parameter networks; BMG, section 5.1).
     let contextual
         (name: string)
@@ -206,7 +225,8 @@ module MetaParameters =
 
     /// A positive learning rate for each tensor of the learner's parameters, one number a member: hyper-parameters `prefix` + the tensor's
     /// name, [P], for `Optimizers.withRatePerTensor prefix`. Softplus of w, so that small rates move in proportion to themselves; all start
-    /// at `initial` > 0. Only the names of `like` are read.
+    /// at `initial` > 0. Below w = −30, a rate of 9e-14, the derivative stays what it is there, so that none dies out. Only the names of
+    /// `like` are read.
     let ratePerTensor (prefix: string) (like: Params) (initial: float) : MetaParameters =
         Check.require "MetaParameters.ratePerTensor" "like" "at least one tensor" like.Count (like.Count > 0)
 
@@ -226,7 +246,8 @@ module MetaParameters =
             ContextSize = 0
             Network = null
             Init = filled names (Array.create names.Length [||]) raw
-            Apply = each names (fun w -> Network.activate Activation.Softplus w)
+            // e⁻³⁰ = 9e-14: a rate that moves nothing in float32.
+            Apply = each names (neverFlat -30.0 infinity (Network.activate Activation.Softplus))
         }
 
     /// A learning rate for each single parameter (Meta-SGD; Li et al. 2017, eq. 3): hyper-parameters `prefix` + the tensor's name in the

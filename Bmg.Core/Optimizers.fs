@@ -87,7 +87,7 @@ module internal Settings =
 [<ReferenceEquality>]
 type Schedule = {
     Name: string
-    /// Steps made before this one, [P] (0 at the first) → factor, [P]. Counts are constants: no gradient passes through them.
+    /// Steps made before this one, [P] (0 at the first), float64 → factor, [P]. Counts are constants: no gradient passes through them.
     Factor: Func<Tensor, Tensor>
 } with
 
@@ -214,21 +214,23 @@ module Transformations =
     let compose (first: GradientTransformation) (second: GradientTransformation) : GradientTransformation =
         chain [| first; second |]
 
-    /// Steps made, none so far: [P] of the parameters' type and device.
-    let private zeroCount (x: Params) : Params =
+    /// Steps made, none so far: [P] of a type, on the parameters' device.
+    let private zeroCount (dtype: torch.ScalarType) (x: Params) : Params =
         let first = x.TensorArray[0]
-        Params.Single("count", torch.zeros ([| x.Members |], dtype = first.dtype, device = first.device))
+        Params.Single("count", torch.zeros ([| x.Members |], dtype = dtype, device = first.device))
 
-    /// The direction times a schedule's factor. State: "count" [P], steps made so far.
+    /// The direction times a schedule's factor. State: "count" [P], steps made so far, float64 whatever the parameters' type: float32 counts
+    /// to 2²⁴ and stays there.
     let scheduled (schedule: Schedule) : GradientTransformation =
         let one = scalar 1.0
 
         GradientTransformation.Create(
             schedule.Name,
-            zeroCount,
+            zeroCount torch.float64,
             (fun g state ->
-                let count = state["count"]
-                let factor = schedule.Factor.Invoke count
+                // A state saved by an earlier version counts in the parameters' type.
+                let count = state["count"].``to`` torch.float64
+                let factor = (schedule.Factor.Invoke count).``to`` g.TensorArray[0].dtype
 
                 {
                     Direction = Params.map (fun t -> t.mul (Params.broadcast factor t)) g
@@ -367,7 +369,8 @@ module Transformations =
         )
 
     /// Adam (Kingma and Ba 2015, algorithm 1): moments with bias correction, direction m̂ / (√(v̂ + εᵢ) + ε).
-    /// State: "m/…", "v/…" and "count" [P].
+    /// State: "m/…", "v/…" and "count" [P], of the parameters' type. In float32 the count stays at 2²⁴ steps, where 1 − βᵗ is 1 for every
+    /// β up to 1 − 2e-6; a β nearer to 1 needs float64, if only because float32 has few numbers left between the two.
     let adam (beta1: float) (beta2: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.adam" "beta1" 0.0 0.999999999 beta1
         Check.range "Transformations.adam" "beta2" 0.0 0.999999999 beta2
@@ -383,7 +386,7 @@ module Transformations =
                 Params.merge [|
                     Params.prefix "m/" (Params.zerosLike x)
                     Params.prefix "v/" (Params.zerosLike x)
-                    zeroCount x
+                    zeroCount x.TensorArray[0].dtype x
                 |]),
             (fun g state ->
                 let m = Params.map2 (fun g m -> m.mul(b1).add(g, rest1)) g (Params.sub "m/" state)

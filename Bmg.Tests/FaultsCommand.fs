@@ -151,8 +151,8 @@ let all: Fault list = [
         "reverse KL without the derivative of its weights"
         [ "reverse-kl" ]
         "Categorical.fs"
-        "(logp.exp().mul(logp.minus (logProbabilities q))).sum(-1L)"
-        "(logp.exp().detach().mul(logp.minus (logProbabilities q))).sum(-1L)"
+        "(logp.exp().mul(logp.minus logq)).sum -1L"
+        "(logp.exp().detach().mul(logp.minus logq)).sum -1L"
     fault
         "a reduction that divides by one too many"
         [ "kl" ]
@@ -223,6 +223,24 @@ let all: Fault list = [
         "Optimizers.fs"
         "Direction = Params.add g (Settings.scale decay hyper x)"
         "Direction = Params.add g (Settings.scale decay hyper (Params.detach x))"
+    fault
+        "KL by differences of logarithms alone, below zero in float32"
+        [ "kl" ]
+        "Categorical.fs"
+        "(excess (logp.exp ()) (logq.exp ()) (logq.minus logp)).sum -1L"
+        "(logp.exp().mul (logp.minus logq)).sum -1L"
+    fault
+        "log-probabilities of −∞"
+        [ "kl" ]
+        "Categorical.fs"
+        "(logits.log_softmax -1L).clamp_min minusFar"
+        "logits.log_softmax -1L"
+    fault
+        "steps of a schedule counted in float32"
+        [ "sgd, linear" ]
+        "Optimizers.fs"
+        "State = Params.Single(\"count\", count.plus one)"
+        "State = Params.Single(\"count\", (count.plus one).``to`` g.TensorArray[0].dtype)"
 ]
 
 /// The folder that holds Bmg.sln, above the program; null where it runs without its sources.

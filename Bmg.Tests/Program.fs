@@ -9,6 +9,7 @@ let private suite =
         CoreTests.tests
         OptimizerTests.tests
         MatchingTests.tests
+        Float32Tests.tests
         LawTests.tests
         VerificationTests.tests
         DescentTests.tests

@@ -77,14 +77,6 @@ module Cases =
         let index = torch.tensor (members |> Array.map int64, dtype = torch.int64)
         p |> Params.map (fun t -> t.index_select (0L, index))
 
-    let private ofMembersData (members: int[]) (e: Experience<Rollout>) : Experience<Rollout> = {
-        Data = Rollout.OfParams(ofMembers members (e.Data.ToParams()))
-        Context =
-            match e.Context with
-            | null -> null
-            | context -> (ofMembers members (Params.Single("context", context)))["context"]
-    }
-
     /// The optimizer, and what puts out its learning rate where that is learned.
     let private optimizer (spec: CaseSpec) : Optimizer * MetaParameters option =
         let constant = Ingredients.find "optimizer" Ingredients.optimizers spec.Optimizer
@@ -113,11 +105,6 @@ module Cases =
                     (Params.squaredNorm away).mul(scalar 0.5))
             )
 
-    let private convert (change: Params -> Params) (e: Experience<Rollout>) = {
-        e with
-            Data = Rollout.OfParams(change (e.Data.ToParams()))
-    }
-
     /// The numbers of a case, for all of its members.
     [<ReferenceEquality; NoComparison>]
     type private Drawn = {
@@ -142,8 +129,35 @@ module Cases =
             Lived = ValueNone
         }
 
-    let rec private build (drawn: Drawn) (subject: Subject) (spec: CaseSpec) (members: int[]) : LawCase<Rollout> =
+    /// Rounded to float32, and held in a type.
+    let private rounded (dtype: torch.ScalarType) (t: Tensor) : Tensor =
+        if t.is_floating_point () then
+            (t.``to`` torch.float32).``to`` dtype
+        else
+            t
+
+    /// `precision` is the type that numbers rounded to float32 are held in, or nothing where they are left as they are drawn.
+    let rec private build
+        (drawn: Drawn)
+        (subject: Subject)
+        (spec: CaseSpec)
+        (precision: torch.ScalarType voption)
+        (members: int[])
+        : LawCase<Rollout> =
         let agent, first = drawn.Agent, drawn.First
+
+        let cast: Params -> Params =
+            match precision with
+            | ValueNone -> id
+            | ValueSome dtype -> Params.map (rounded dtype)
+
+        let convert (change: Params -> Params) (e: Experience<Rollout>) = {
+            Data = Rollout.OfParams(change (e.Data.ToParams()))
+            Context =
+                match e.Context with
+                | null -> null
+                | context -> (change (Params.Single("context", context)))["context"]
+        }
 
         // φ and w.
         let own =
@@ -208,13 +222,29 @@ module Cases =
 
         // The members asked for.
         let all = Array.init spec.Members id
-        let chosen = if members = all then id else ofMembers members
-        let chosenW (w: Params) = if spec.SharedW then w else chosen w
+        let own = if members = all then id else ofMembers members
+        let chosen = own >> cast
 
-        let learner = {
-            Parameters = chosen learner.Parameters
-            Optimizer = chosen learner.Optimizer
-        }
+        let chosenW (w: Params) =
+            if spec.SharedW then cast w else chosen w
+
+        let learner =
+            let x = chosen learner.Parameters
+
+            {
+                Parameters = x
+                Optimizer =
+                    match precision with
+                    | ValueNone -> own learner.Optimizer
+                    | ValueSome _ ->
+                        // Of the types that the optimizer itself gives its state.
+                        let like = (rule.Init.Invoke x).Optimizer
+
+                        Params.map2
+                            (fun (t: Tensor) (like: Tensor) -> rounded like.dtype t)
+                            (own learner.Optimizer)
+                            like
+            }
 
         let w = chosenW w
 
@@ -243,7 +273,7 @@ module Cases =
             | null -> Ingredients.find "matching" Ingredients.matchings spec.Matching
             | matching -> Guards.matching matching
 
-        let batches = drawn.Batches |> Array.map (if members = all then id else ofMembersData members)
+        let batches = drawn.Batches |> Array.map (convert chosen)
 
         let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4
 
@@ -272,12 +302,14 @@ module Cases =
                 && (subject.Kind = Parts.Optimizer
                     || spec.Optimizer = "sgd"
                     || spec.Optimizer = "momentum")
-            Select = Func<_, _>(fun order -> build drawn subject spec (order |> Array.map (fun i -> members[i])))
+            Select =
+                Func<_, _>(fun order -> build drawn subject spec precision (order |> Array.map (fun i -> members[i])))
             AtRest = null
             Edges = Func<_, _>(fun _ -> [||])
             Judged = judged
-            Again = Func<_>(fun () -> build (draw subject spec) subject spec members)
+            Again = Func<_>(fun () -> build (draw subject spec) subject spec precision members)
             Tensors = Func<_, _>(fun (rollout: Rollout) -> rollout.ToParams())
+            Rounded = Func<_, _>(fun dtype -> build drawn subject spec (ValueSome dtype) members)
         }
 
         let atRest () =
@@ -349,7 +381,7 @@ module Cases =
 
     /// The case that a specification describes, with a part under judgement in it. Its tensors belong to the current dispose scope.
     let ofSpec (subject: Subject) (spec: CaseSpec) : LawCase<Rollout> =
-        build (draw subject spec) subject spec (Array.init spec.Members id)
+        build (draw subject spec) subject spec ValueNone (Array.init spec.Members id)
 
     /// The specification as this part needs it: inner steps where w could not be reached without, layers where a layer is judged.
     let fit (subject: Subject) (spec: CaseSpec) : CaseSpec =

@@ -96,6 +96,9 @@ module Library =
             (Optimizers.withSchedule
                 (Schedules.product [| Schedules.warmup 2; Schedules.cosine 0.1 5 |])
                 (Optimizers.sgd 0.3))
+        // Its end lies just beyond what float32 can count.
+        (ofRate "sgd, linear" (Optimizers.withSchedule (Schedules.linear 1.0 0.0 (pown 2 24 + 8)) (Optimizers.sgd 0.3)))
+            .AsSmooth()
     |]
 
     let private gradient (optimizer: Optimizer) =

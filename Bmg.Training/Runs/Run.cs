@@ -216,6 +216,7 @@ public sealed class Run
         double startSeconds = state.Seconds;
         long startTime = services.Clock.GetTimestamp();
         IReadOnlyList<(Metric, double)> figures = [];
+        bool saturated = false;
         if (!resumed)
         {
             Checkpoint(); // A disk that cannot be written shows before any training, and every run can be resumed.
@@ -270,6 +271,14 @@ public sealed class Run
         {
             double[][] values = state.Interval.Values();
             writer.Write(experiment.EnvironmentSteps, state.Seconds, values);
+            if (
+                !saturated
+                && Saturation.Of(configuration.Meta, metrics, values, experiment.EnvironmentSteps) is { } line
+            )
+            {
+                saturated = true; // Said once.
+                services.Reporter.Say(line);
+            }
             state = state with { Interval = Interval.Empty(metrics.Count, configuration.Members) };
             figures = [.. metrics.Select((metric, i) => (metric, values[i].Average()))];
         }

@@ -14,8 +14,8 @@ let hellinger =
             let root (p: Prediction) =
                 (Categorical.logProbabilities p["logits"]).mul(Scalars.constant 0.5).exp()
 
-            let overlap = (root target.Stopped).mul(root learner).sum -1L
-            Reduction.apply Reduction.Mean (overlap.neg().plus(Scalars.constant 1.0))
+            let apart = (root target.Stopped).minus(root learner).squared().sum -1L
+            Reduction.apply Reduction.Mean (apart.mul (Scalars.constant 0.5))
     )
 
 /// A target bootstrap: half the way to where L further steps of φ lead.
