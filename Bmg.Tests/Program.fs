@@ -23,6 +23,7 @@ let private suite =
         EndToEndTests.tests
         TheoryTests.tests
         StudyTests.tests
+        WiringTests.tests
     ]
 
 [<EntryPoint>]
