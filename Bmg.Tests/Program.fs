@@ -24,6 +24,7 @@ let private suite =
         TheoryTests.tests
         StudyTests.tests
         WiringTests.tests
+        EffectTests.tests
     ]
 
 [<EntryPoint>]
