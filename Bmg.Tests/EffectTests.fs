@@ -638,4 +638,153 @@ let private tables =
         }
     ]
 
-let tests = testList "effects" [ reports; exports; evaluation; tables ]
+// ---------------------------------------------------------------------------------------------------------------- what is carried on
+
+/// A clock that ticks a second each time it is read.
+type private Ticking() =
+    inherit TimeProvider()
+    let mutable now = 0L
+
+    override _.TimestampFrequency = 1L
+
+    override _.GetTimestamp() =
+        now <- now + 1L
+        now
+
+let private carried =
+    testList "carried on" [
+        test "a member that fails is named by its place in the whole population, in whatever part it is" {
+            let configured (first: int) (members: int) =
+                ConfigurationReader.Read(
+                    text "actor-critic",
+                    "test",
+                    [
+                        $"seed={first}"
+                        $"members={members}"
+                        $"threads={members}"
+                        "learner.optimizer.name=sgd"
+                        "learner.optimizer.learningRate=300"
+                        "environmentSteps=100000"
+                    ]
+                )
+
+            /// Meta-steps to the failure, and who fails.
+            let failing (configuration: RunConfiguration) =
+                use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+
+                let rec advance count =
+                    if count > 400 then
+                        count, -1
+                    else
+                        try
+                            experiment.Advance() |> ignore
+                            Ok()
+                        with :? NumericalFailureException as e ->
+                            Error e.Member
+                        |> function
+                            | Ok() -> advance (count + 1)
+                            | Error m -> count, m
+
+                advance 0
+
+            // Three neighbours of whom the first is not the first to fail.
+            let first, expected =
+                Seq.initInfinite (fun i -> 3 * i + 1)
+                |> Seq.truncate 20
+                |> Seq.pick (fun first ->
+                    let alone = [ for i in 0..2 -> fst (failing (configured (first + i) 1)) ]
+                    let soonest = List.min alone
+                    let who = List.findIndex ((=) soonest) alone
+                    if who > 0 && soonest <= 400 then Some(first, who) else None)
+
+            Expect.equal (snd (failing (configured first 3))) expected "who failed"
+        }
+
+        test "a resumed run goes on with its time, its rewards and its open interval" {
+            inDirectory (fun folder ->
+                let configuration =
+                    ConfigurationReader.Read(
+                        text "actor-critic",
+                        "test",
+                        [ "run.metricsEvery=1000"; "run.checkpointEvery=1000"; "meta.method=fixed" ]
+                    )
+
+                let execute (start: RunServices -> Run) (after: int) =
+                    use stop = new Threading.CancellationTokenSource()
+                    let mutable advances = 0
+
+                    let counting (inner: IExperiment) = {
+                        new IExperiment with
+                            member _.Seeds = inner.Seeds
+                            member _.EnvironmentSteps = inner.EnvironmentSteps
+                            member _.Metrics = inner.Metrics
+                            member _.Changes(after, until) = inner.Changes(after, until)
+
+                            member _.Advance() =
+                                advances <- advances + 1
+
+                                if advances = after then
+                                    stop.Cancel()
+
+                                inner.Advance()
+
+                            member _.Save(path, host) = inner.Save(path, host)
+                            member _.Restore path = inner.Restore path
+                            member _.Dispose() = inner.Dispose()
+                    }
+
+                    let factory = {
+                        new IExperimentFactory with
+                            member _.Create configuration =
+                                counting (ExperimentFactory().Create configuration)
+                    }
+
+                    let services =
+                        RunServices(
+                            factory,
+                            FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
+                            RunReporter.Silent,
+                            Clock = Ticking()
+                        )
+
+                    (start services).Execute stop.Token
+
+                let whole = RunDirectory.Create(Path.Combine(folder, "whole"))
+                let straight = execute (fun s -> Run.Begin(whole, configuration, "test", s)) -1
+                let parts = RunDirectory.Create(Path.Combine(folder, "parts"))
+                let first = execute (fun s -> Run.Begin(parts, configuration, "test", s)) 10
+                Expect.equal first.State RunState.Interrupted (string first.Failure)
+                let second = execute (fun s -> Run.Resume(parts, configuration, "test", s)) -1
+                let a, b = nonNull straight.Summary, nonNull second.Summary
+                Expect.sequenceEqual b.TotalReward a.TotalReward "total rewards"
+                Expect.sequenceEqual b.FinalRewardRate a.FinalRewardRate "the one interval, of the whole run"
+
+                // A tick or two for each meta-step, of the first part as of the second.
+                Expect.isGreaterThan b.Seconds (0.75 * a.Seconds) "seconds of both parts")
+        }
+
+        test "a parity check keeps the largest difference, wherever it is" {
+            let network = Network.Mlp("net", 2, [||], 1, Activation.Relu)
+            let x = Network.init network Initialization.Uniform [| Seed.Of 1L |] torch.float32 torch.CPU
+            let model = NetworkExporter.Build(network, x, 0, "x", "y")
+
+            // The reference is off at the first row alone.
+            let off =
+                ExportableModel(
+                    model.Onnx,
+                    2,
+                    fun input ->
+                        let outputs = Dictionary(model.Evaluate input)
+                        let push = torch.zeros_like outputs["y"]
+                        push[0].fill_(Scalars.constant 0.5) |> ignore
+                        outputs["y"] <- outputs["y"].plus push
+                        outputs :> IReadOnlyDictionary<_, _>
+                )
+
+            let report = ParityCheck.Run(off, count = 20)
+            Expect.isFalse report.Passed "one row of twenty"
+            Expect.floatClose Accuracy.low report.MaxAbsDifference 0.5 "the difference"
+        }
+    ]
+
+let tests = testList "effects" [ reports; exports; evaluation; tables; carried ]

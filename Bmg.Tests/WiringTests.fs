@@ -1384,7 +1384,43 @@ let private theoryEffects = [
     ]
 ]
 
-let private theoryConfiguration = covering "theory" typeof<TheoryConfiguration> theoryEffects
+/// The table's numbers are those of the cells.
+let private theoryTables =
+    test "theory's table shows each cell in its place" {
+        let summary = TheorySummary.Measure([| theoryOf "{}" |], ignore)
+        let lines = TheoryTable.Lines summary |> List.ofSeq
+
+        let words (line: string) =
+            line.Substring(22).Split(' ', StringSplitOptions.RemoveEmptyEntries)
+
+        let rowOf (title: string) (name: string) =
+            lines
+            |> List.skipWhile (fun l -> not (l.StartsWith title))
+            |> List.find (fun l -> l.StartsWith(name.PadRight 22))
+            |> words
+
+        let shown (value: float) =
+            if abs value >= 0.001 && abs value < 1e6 then
+                value.ToString("G4", Globalization.CultureInfo.InvariantCulture)
+            else
+                value.ToString("0.0e+0", Globalization.CultureInfo.InvariantCulture)
+
+        for name, cells in summary.Studies[0].Cells |> Seq.groupBy (fun c -> c.Method) do
+            let cells = Array.ofSeq cells
+            let last = cells |> Array.map (fun c -> shown c.Loss[1])
+            Expect.equal (rowOf "small: f after 3 steps" name) last $"{name}: after the last horizon, by κ"
+            let byStep = cells[1].Loss |> Array.map shown
+            Expect.equal (rowOf "small: the same at κ = 20" name) byStep $"{name}: at the last κ, by horizon"
+
+            let rates =
+                cells
+                |> Array.map (fun c -> c.Rates |> Array.averageBy (fun r -> r[0]) |> shown)
+
+            Expect.equal (rowOf "small: rates found" name) rates $"{name}: rates by κ"
+    }
+
+let private theoryConfiguration =
+    testList "theory's own" [ covering "theory" typeof<TheoryConfiguration> theoryEffects; theoryTables ]
 
 // ---------------------------------------------------------------------------------------------------------------- studies
 
