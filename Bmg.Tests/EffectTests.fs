@@ -212,6 +212,37 @@ let private exports =
 
                     near exact "reference" (numbers expected) (numbers ((model.Evaluate x)[description.OutputName]))))
 
+        scoped "probes give what the meta-parameters of training give" (fun () ->
+            inDirectory (fun folder ->
+                for agent in agents do
+                    let configuration = settings agent
+                    let path = Path.Combine(folder, $"{agent}.safetensors")
+                    trained configuration path
+                    use checkpoint = CheckpointFile.Read path
+                    let made = Agent.Create(configuration, DerivedSettings.Of configuration)
+
+                    let parameters =
+                        match made with
+                        | :? ActorCriticAgent as a -> a.MetaLearner.MetaParameters
+                        | :? QLambdaAgent as q -> q.MetaParameters
+                        | other -> failtestf "%A" other
+
+                    for scaling in [ ContextScaling.Raw; ContextScaling.Normalized ] do
+                        let probes = nonNull (ContextProbes.Read(path, scaling))
+                        let contexts = nonNull (ContextProbes.Inputs(made.ContextNames(), scaling))
+
+                        for probe, context in Seq.zip probes contexts do
+                            let same = torch.tensor(Array.map float32 context).reshape(1L, -1L).expand(3L, -1L)
+                            let expected = parameters.Apply.Invoke(checkpoint.Set "meta", same)[made.Hyper]
+                            // A result has six digits.
+                            let six = {
+                                Name = "six digits"
+                                Relative = 1e-5
+                                Floor = 0.0
+                            }
+
+                            near six $"{agent}: {probe.Context}" (numbers expected) probe.Values))
+
         test "a context's names are in its order" {
             for agent, unit in [ "actor-critic", "rollouts"; "q-lambda", "steps" ] do
                 let made = Agent.Create(settings agent, DerivedSettings.Of(settings agent))
