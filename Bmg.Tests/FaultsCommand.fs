@@ -1,4 +1,5 @@
-/// `faults`: plants faults in a copy of Bmg.Core, one by one, and tells which laws catch each.
+/// `faults`: plants faults one by one, in a copy of Bmg.Core and in copies of what stands around it, and tells which laws and which tests
+/// catch each.
 module Bmg.Tests.FaultsCommand
 
 open System
@@ -6,7 +7,7 @@ open System.CommandLine
 open System.Diagnostics
 open System.Globalization
 open System.IO
-open System.Text
+open Bmg.Tests.Planting
 
 /// One place of a source file, and what stands there instead.
 type Edit = {
@@ -243,75 +244,6 @@ let all: Fault list = [
         "State = Params.Single(\"count\", (count.plus one).``to`` g.TensorArray[0].dtype)"
 ]
 
-/// The folder that holds Bmg.sln, above the program; null where it runs without its sources.
-let sources () : string | null =
-    let rec up (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> null
-        | folder when File.Exists(Path.Combine(folder.FullName, "Bmg.sln")) -> folder.FullName
-        | folder -> up folder.Parent
-
-    up (DirectoryInfo AppContext.BaseDirectory)
-
-/// How often a text stands in another.
-let occurrences (text: string) (find: string) : int =
-    let mutable count = 0
-    let mutable at = text.IndexOf(find, StringComparison.Ordinal)
-
-    while at >= 0 do
-        count <- count + 1
-        at <- text.IndexOf(find, at + 1, StringComparison.Ordinal)
-
-    count
-
-let private run (program: string) (arguments: string seq) (folder: string) : int * string =
-    let start =
-        ProcessStartInfo(
-            program,
-            arguments,
-            WorkingDirectory = folder,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true
-        )
-
-    use child = nonNull (Process.Start start)
-    let output = StringBuilder()
-    let gate = obj ()
-
-    let add (line: string | null) =
-        match line with
-        | null -> ()
-        | line -> lock gate (fun () -> output.AppendLine line |> ignore)
-
-    child.OutputDataReceived.Add(fun e -> add e.Data)
-    child.ErrorDataReceived.Add(fun e -> add e.Data)
-    child.BeginOutputReadLine()
-    child.BeginErrorReadLine()
-    child.WaitForExit()
-    child.ExitCode, output.ToString()
-
-let private copyFolder (from: string) (into: string) =
-    Directory.CreateDirectory into |> ignore
-
-    for file in Directory.GetFiles from do
-        File.Copy(file, Path.Combine(into, nonNull (Path.GetFileName file)), true)
-
-/// The outputs of the tests again, by links, but for Bmg.Core.dll and what must stand beside it.
-let private linkOutputs (from: string) (into: string) =
-    Directory.CreateDirectory into |> ignore
-
-    for entry in Directory.GetFileSystemEntries from do
-        let name = nonNull (Path.GetFileName entry)
-        let target = Path.Combine(into, name)
-
-        if name.StartsWith("Bmg.", StringComparison.Ordinal) then
-            if File.Exists entry then
-                File.Copy(entry, target, true)
-        elif Directory.Exists entry then
-            Directory.CreateSymbolicLink(target, entry) |> ignore
-        else
-            File.CreateSymbolicLink(target, entry) |> ignore
-
 /// What a fault came to.
 type Outcome = {
     Fault: Fault
@@ -326,15 +258,7 @@ let private judge (root: string) (core: string) (outputs: string) (cases: int) (
     copyFolder (Path.Combine(root, "Bmg.Core")) folder
 
     for e in fault.Edits do
-        let path = Path.Combine(folder, e.File)
-        let text = File.ReadAllText path
-        let count = occurrences text e.Find
-
-        if count <> 1 then
-            invalidOp
-                $"faults: '{fault.Name}': the place to change must stand once in Bmg.Core/{e.File}, found {count} times"
-
-        File.WriteAllText(path, text.Replace(e.Find, e.Replace, StringComparison.Ordinal))
+        Planting.edit fault.Name (Path.Combine(folder, e.File)) e.Find e.Replace
 
     let trouble text = {
         Fault = fault
@@ -416,100 +340,165 @@ let private describe (o: Outcome) =
     elif o.Caught.IsEmpty then "NOT CAUGHT"
     else o.Caught |> List.map fst |> String.concat ", "
 
-let private writeMarkdown (file: FileInfo) (outcomes: Outcome list) (cases: int) =
-    use writer = file.CreateText()
-    writer.WriteLine $"| planted fault | caught by (of {cases} cases a row) | rows judged |"
-    writer.WriteLine "| --- | --- | --- |"
-
+let private markdown (outcomes: Outcome list) (cases: int) : string list = [
+    $"| planted fault | caught by (of {cases} cases a row) | rows judged |"
+    "| --- | --- | --- |"
     for o in outcomes do
-        writer.WriteLine $"""| {o.Fault.Name} | {describe o} | {String.Join(", ", o.Fault.Rows)} |"""
+        $"""| {o.Fault.Name} | {describe o} | {String.Join(", ", o.Fault.Rows)} |"""
+]
 
-let private plant
+/// Judges each fault of Bmg.Core by the laws.
+let private plantCore
     (output: TextWriter)
-    (error: TextWriter)
-    (only: string[])
+    (root: string)
+    (scratch: string)
     (cases: int)
-    (markdown: FileInfo | null)
-    : int =
-    let chosen =
-        all
-        |> List.filter (fun f ->
-            only.Length = 0
-            || only
-               |> Array.exists (fun o -> f.Name.Contains(o, StringComparison.OrdinalIgnoreCase)))
+    (chosen: Fault list)
+    : Outcome list =
+    let core = Path.Combine(scratch, "core")
+    let outputs = Path.Combine(scratch, "judge")
+    Directory.CreateDirectory core |> ignore
+
+    for file in Directory.GetFiles root do
+        let name = nonNull (Path.GetFileName file)
+
+        if
+            name.StartsWith "Directory."
+            || name.StartsWith "Bmg.Core."
+            || name = "global.json"
+        then
+            File.Copy(file, Path.Combine(core, name))
+
+    linkOutputs AppContext.BaseDirectory outputs
+
+    // Without a fault, the same rows must be whole, or "caught" would say nothing.
+    let control =
+        judge root core outputs cases {
+            Name = "none"
+            Edits = []
+            Rows = chosen |> List.collect (fun f -> f.Rows) |> List.distinct
+        }
+
+    if control.Trouble <> "" || not control.Caught.IsEmpty then
+        failwith $"faults: without any fault, the rows should be whole: {describe control}"
+
+    output.WriteLine "       without a fault every law holds on the rows that judge them"
+    output.Flush()
+
+    chosen
+    |> List.mapi (fun i fault ->
+        let outcome = judge root core outputs cases fault
+        let number = $"{i + 1}/{chosen.Length}".PadLeft 5
+        output.WriteLine $"{number}  {fault.Name}"
+        output.WriteLine $"       {describe outcome}"
+
+        for law, rows in outcome.Caught do
+            output.WriteLine $"""         {law}: {String.Join("; ", rows)}"""
+
+        output.Flush()
+        outcome)
+
+/// What is asked for.
+[<NoComparison>]
+type private Request = {
+    /// Part of the faults' names; all where there are none.
+    Only: string[]
+    Core: bool
+    Host: bool
+    Cases: int
+    WithSuite: bool
+    Markdown: FileInfo | null
+}
+
+let private plant (output: TextWriter) (error: TextWriter) (request: Request) : int =
+    let asked (name: string) =
+        request.Only.Length = 0
+        || request.Only
+           |> Array.exists (fun o -> name.Contains(o, StringComparison.OrdinalIgnoreCase))
+
+    let core =
+        if request.Core then
+            all |> List.filter (fun f -> asked f.Name)
+        else
+            []
+
+    let host =
+        if request.Host then
+            HostFaults.all
+            |> List.filter (fun f -> asked f.Name || (request.Only.Length > 0 && asked f.Kind))
+        else
+            []
 
     match sources () with
     | null ->
         error.WriteLine
-            "error: faults: the sources of Bmg.Core must lie above the program (a clone, built in place); none were found."
+            "error: faults: the sources of the library must lie above the program (a clone, built in place); none were found."
 
         2
-    | _ when chosen.IsEmpty ->
-        error.WriteLine
-            $"""error: --only: no fault is named so; there are: {String.Join("; ", all |> List.map (fun f -> f.Name))}."""
+    | _ when core.IsEmpty && host.IsEmpty ->
+        let names =
+            (all |> List.map (fun f -> f.Name))
+            @ (HostFaults.all |> List.map (fun f -> f.Name))
 
+        error.WriteLine $"""error: --only: no fault is named so; there are: {String.Join("; ", names)}."""
         2
     | root ->
         // Beside the other outputs: the same file system, and nothing that git sees.
         let scratch = Path.Combine(root, "artifacts", "faults-" + Guid.NewGuid().ToString("N"))
+        let started = Stopwatch.StartNew()
 
         try
-            let core = Path.Combine(scratch, "core")
-            let outputs = Path.Combine(scratch, "judge")
-            Directory.CreateDirectory core |> ignore
-
-            for file in Directory.GetFiles root do
-                let name = nonNull (Path.GetFileName file)
-
-                if
-                    name.StartsWith "Directory."
-                    || name.StartsWith "Bmg.Core."
-                    || name = "global.json"
-                then
-                    File.Copy(file, Path.Combine(core, name))
-
-            linkOutputs AppContext.BaseDirectory outputs
-            let started = Stopwatch.StartNew()
-
-            // Without a fault, the same rows must be whole, or "caught" would say nothing.
-            let control =
-                judge root core outputs cases {
-                    Name = "none"
-                    Edits = []
-                    Rows = chosen |> List.collect (fun f -> f.Rows) |> List.distinct
-                }
-
-            if control.Trouble <> "" || not control.Caught.IsEmpty then
-                failwith $"faults: without any fault, the rows should be whole: {describe control}"
-
-            output.WriteLine "       without a fault every law holds on the rows that judge them"
-            output.Flush()
+            Directory.CreateDirectory scratch |> ignore
 
             let outcomes =
-                chosen
-                |> List.mapi (fun i fault ->
-                    let outcome = judge root core outputs cases fault
-                    let number = $"{i + 1}/{chosen.Length}".PadLeft 5
-                    output.WriteLine $"{number}  {fault.Name}"
-                    output.WriteLine $"       {describe outcome}"
+                if core.IsEmpty then
+                    []
+                else
+                    plantCore output root scratch request.Cases core
 
-                    for law, rows in outcome.Caught do
-                        output.WriteLine $"""         {law}: {String.Join("; ", rows)}"""
+            /// What is known so far: a long run that is cut off leaves its table.
+            let write (verdicts: HostJudge.Verdict list) =
+                match request.Markdown with
+                | null -> ()
+                | file ->
+                    let lines = [
+                        if not outcomes.IsEmpty then
+                            yield! markdown outcomes request.Cases
+                        if not outcomes.IsEmpty && not verdicts.IsEmpty then
+                            ""
+                        if not verdicts.IsEmpty then
+                            yield! HostJudge.markdown verdicts
+                    ]
 
-                    output.Flush()
-                    outcome)
+                    File.WriteAllLines(file.FullName, lines)
 
-            let caught = outcomes |> List.filter (fun o -> not o.Caught.IsEmpty) |> List.length
+            write []
 
-            match markdown with
+            let verdicts =
+                if host.IsEmpty then
+                    []
+                else
+                    HostJudge.plant output root scratch request.WithSuite host write
+
+            match request.Markdown with
             | null -> ()
-            | file ->
-                writeMarkdown file outcomes cases
-                output.WriteLine $"Written: {file}"
+            | file -> output.WriteLine $"Written: {file}"
 
+            let inCore = outcomes |> List.filter (fun o -> not o.Caught.IsEmpty) |> List.length
+            let inHost = verdicts |> List.filter (fun v -> not v.Caught.IsEmpty) |> List.length
+            output.WriteLine()
+
+            if not outcomes.IsEmpty then
+                output.WriteLine $"       by the laws: {inCore} of {outcomes.Length}"
+
+            for line in HostJudge.summary verdicts do
+                output.WriteLine line
+
+            let caught, planted = inCore + inHost, outcomes.Length + verdicts.Length
             let minutes = started.Elapsed.TotalMinutes.ToString("F1", CultureInfo.InvariantCulture)
-            output.WriteLine $"\n{caught} of {outcomes.Length} planted faults are caught; {minutes} min"
-            if caught = outcomes.Length then 0 else 1
+            let share = (100.0 * float caught / float planted).ToString("0.#", CultureInfo.InvariantCulture)
+            output.WriteLine $"{caught} of {planted} planted faults are caught, {share} %%; {minutes} min"
+            if caught = planted then 0 else 1
         finally
             if Directory.Exists scratch then
                 Directory.Delete(scratch, true)
@@ -519,7 +508,7 @@ let create (output: TextWriter) (error: TextWriter) : Command =
     let only =
         Option<string[]>(
             "--only",
-            Description = "Only faults with one of these in their names.",
+            Description = "Only faults with one of these in their names, or of one of these kinds.",
             AllowMultipleArgumentsPerToken = true,
             HelpName = "TEXT …"
         )
@@ -527,25 +516,51 @@ let create (output: TextWriter) (error: TextWriter) : Command =
     let cases =
         Option<int>("--cases", Description = "Generated cases a row.", DefaultValueFactory = (fun _ -> 20))
 
+    let list =
+        Option<string>(
+            "--list",
+            Description =
+                "core: faults of Bmg.Core, judged by the laws; host: faults of what stands around it, judged by the tests; both where none is given.",
+            HelpName = "core|host"
+        )
+
+    list.AcceptOnlyFromAmong("core", "host") |> ignore
+
+    let withoutSuite =
+        Option<bool>(
+            "--without-suite",
+            Description = "Do not try what survives its own tests on the whole suite.",
+            DefaultValueFactory = (fun _ -> false)
+        )
+
     let markdown =
         Option<FileInfo>("--markdown", Description = "Also write the table to this file.", HelpName = "FILE")
 
     let command =
         Command(
             "faults",
-            "Shows that the laws bite: plants faults in a copy of Bmg.Core one by one, builds it and lets verify judge it. Takes about half a minute a fault; nothing in the working tree is changed.\n\nExample: faults --only stop-gradient\nExit code: 0 every fault is caught, 1 one is not, 2 wrong usage."
+            "Shows that laws and tests bite: plants faults one by one in copies of Bmg.Core, Bmg.Training and Bmg.Export, builds each and lets verify or the tests judge it. Takes about half a minute a fault; what survives the tests that it names takes the whole suite. Nothing in the working tree is changed.\n\nExamples:\n  faults --list core --only stop-gradient\n  faults --list host --only resume evaluation\nExit code: 0 every fault is caught, 1 one is not, 2 wrong usage."
         )
 
     command.Options.Add only
+    command.Options.Add list
     command.Options.Add cases
+    command.Options.Add withoutSuite
     command.Options.Add markdown
 
     command.SetAction(fun parsed ->
-        let only =
-            match parsed.GetValue only with
-            | null -> [||]
-            | values -> values
+        let list = parsed.GetValue list
 
-        plant output error only (parsed.GetRequiredValue cases) (parsed.GetValue markdown))
+        plant output error {
+            Only =
+                (match parsed.GetValue only with
+                 | null -> [||]
+                 | values -> values)
+            Core = list <> "host"
+            Host = list <> "core"
+            Cases = parsed.GetRequiredValue cases
+            WithSuite = not (parsed.GetRequiredValue withoutSuite)
+            Markdown = parsed.GetValue markdown
+        })
 
     command

@@ -26,6 +26,8 @@ let private suite =
         TheoryTests.tests
         StudyTests.tests
         SampleTests.tests
+        WiringTests.tests
+        EffectTests.tests
     ]
 
 [<EntryPoint>]

@@ -409,7 +409,7 @@ let private command =
 let private faults =
     testList "faults" [
         test "every place to plant one stands exactly once in the sources" {
-            match FaultsCommand.sources () with
+            match Planting.sources () with
             | null -> skiptest "the sources do not lie above the program"
             | root ->
                 for fault in FaultsCommand.all do
@@ -417,9 +417,33 @@ let private faults =
                         let text = File.ReadAllText(Path.Combine(root, "Bmg.Core", edit.File))
 
                         Expect.equal
-                            (FaultsCommand.occurrences text edit.Find)
+                            (Planting.occurrences text edit.Find)
                             1
                             $"'{fault.Name}' in {edit.File}: places that read so"
+        }
+
+        test "so does every place to plant one around Bmg.Core, and there are five of each kind" {
+            match Planting.sources () with
+            | null -> skiptest "the sources do not lie above the program"
+            | root ->
+                for fault in HostFaults.all do
+                    let text = File.ReadAllText(Path.Combine(root, fault.Project, fault.File))
+                    let found = Planting.occurrences text fault.Find
+                    Expect.equal found 1 $"'{fault.Name}' in {fault.Project}/{fault.File}: places that read so"
+                    Expect.notEqual fault.Find fault.Replace $"'{fault.Name}' changes something"
+                    Expect.contains HostFaults.kinds fault.Kind $"the kind of '{fault.Name}'"
+                    Expect.isNonEmpty fault.Tests $"tests that are tried first on '{fault.Name}'"
+
+            let names = HostFaults.all |> List.map (fun f -> f.Name)
+            Expect.equal (List.distinct names) names "names, each once"
+
+            for kind in HostFaults.kinds do
+                let count = HostFaults.all |> List.filter (fun f -> f.Kind = kind) |> List.length
+                Expect.isGreaterThanOrEqual count 5 kind
+
+            let around = HostFaults.all |> List.filter (fun f -> f.Project <> "Bmg.Core") |> List.length
+
+            Expect.isGreaterThanOrEqual around 40 "faults of Training and Export"
         }
 
         test "every row that judges a fault is in the library" {
@@ -431,7 +455,7 @@ let private faults =
 
 let private readme =
     test "the README shows the examples as they are" {
-        match FaultsCommand.sources () with
+        match Planting.sources () with
         | null -> skiptest "the sources do not lie above the program"
         | root ->
             let lines = File.ReadAllLines(Path.Combine(root, "README.md"))

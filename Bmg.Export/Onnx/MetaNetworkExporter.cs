@@ -56,10 +56,13 @@ public static class MetaNetworkExporter
                 nameof(meta)
             );
         }
-        if (!(double.IsFinite(meta.Low) && double.IsFinite(meta.High)) || meta.OutputName is "" or Context)
+        if (
+            !(double.IsFinite(meta.Low) && double.IsFinite(meta.High) && meta.Low < meta.High)
+            || meta.OutputName is "" or Context
+        )
         {
             throw new ArgumentException(
-                $"Meta-parameter '{meta.OutputName}' must have finite bounds and a name other than '{Context}', "
+                $"Meta-parameter '{meta.OutputName}' must have finite bounds, the lower first, and a name other than '{Context}', "
                     + $"found bounds {meta.Low} and {meta.High}.",
                 nameof(meta)
             );
@@ -90,16 +93,24 @@ public static class MetaNetworkExporter
                 [MetadataKeys.InputLayout] = JsonSerializer.Serialize(meta.InputNames),
             }
         );
+        // What training computes, not the formula once more: the graph above is judged by it.
+        var trained = MetaParametersModule.contextual(
+            meta.OutputName,
+            network,
+            meta.Low,
+            meta.High,
+            meta.Low / 2 + meta.High / 2,
+            Initialization.Uniform,
+            0
+        );
         return new ExportableModel(
             onnx,
             network.Inputs,
-            x =>
+            x => new Dictionary<string, torch.Tensor>
             {
-                var raw = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x);
-                return new Dictionary<string, torch.Tensor>
-                {
-                    [meta.OutputName] = raw.squeeze(-1).sigmoid().mul(width).add((float)meta.Low),
-                };
+                [meta.OutputName] = trained.Apply.Invoke(NetworkExporter.OneMember(parameters, member), x)[
+                    meta.OutputName
+                ],
             }
         );
     }

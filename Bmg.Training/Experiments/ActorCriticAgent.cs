@@ -127,7 +127,7 @@ public sealed class ActorCriticAgent : Agent
             ? ActorCriticDescent.learner(networks, learner.Optimizer.LearningRate)
             : UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer);
 
-    private static Optimizer OptimizerOf(OptimizerSettings settings) =>
+    internal static Optimizer OptimizerOf(OptimizerSettings settings) =>
         settings.Name switch
         {
             OptimizerKind.Sgd => Optimizers.sgd(settings.LearningRate),

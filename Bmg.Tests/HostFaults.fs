@@ -1,0 +1,660 @@
+/// Faults of the way from a setting to a part, of indices, carried state, units, exports, resumes, evaluations and reports, to be planted in
+/// copies of the projects by `faults`.
+module Bmg.Tests.HostFaults
+
+/// A fault: what is wrong, of what kind, where, and the tests that are tried first.
+type HostFault = {
+    Name: string
+    /// One of `kinds`.
+    Kind: string
+    /// Folder of the project.
+    Project: string
+    File: string
+    /// What stands there, exactly once.
+    Find: string
+    /// What stands there instead.
+    Replace: string
+    /// Each is part of a test list's name, or "list: part of a test's name".
+    Tests: string list
+}
+
+/// What faults are of; at least five of each.
+let kinds = [
+    "wiring"
+    "index or member"
+    "state carried"
+    "unit or reduction"
+    "export formula"
+    "resume"
+    "evaluation"
+    "report"
+]
+
+let private fault project kind name file find replace tests = {
+    Name = name
+    Kind = kind
+    Project = project
+    File = file
+    Find = find
+    Replace = replace
+    Tests = tests
+}
+
+let private core kind name = fault "Bmg.Core" kind name
+let private training kind name = fault "Bmg.Training" kind name
+let private export kind name = fault "Bmg.Export" kind name
+
+let private agent = "Experiments/ActorCriticAgent.cs"
+let private qAgent = "Experiments/QLambdaAgent.cs"
+let private population = "Experiments/Population.cs"
+let private qPopulation = "Experiments/QLambdaPopulation.cs"
+let private experiment = "Experiments/PopulationExperiment.cs"
+let private collector = "Acting/RolloutCollector.cs"
+let private context = "Acting/RecentContext.cs"
+let private played = "Evaluation/PolicyEvaluation.cs"
+let private finished = "Evaluation/ExportAndPlay.cs"
+let private evaluated = "Evaluation/EvaluateAction.cs"
+
+let private wiring = [
+    let training = training "wiring"
+
+    training
+        "the target's last step started from the wrong optimizer state"
+        agent
+        "own ? LastStepState.Fresh : LastStepState.Learners"
+        "own ? LastStepState.Learners : LastStepState.Fresh"
+        [ "wiring: target.optimizer" ]
+
+    training
+        "the target's last step never clipped"
+        agent
+        "var clip = own ? null : configuration.Learner.GradientClip;"
+        "double? clip = null;"
+        [ "wiring: target.optimizer" ]
+
+    training
+        "the outer entropy weight ignored"
+        agent
+        "ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)"
+        "ActorCriticModule.policyObjective(networks, 0)"
+        [ "wiring: meta.outerEntropyWeight" ]
+
+    training
+        "β₁ and β₂ of the meta-optimizer swapped"
+        agent
+        "Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon)"
+        "Optimizers.adam(meta.LearningRate, meta.Beta2, meta.Beta1, meta.Epsilon)"
+        [ "wiring: meta.beta1" ]
+
+    training
+        "β₁ and β₂ of Q(λ)'s meta-optimizer swapped"
+        qAgent
+        "Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon)"
+        "Optimizers.adam(meta.LearningRate, meta.Beta2, meta.Beta1, meta.Epsilon)"
+        [ "wiring: meta.beta1" ]
+
+    training
+        "returns td and lambda swapped"
+        agent
+        "learner.Returns == ReturnKind.Lambda ?"
+        "learner.Returns == ReturnKind.Td ?"
+        [ "wiring: learner.returns" ]
+
+    training
+        "the reduction of KL ignored"
+        agent
+        "MatchingKind.Kl => Matching.kl(settings.Reduction)"
+        "MatchingKind.Kl => Matching.kl(Reduction.Sum)"
+        [ "wiring: matching.reduction" ]
+
+    training
+        "the reduction of Q(λ)'s KL ignored"
+        qAgent
+        "QLambdaModule.greedyKl(Configuration.Matching.Reduction)"
+        "QLambdaModule.greedyKl(Reduction.Sum)"
+        [ "wiring: matching.reduction" ]
+
+    training
+        "weights of the matching function's terms in reverse"
+        agent
+        "[.. settings.Functions.Select(f => f.Weight)],"
+        "[.. settings.Functions.Reverse().Select(f => f.Weight)],"
+        [ "wiring: matching.functions" ]
+
+    training
+        "a target that descends the whole objective descends the policy's alone"
+        agent
+        "TargetLoss.Full => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer)"
+        "TargetLoss.Full => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer)"
+        [ "wiring: target.loss" ]
+
+    training
+        "truncateAfter ignored"
+        agent
+        "ThroughSteps.NewTruncated(meta.TruncateAfter)"
+        "ThroughSteps.NewTruncated(1)"
+        [ "wiring: meta.truncateAfter" ]
+
+    training
+        "forward mode made reverse"
+        agent
+        "DifferentiationKind.Forward => ThroughSteps.Forward"
+        "DifferentiationKind.Forward => ThroughSteps.Reverse"
+        [ "wiring: meta.differentiation" ]
+
+    training "the meta-network never pre-trained" agent "meta.PretrainingSteps" "0" [ "wiring: meta.pretrainingSteps" ]
+
+    training "the weight of the value loss ignored" agent "learner.ValueWeight" "0.5" [ "wiring: learner.valueWeight" ]
+
+    training
+        "momentum's decay taken from Adam's"
+        agent
+        "Optimizers.momentum(settings.LearningRate, settings.Decay)"
+        "Optimizers.momentum(settings.LearningRate, settings.Beta1)"
+        [ "wiring: learner.optimizer.decay" ]
+
+    training "the number of walls ignored" "Environments/Worlds.cs" "configuration.Environment.MostWalls," "15," [
+        "wiring: environment.mostWalls"
+    ]
+
+    training
+        "theory's target one step short"
+        "Theory/MetaTraining.cs"
+        "TargetBootstrap.lookAhead(steps, rule, LastStepState.Fresh)"
+        "TargetBootstrap.lookAhead(Math.Max(1, steps - 1), rule, LastStepState.Fresh)"
+        [ "wiring: targetSteps" ]
+
+    training
+        "seeds of a study taken from its first cell's configuration"
+        "CommandLine/ReproduceCommand.cs"
+        "brief ? QuickSeeds : study.FullSeeds"
+        "brief ? QuickSeeds : 1"
+        [ "wiring: fullSeeds" ]
+]
+
+let private index = [
+    let training = training "index or member"
+    let export = export "index or member"
+
+    training
+        "the worst member exported as the best"
+        finished
+        "rates[i] > rates[best] ? i : best"
+        "rates[i] < rates[best] ? i : best"
+        [ "effects: best member" ]
+
+    training
+        "members of several parts reported in the parts' reverse order"
+        experiment
+        "reports.SelectMany(r => r.Values[m])"
+        "Enumerable.Reverse(reports).SelectMany(r => r.Values[m])"
+        [ "end to end: threads change nothing" ]
+
+    training
+        "a part restores the first members' worlds"
+        population
+        "_world.RestoreMember(member, state.Worlds[_first + member]);"
+        "_world.RestoreMember(member, state.Worlds[member]);"
+        [ "end to end: threads change nothing" ]
+
+    training
+        "a part restores the first members' tensors"
+        "Experiments/MemberValues.cs"
+        "t.narrow(0, first, members)"
+        "t.narrow(0, 0, members)"
+        [ "end to end: threads change nothing" ]
+
+    training
+        "a member that fails named by its place in its part"
+        population
+        "throw failure.OfMember(_first + failure.Member);"
+        "throw failure.OfMember(failure.Member);"
+        [ "effects: a member that fails" ]
+
+    training
+        "a context's names newest first"
+        "Experiments/Agent.cs"
+        "{length - i} {ContextUnit} ago"
+        "{i + 1} {ContextUnit} ago"
+        [ "effects: a context's names" ]
+
+    training
+        "every member played with the first one's parameters"
+        "Evaluation/PlayablePolicies.cs"
+        "ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet))"
+        "ParamsModule.ofMember(0, checkpoint.Set(policy.ParameterSet))"
+        [ "effects: evaluate prints" ]
+
+    training
+        "Q(λ)'s rates of exploration handed to the wrong members"
+        qPopulation
+        "epsilon = constant[member];"
+        "epsilon = constant[Members - 1 - member];"
+        [ "wiring: meta.learningRate" ]
+
+    export
+        "every member exported with the first one's parameters"
+        "Onnx/NetworkExporter.cs"
+        "ParamsModule.ofMember(member, parameters)"
+        "ParamsModule.ofMember(0, parameters)"
+        [ "effects: best member" ]
+
+    export
+        "the first member's seed in every file"
+        "Onnx/CheckpointMetadata.cs"
+        "manifest.Seeds[member].ToString"
+        "manifest.Seeds[0].ToString"
+        [ "export: the file says" ]
+]
+
+let private state = [
+    let training = training "state carried"
+
+    training "Q(λ)'s target is the learner before its first step" qPopulation "if (t == _window - 1)" "if (t == 0)" [
+        "Q(λ): lives as the plain parts say"
+    ]
+
+    training "rewards that were taken are taken again" collector "Array.Clear(_rewards);" "" [
+        "wiring: learner.rolloutLength"
+    ]
+
+    training
+        "a context forgets its lifetime"
+        context
+        "lifetime = lifetime.With(values[feature]);"
+        "lifetime = default(Lifetime).With(values[feature]);"
+        [ "reward context" ]
+
+    training "theory's learners live longer than they should" "Theory/MetaTraining.cs" "lived += livesOn;" "lived += 1;" [
+        "wiring: learnerSteps"
+    ]
+
+    training
+        "two-colors draws the same cell again"
+        "Environments/TwoColors.cs"
+        "world = world with { Red = FreeCell(random, world.Agent, world.Blue), Random = random.State };"
+        "world = world with { Red = FreeCell(random, world.Agent, world.Blue) };"
+        [ "two-colors" ]
+
+    training
+        "a switching world forgets which one it is"
+        "Environments/SwitchingMdps.cs"
+        "World = world,"
+        "World = state.World,"
+        [ "switching MDPs" ]
+
+    training
+        "an interval goes into the next one's line"
+        "Runs/Run.cs"
+        "state = state with { Interval = Interval.Empty(metrics.Count, configuration.Members) };"
+        ""
+        [ "runs: the summary holds" ]
+
+    training "Adam of Q(λ) counts no steps" "Experiments/QLambdaKernel.cs" "to.Count[member] = count;" "" [
+        "Q(λ): the kernel's updates"
+    ]
+
+    training "Q(λ)'s traces last for ever" "Experiments/QLambdaKernel.cs" "(float)(_decay * discount)" "(float)_decay" [
+        "Q(λ): the kernel's updates"
+    ]
+]
+
+let private unit = [
+    let training = training "unit or reduction"
+
+    core
+        "unit or reduction"
+        "the reported meta-gradient norm without its root"
+        "MetaLearner.fs"
+        "numbers ((Params.squaredNorm result.Gradient).sqrt())"
+        "numbers (Params.squaredNorm result.Gradient)"
+        [ "effects: the meta-gradient's norm" ]
+
+    training
+        "means of an interval not weighted by steps"
+        "Runs/Interval.cs"
+        "metrics[i].Aggregation == Aggregation.Mean ? report.Steps : 1"
+        "metrics[i].Aggregation == Aggregation.Mean ? 1 : 1"
+        [ "runs: intervals" ]
+
+    training
+        "the speed of one member given as that of all"
+        "Runs/Run.cs"
+        "record.EnvironmentSteps * configuration.Members / state.Seconds"
+        "record.EnvironmentSteps / state.Seconds"
+        [ "effects: a run's report" ]
+
+    training
+        "a deviation over the population for that of a sample"
+        "Runs/RunSummary.cs"
+        "squares / (values.Count - 1)"
+        "squares / values.Count"
+        [ "effects: a spread" ]
+
+    training
+        "the final rate not weighted by steps"
+        "Runs/MetricsLog.cs"
+        "double steps = EnvironmentSteps[i] - (i == 0 ? 0 : EnvironmentSteps[i - 1]);"
+        "double steps = 1;"
+        [ "effects: the final rate" ]
+
+    training
+        "a context of sums for one of means"
+        collector
+        "_context.Add(member, sum / _length);"
+        "_context.Add(member, sum);"
+        [ "wiring: meta.contextLength" ]
+
+    training "a context scaled by its variance" context "Math.Sqrt(Squares / Count)" "Squares / Count" [
+        "reward context"
+    ]
+
+    training "Q(λ)'s loss not halved" qPopulation "loss += 0.5 * error * error;" "loss += error * error;" [
+        "wiring: learner.discount"
+    ]
+
+    training
+        "losses of the steps added up for their mean"
+        population
+        "mean[member] += step[member] / losses.Length;"
+        "mean[member] += step[member];"
+        [ "wiring: learner.discount" ]
+
+    training
+        "an interval of √n too wide"
+        "Studies/StudentInterval.cs"
+        "Spread.Of(values).Deviation / Math.Sqrt(values.Count)"
+        "Spread.Of(values).Deviation"
+        [ "studies: Student's" ]
+
+    training
+        "the deviation of a table not in its unit"
+        "Studies/Reproduction.cs"
+        "total.Deviation / Study.UnitSize"
+        "total.Deviation"
+        [ "wiring: unitSize" ]
+]
+
+let private formula = [
+    let export = export "export formula"
+
+    training "export formula" "wrong bounds of an exported meta-network" experiment "Low = low," "Low = 0," [
+        "effects: an exported meta-network"
+    ]
+
+    export
+        "an exported meta-network as wide as its upper bound, graph and check alike"
+        "Onnx/MetaNetworkExporter.cs"
+        "(float)(meta.High - meta.Low)"
+        "(float)meta.High"
+        [ "effects: an exported meta-network"; "export: ONNX Runtime and TorchSharp" ]
+
+    export
+        "an exported meta-network that starts at its upper bound"
+        "Onnx/MetaNetworkExporter.cs"
+        "OnnxGraph.Constant(Low, (float)meta.Low)"
+        "OnnxGraph.Constant(Low, (float)meta.High)"
+        [ "export: affine image" ]
+
+    export
+        "the bounds of training's own meta-parameters with a lower one of 0"
+        "Onnx/MetaNetworkExporter.cs"
+        "            meta.Low,
+            meta.High,
+            meta.Low / 2"
+        "            0,
+            meta.High,
+            meta.Low / 2"
+        [ "effects: the export's reference" ]
+
+    export
+        "another operator for an activation"
+        "Onnx/OnnxGraph.cs"
+        "Activation.Elu => \"Elu\""
+        "Activation.Elu => \"Selu\""
+        [ "export: ONNX Runtime and TorchSharp" ]
+
+    export
+        "probabilities over the batch"
+        "Onnx/PolicyExporter.cs"
+        "OnnxGraph.Node(\"Softmax\", [Logits], Probabilities, (\"axis\", -1))"
+        "OnnxGraph.Node(\"Softmax\", [Logits], Probabilities, (\"axis\", 0))"
+        [ "export: ONNX Runtime and TorchSharp" ]
+
+    export
+        "the action of the least value"
+        "Onnx/PolicyExporter.cs"
+        "OnnxGraph.Node(\"ArgMax\", [ActionValues]"
+        "OnnxGraph.Node(\"ArgMin\", [ActionValues]"
+        [ "export: a network of action values" ]
+
+    export
+        "a parity check that keeps the last difference"
+        "Onnx/ParityCheck.cs"
+        "_scaled[output] = Math.Max(_scaled[output], difference / scale);"
+        "_scaled[output] = difference / scale;"
+        [ "effects: a parity check" ]
+
+    export
+        "a parity check that looks at fewer inputs than it says"
+        "Onnx/ParityCheck.cs"
+        "for (var start = 0; start < rows; start += Block)"
+        "for (var start = 0; start < rows; start += 2 * Block)"
+        [ "effects: a parity check"; "export" ]
+
+    export "one-hot groups that turn together" "Onnx/OneHotLayout.cs" "left /= size;" "" [ "one-hot layout" ]
+]
+
+let private resume = [
+    let training = training "resume"
+
+    training "actions drawn anew after a resume" collector "_actions[i].State = actionStates[i];" "" [
+        "end to end: saved and restored"
+    ]
+
+    training "steps counted from 0 after a resume" collector "EnvironmentSteps = environmentSteps;" "" [
+        "end to end: saved and restored"
+    ]
+
+    training
+        "a context that starts empty after a resume"
+        population
+        "_context?.SetState(member, state.Contexts[_first + member]);"
+        ""
+        [ "end to end: saved and restored" ]
+
+    training
+        "Q(λ)'s actions drawn anew after a resume"
+        qPopulation
+        "_actions[member].State = state.Actions[_first + member];"
+        ""
+        [ "end to end: saved and restored" ]
+
+    training
+        "a rollout that was not learned from lost at a resume"
+        population
+        "if (checkpoint.Sets.ContainsKey(\"pending\"))"
+        "if (checkpoint.Sets.ContainsKey(\"none\"))"
+        [ "end to end: saved and restored" ]
+
+    training
+        "a checkpoint of other seeds taken"
+        experiment
+        "!manifest.Seeds.SequenceEqual(Seeds)"
+        "manifest.Seeds.Length != Seeds.Count"
+        [ "end to end: other seeds" ]
+
+    training "lines written after the checkpoint left in place" "Runs/MetricsWriter.cs" "stream.SetLength(length);" "" [
+        "runs: written after the last checkpoint"
+    ]
+
+    training
+        "time counted from 0 after a resume"
+        "Runs/Run.cs"
+        "double startSeconds = state.Seconds;"
+        "double startSeconds = 0;"
+        [ "effects: a resumed run" ]
+
+    training
+        "a run's unfinished interval lost at a resume"
+        "Runs/HostState.cs"
+        "JsonSerializer.Serialize(this, ConfigurationJson.OneLine)"
+        "JsonSerializer.Serialize(this with { Interval = Interval.Empty(Interval.Sums.Length, TotalReward.Count) }, ConfigurationJson.OneLine)"
+        [ "effects: a resumed run"; "runs: stopped anywhere" ]
+
+    export
+        "resume"
+        "a damaged checkpoint taken"
+        "Checkpoints/CheckpointFile.cs"
+        "if (!DigestMatches(stream, header))"
+        "if (!DigestMatches(stream, header) && header.Length == 0)"
+        [ "export" ]
+]
+
+let private evaluation = [
+    let training = training "evaluation"
+
+    training
+        "the last world taken for the other"
+        played
+        "% 2
+        == 0;"
+        "% 2
+        == 1;"
+        [ "effects: the world that was learned last" ]
+
+    training
+        "the last world one step late"
+        played
+        "configuration.EnvironmentSteps) - 1, 0)"
+        "configuration.EnvironmentSteps), 0)"
+        [ "effects: the world that was learned last" ]
+
+    training
+        "steps beyond a run's end counted for its last world"
+        played
+        "Math.Min(environmentSteps, configuration.EnvironmentSteps)"
+        "environmentSteps"
+        [ "effects: the world that was learned last" ]
+
+    training
+        "sampled and greedy results swapped"
+        played
+        "new EvaluationResult(Mean(true, false), Mean(true, true), Mean(false, false), Mean(false, true))"
+        "new EvaluationResult(Mean(true, true), Mean(true, false), Mean(false, true), Mean(false, false))"
+        [ "effects: four plays" ]
+
+    training "greedy plays drawn and drawn ones greedy" played "greedy ? ArgMax(row)" "!greedy ? ArgMax(row)" [
+        "effects: four plays"
+    ]
+
+    training
+        "the reward of one world for that of sixteen"
+        played
+        "return sum / (rounds * Worlds);"
+        "return sum / rounds;"
+        [ "effects: four plays" ]
+
+    training
+        "columns of a member's plays swapped"
+        evaluated
+        "                Number(result.BlueSampled),
+                Number(result.BlueGreedy),"
+        "                Number(result.BlueGreedy),
+                Number(result.BlueSampled),"
+        [ "effects: evaluate prints" ]
+
+    training "the mark at the wrong world" evaluated "== blueLast ? \" *\" : \"\"" "!= blueLast ? \" *\" : \"\"" [
+        "effects: evaluate prints"
+    ]
+
+    training
+        "a finished run's play told of the other world"
+        finished
+        "(blue ? result.BlueSampled : result.RedSampled)"
+        "(blue ? result.RedSampled : result.BlueSampled)"
+        [ "effects: evaluate prints" ]
+
+    training
+        "Q(λ)'s greedy action taken for the first"
+        "Evaluation/PlayablePolicies.cs"
+        "probabilities[row * width + (int)actions[row]] = 1;"
+        "probabilities[row * width] = 1;"
+        [ "effects: evaluate prints" ]
+]
+
+let private report = [
+    let training = training "report"
+
+    training
+        "the first member's total in every row"
+        "Reporting/RunReport.cs"
+        "Figures.Count(summary.TotalReward[i])"
+        "Figures.Count(summary.TotalReward[0])"
+        [ "effects: a run's report" ]
+
+    training
+        "totals and rates of a report swapped"
+        "Reporting/RunReport.cs"
+        "Text(summary.TotalRewardSpread, Figures.Count),
+            Text(summary.FinalRewardRateSpread, Figures.Number),"
+        "Text(summary.FinalRewardRateSpread, Figures.Count),
+            Text(summary.TotalRewardSpread, Figures.Number),"
+        [ "effects: a run's report" ]
+
+    training
+        "the mean rate beside every seed"
+        "CommandLine/TrainCommand.cs"
+        "Figures.Number(summary.FinalRewardRate[i])"
+        "Figures.Number(summary.FinalRewardRateSpread.Mean)"
+        [ "effects: a run's report" ]
+
+    training "the smallest drawn at the largest" "Reporting/Series.cs" "double.NaN : all.Min()" "double.NaN : all.Max()" [
+        "effects: a series"
+    ]
+
+    training
+        "a chart upside down"
+        "Reporting/SvgChart.cs"
+        "((1 - Math.Clamp(y.Place(Math.Max(value, y.From)), 0, 1)) * plotHeight)"
+        "(Math.Clamp(y.Place(Math.Max(value, y.From)), 0, 1) * plotHeight)"
+        [ "effects: a chart" ]
+
+    training
+        "a chart's marks at its start"
+        "Reporting/SvgChart.cs"
+        "Line(svg, \"mark\", X(mark), Top, X(mark), Top + plotHeight);"
+        "Line(svg, \"mark\", X(0), Top, X(0), Top + plotHeight);"
+        [ "effects: a chart" ]
+
+    training
+        "the difference from what was published with the wrong sign"
+        "Studies/Reproduction.cs"
+        "(Total(result).Mean - published.Mean)"
+        "(published.Mean - Total(result).Mean)"
+        [ "wiring: cells.0.published.deviation" ]
+
+    training
+        "a sweep ranked from the worst"
+        "Studies/SweepTable.cs"
+        ".OrderByDescending(point => point.TotalReward.Average())"
+        ".OrderBy(point => point.TotalReward.Average())"
+        [ "studies: ranks them" ]
+
+    training
+        "theory's table shows the first horizon for the last"
+        "Theory/TheoryTable.cs"
+        "method.Select(cell => Number(cell.Loss[^1]))"
+        "method.Select(cell => Number(cell.Loss[0]))"
+        [ "theory's own: theory's table" ]
+
+    training
+        "a learning curve at the ends of its intervals"
+        "Studies/Curve.cs"
+        "(Start(log, group[0]) + log.EnvironmentSteps[group[^1]]) / 2"
+        "log.EnvironmentSteps[group[^1]]"
+        [ "effects: a learning curve" ]
+]
+
+/// The faults. Each anchor must stand exactly once in its file, and there must be five of each kind; tests say so.
+let all: HostFault list = wiring @ index @ state @ unit @ formula @ resume @ evaluation @ report

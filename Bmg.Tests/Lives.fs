@@ -1,0 +1,439 @@
+/// Lives of learners written by hand from the functions of Bmg.Core, number by number: what a configuration is held to. Nothing here reads
+/// a configuration.
+module Bmg.Tests.Lives
+
+open System
+open Bmg
+open Bmg.Training.Acting
+open Bmg.Training.Environments
+open Bmg.Tests.Tolerances
+open TorchSharp
+
+/// How w is learned.
+type Method =
+    | Bootstrapped
+    | PlainGradient
+    | Nothing
+
+/// What w is.
+type Weight =
+    | Number
+    | Contextual
+
+/// What the meta-network sees.
+type Seen =
+    | Rewards
+    | Rich
+
+/// A population and all the numbers that it lives by.
+[<ReferenceEquality>]
+type Life = {
+    Seeds: int64 list
+    World: Seed[] -> IWorlds
+    /// Q(λ) where true, an actor-critic where false.
+    OfValues: bool
+    Hidden: int list
+    Activation: Activation
+    Initialization: Initialization
+    RolloutLength: int
+    Discount: float
+    /// λ; 0 for one-step errors.
+    TraceDecay: float
+    ValueWeight: float
+    /// The learner's, clipped or not.
+    Optimizer: Optimizer
+    /// K
+    InnerSteps: int
+    /// L
+    TargetSteps: int
+    /// Whether the target's last step descends the whole objective.
+    LastIsWhole: bool
+    /// Optimizer of the target's last step, from a first state; none goes on with the learner's own.
+    LastOptimizer: Optimizer option
+    Matching: MatchingFunction
+    Method: Method
+    OuterEntropyWeight: float
+    Through: ThroughSteps
+    Weight: Weight
+    Initial: float
+    Low: float
+    High: float
+    MetaHidden: int list
+    MetaActivation: Activation
+    PretrainingSteps: int
+    Seen: Seen
+    ContextLength: int
+    ContextScaling: ContextScaling
+    MetaOptimizer: Optimizer
+    /// Environment steps that are lived at least.
+    Steps: int
+}
+
+/// What was lived: tensors by set and name, and for each metric one number a member, over the whole life or its last meta-step.
+[<ReferenceEquality>]
+type Lived = {
+    Tensors: ((string * string) * float[]) list
+    Reports: float[][]
+}
+
+let private hyperName (life: Life) =
+    if life.OfValues then
+        QLambda.Epsilon
+    else
+        ActorCritic.EntropyWeight
+
+let private features (life: Life) =
+    match life.Seen, life.OfValues with
+    | Rewards, _ -> 1
+    | Rich, true -> 3
+    | Rich, false -> 6
+
+let private hasContext (life: Life) =
+    life.Weight = Contextual && life.Method <> Nothing
+
+/// w → the hyper-parameter.
+let metaParameters (life: Life) : MetaParameters =
+    match life.Method, life.Weight with
+    | Nothing, _ -> MetaParameters.constant (hyperName life) life.Initial
+    | _, Number -> MetaParameters.boundedScalar (hyperName life) life.Low life.High life.Initial
+    | _, Contextual ->
+        MetaParameters.contextual
+            (hyperName life)
+            (Network.Mlp(
+                "meta",
+                features life * life.ContextLength,
+                Array.ofList life.MetaHidden,
+                1,
+                life.MetaActivation
+            ))
+            life.Low
+            life.High
+            life.Initial
+            life.Initialization
+            life.PretrainingSteps
+
+let private networks (life: Life) (world: IWorlds) : ActorCritic =
+    let width = world.Description.ObservationSize
+    let hidden = Array.ofList life.Hidden
+
+    {
+        Policy = Network.Mlp("policy", width, hidden, world.Description.ActionCount, life.Activation)
+        Value = Network.Mlp("value", width, hidden, 1, life.Activation)
+        TraceDecay = life.TraceDecay
+        ValueWeight = life.ValueWeight
+    }
+
+let private values (life: Life) (world: IWorlds) : QLambda = {
+    Values =
+        Network.Mlp(
+            "values",
+            world.Description.ObservationSize,
+            Array.ofList life.Hidden,
+            world.Description.ActionCount,
+            life.Activation
+        )
+    TraceDecay = life.TraceDecay
+}
+
+let private criticMeta (life: Life) (agent: ActorCritic) : MetaLearner<Rollout> =
+    let rule = UpdateRule.gradient (ActorCritic.objective agent) life.Optimizer
+
+    let lastObjective =
+        if life.LastIsWhole then
+            ActorCritic.objective agent
+        else
+            ActorCritic.policyObjective agent 0.0
+
+    let last, state =
+        match life.LastOptimizer with
+        | None -> UpdateRule.gradient lastObjective life.Optimizer, LastStepState.Learners
+        | Some own -> UpdateRule.gradient lastObjective own, LastStepState.Fresh
+
+    let objective =
+        match life.Method with
+        | Nothing -> MetaObjective.Fixed
+        | PlainGradient -> MetaObjective.MetaGradient(ActorCritic.policyObjective agent life.OuterEntropyWeight)
+        | Bootstrapped ->
+            MetaObjective.Bootstrapped(TargetBootstrap.lookAhead life.TargetSteps last state, life.Matching)
+
+    MetaLearner<Rollout>
+        .Create(rule, life.InnerSteps, metaParameters life, objective, ActorCritic.model agent, life.MetaOptimizer)
+        .With
+        life.Through
+
+let private valuesMeta (life: Life) (agent: QLambda) : MetaLearner<Rollout> =
+    MetaLearner<Rollout>
+        .Create(
+            QLambda.learner agent life.Optimizer,
+            0,
+            metaParameters life,
+            (match life.Method with
+             | Nothing -> MetaObjective.Fixed
+             | _ -> MetaObjective.Bootstrapped(QLambda.target life.TargetSteps, life.Matching)),
+            QLambda.model agent,
+            life.MetaOptimizer
+        )
+
+let private generators (seeds: Seed[]) =
+    seeds |> Array.map (fun s -> (let s = s.For "actions" in s.Generator()))
+
+let private observed (world: IWorlds) (members: int) = [|
+    for m in 0 .. members - 1 do
+        let row = Array.zeroCreate<float32> world.Description.ObservationSize
+        world.Observe(m, row)
+        row
+|]
+
+let private tensor (shape: int64[]) (values: float32[]) = torch.tensor(values).reshape shape
+
+let private moments (xs: float[]) =
+    let mean = Array.average xs
+    mean, sqrt (xs |> Array.averageBy (fun x -> (x - mean) * (x - mean)))
+
+let private contextOf (life: Life) (members: int) : RecentContext | null =
+    if hasContext life then
+        RecentContext(members, life.ContextLength, life.ContextScaling, features life)
+    else
+        null
+
+let private written (context: RecentContext | null) (members: int) : Tensor | null =
+    match context with
+    | null -> null
+    | context ->
+        let all = Array.zeroCreate<float32>(members * context.Size)
+        context.Write all
+        tensor [| int64 members; int64 context.Size |] all
+
+let private named (state: MetaState<Rollout>) = [
+    for set, p in
+        [
+            "learner", state.Learner.Parameters
+            "learnerOptimizer", state.Learner.Optimizer
+            "meta", state.MetaParameters
+            "metaOptimizer", state.MetaOptimizer
+        ] do
+        for i in 0 .. p.Count - 1 do
+            (set, p.Names[i]), numbers p.Tensors[i]
+]
+
+let private keep (experience: Experience<Rollout>) =
+    Params.detachFromScope (experience.Data.ToParams()) |> ignore
+
+    match experience.Context with
+    | null -> ()
+    | context -> context.DetachFromDisposeScope() |> ignore
+
+let private none (members: int) = Array.create members nan
+
+/// An actor-critic, one step of all members after the other.
+let private liveCritic (life: Life) : Lived =
+    let seeds = life.Seeds |> List.map Seed.Of |> Array.ofList
+    let members, length = seeds.Length, life.RolloutLength
+    let world = life.World seeds
+    let width, choices = world.Description.ObservationSize, world.Description.ActionCount
+    let agent = networks life world
+    let meta = criticMeta life agent
+    let draws = generators seeds
+    let context = contextOf life members
+    let p = int64 members
+    let mutable lived = 0
+    let mutable rewards = Array.zeroCreate<float> members
+
+    let collect (x: Params) : Experience<Rollout> =
+        let rows = ResizeArray<float32[][]>()
+        let acted = Array2D.zeroCreate<int64> members length
+        let earned = Array2D.zeroCreate<float32> members length
+
+        for t in 0 .. length - 1 do
+            let now = observed world members
+            rows.Add now
+            let input = tensor [| p; 1L; int64 width |] (Array.concat now)
+
+            let probabilities =
+                (Categorical.probabilities (Network.apply agent.Policy x input)).data<float32>().ToArray()
+
+            for m in 0 .. members - 1 do
+                let row = Array.sub probabilities (m * choices) choices
+                let action = Categorical.sample (ReadOnlySpan<float32> row, draws[m].NextDouble())
+                acted[m, t] <- int64 action
+                earned[m, t] <- world.Act(m, action)
+
+        rows.Add(observed world members)
+        lived <- lived + length
+
+        let observations =
+            tensor [| p; int64 length + 1L; int64 width |] [|
+                for m in 0 .. members - 1 do
+                    for row in rows do
+                        yield! row[m]
+            |]
+
+        for m in 0 .. members - 1 do
+            rewards[m] <- rewards[m] + Array.sum [| for t in 0 .. length - 1 -> float earned[m, t] |]
+
+        match context with
+        | null -> ()
+        | context ->
+            let judged =
+                numbers ((Network.apply agent.Value x observations).squeeze -1L)
+                |> Array.chunkBySize (length + 1)
+
+            for m in 0 .. members - 1 do
+                let reward = Array.init length (fun t -> float earned[m, t])
+                let value = judged[m]
+
+                let errors = Array.init length (fun t -> reward[t] + life.Discount * value[t + 1] - value[t])
+
+                let all =
+                    [| reward; value[.. length - 1]; errors |]
+                    |> Array.collect (fun xs -> (let mean, deviation = moments xs in [| mean; deviation |]))
+
+                context.AddEach(m, ReadOnlySpan<float>(all, 0, context.Features))
+
+        {
+            Data = {
+                Observations = observations
+                Actions = torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, int64 length)
+                Rewards = tensor [| p; int64 length |] (Seq.cast<float32> earned |> Array.ofSeq)
+                Discounts = torch.full ([| p; int64 length |], Scalars.constant life.Discount, dtype = torch.float32)
+            }
+            Context = written context members
+        }
+
+    let mutable state =
+        MetaLearner.init
+            meta
+            (ActorCritic.init agent life.Initialization seeds torch.float32 torch.CPU)
+            (meta.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU))
+
+    let mutable report = [||]
+
+    while lived < life.Steps do
+        rewards <- Array.zeroCreate members
+
+        let struct (next, log) =
+            MetaLearner.step meta state (Func<_, _, _>(fun x _ -> collect x)) (Action<_>(keep))
+
+        state <- next
+        let context = written context members
+        use _ = torch.no_grad ()
+        let weight = meta.MetaParameters.Apply.Invoke(state.MetaParameters, context)
+
+        report <- [|
+            rewards
+            numbers weight[ActorCritic.EntropyWeight]
+            (if log.Objective.Length = 0 then
+                 none members
+             else
+                 log.Objective)
+            (if log.MetaGradientNorm.Length = 0 then
+                 none members
+             else
+                 log.MetaGradientNorm)
+            Array.init members (fun m -> log.Losses |> Array.averageBy (fun step -> step[m]))
+        |]
+
+    {
+        Tensors = named state
+        Reports = report
+    }
+
+/// Q(λ), whose reports are of the whole life: it must be lived in one.
+let private liveValues (life: Life) : Lived =
+    let seeds = life.Seeds |> List.map Seed.Of |> Array.ofList
+    let members = seeds.Length
+    let world = life.World seeds
+    let width, choices = world.Description.ObservationSize, world.Description.ActionCount
+    let agent = values life world
+    let meta = valuesMeta life agent
+    let draws = generators seeds
+    let context = contextOf life members
+    let p = int64 members
+    let rewards = Array.zeroCreate<float> members
+    let epsilons = ResizeArray<float[]>()
+
+    let collect (x: Params) (w: Params) : Experience<Rollout> =
+        let before = observed world members
+        let seen = written context members
+        let epsilon = numbers (meta.MetaParameters.Apply.Invoke(w, seen)[QLambda.Epsilon])
+        epsilons.Add epsilon
+
+        let valuesAt (rows: float32[][]) =
+            numbers (Network.apply agent.Values x (tensor [| p; 1L; int64 width |] (Array.concat rows)))
+            |> Array.chunkBySize choices
+
+        let values = valuesAt before
+
+        let actions =
+            Array.init members (fun m ->
+                if draws[m].NextDouble() < epsilon[m] then
+                    draws[m].Next choices
+                else
+                    Array.IndexOf(values[m], Array.max values[m]))
+
+        let earned = Array.init members (fun m -> world.Act(m, actions[m]))
+        let after = observed world members
+        let next = valuesAt after
+
+        for m in 0 .. members - 1 do
+            rewards[m] <- rewards[m] + float earned[m]
+
+            let error = float earned[m] + life.Discount * Array.max next[m] - values[m].[actions[m]]
+
+            match context with
+            | null -> ()
+            | context ->
+                let all = [| float earned[m]; values[m].[actions[m]]; error |]
+                context.AddEach(m, ReadOnlySpan<float>(all, 0, context.Features))
+
+        {
+            Data = {
+                Observations = tensor [| p; 2L; int64 width |] (Array.concat (Array.map2 Array.append before after))
+                Actions = torch.tensor(Array.map int64 actions).reshape(p, 1L)
+                Rewards = tensor [| p; 1L |] earned
+                Discounts = torch.full ([| p; 1L |], Scalars.constant life.Discount, dtype = torch.float32)
+            }
+            Context = seen
+        }
+
+    let mutable state =
+        MetaLearner.init
+            meta
+            (QLambda.init agent life.Initialization seeds torch.float32 torch.CPU)
+            (meta.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU))
+
+    let objectives, norms, losses = ResizeArray<float[]>(), ResizeArray<float[]>(), ResizeArray<float[]>()
+
+    // A meta-step that learns nothing is one step of φ, not L of them.
+    let steps = (life.Steps + life.TargetSteps - 1) / life.TargetSteps
+
+    let steps =
+        if life.Method = Nothing then
+            steps * life.TargetSteps
+        else
+            steps
+
+    for _ in 1..steps do
+        let struct (next, log) = MetaLearner.step meta state (Func<_, _, _>(collect)) (Action<_>(ignore))
+        state <- next
+        losses.AddRange log.Losses
+
+        if life.Method <> Nothing then
+            objectives.Add log.Objective
+            norms.Add log.MetaGradientNorm
+
+    let mean (rows: ResizeArray<float[]>) =
+        if rows.Count = 0 then
+            none members
+        else
+            Array.init members (fun m -> rows |> Seq.averageBy (fun row -> row[m]))
+
+    {
+        Tensors = named state
+        Reports = [| rewards; mean epsilons; mean objectives; mean norms; mean losses |]
+    }
+
+/// Lives it.
+let live (life: Life) : Lived =
+    use _ = scope ()
+    if life.OfValues then liveValues life else liveCritic life

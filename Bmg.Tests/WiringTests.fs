@@ -1,0 +1,1542 @@
+/// The way from a setting to the part that it makes: every setting of every configuration has a test that its effect is the one described.
+/// Settings are walked by reflection, as the binder walks them: one without a test fails the suite, and so does a test of one that is gone.
+module Bmg.Tests.WiringTests
+
+open System
+open System.Collections.Generic
+open System.Diagnostics
+open System.IO
+open Bmg
+open Bmg.Export.Checkpoints
+open Bmg.Training
+open Bmg.Training.Acting
+open Bmg.Training.CommandLine
+open Bmg.Training.Configuration
+open Bmg.Training.Environments
+open Bmg.Training.Experiments
+open Bmg.Training.Progress
+open Bmg.Training.Runs
+open Bmg.Training.Studies
+open Bmg.Training.Theory
+open Bmg.Tests.Lives
+open Bmg.Tests.Tolerances
+open Expecto
+open TorchSharp
+
+// ---------------------------------------------------------------------------------------------------------------- the table's form
+
+/// A test of a setting: its path, or "path=choice" for one that names a choice.
+[<NoEquality; NoComparison>]
+type private Effect = { Key: string; Body: unit -> unit }
+
+let private effect key body = { Key = key; Body = body }
+
+/// Every key that must have a test: the settings of a record and of the records inside, an element of a list under index 0, and each
+/// choice of a setting that is one.
+let rec private keys (prefix: string) (record: Type) : string list = [
+    for KeyValue(name, property) in ConfigurationJson.Settings record do
+        let path = prefix + name
+
+        let declared =
+            match Nullable.GetUnderlyingType property.PropertyType with
+            | null -> property.PropertyType
+            | inner -> inner
+
+        match ConfigurationJson.ElementType declared with
+        | null when declared.IsEnum ->
+            for choice in ConfigurationJson.EnumValues(declared).Keys do
+                $"{path}={choice}"
+        | null when declared.Assembly = typeof<RunConfiguration>.Assembly ->
+            if ConfigurationJson.MayBeNull property then
+                path
+
+            yield! keys $"{path}." declared
+        | null -> path
+        | element when element.IsEnum ->
+            for choice in ConfigurationJson.EnumValues(element).Keys do
+                $"{path}={choice}"
+        | element when element.Assembly = typeof<RunConfiguration>.Assembly ->
+            path
+            yield! keys $"{path}.0." element
+        | _ -> path
+]
+
+/// The tests of a table, and one that they cover the record's settings, no more and no fewer.
+let private covering (name: string) (record: Type) (effects: Effect list) : Test =
+    testList name [
+        test "every setting has a test of its effect" {
+            let there = keys "" record |> Set.ofList
+            let tested = effects |> List.map (fun e -> e.Key) |> Set.ofList
+
+            Expect.isEmpty
+                (Set.difference there tested)
+                "settings without a test of their effect: add an entry to WiringTests.fs"
+
+            Expect.isEmpty (Set.difference tested there) "tests of settings that are gone"
+        }
+
+        for key, same in effects |> List.groupBy (fun e -> e.Key) do
+            for i, e in List.indexed same do
+                testCase (if i = 0 then key else $"{key}, {i + 1}") e.Body
+    ]
+
+// ---------------------------------------------------------------------------------------------------------------- lives
+
+/// What both agents' base configurations say.
+let private baseText (learner: string) =
+    $"""{{
+      "name": "wiring", "seed": 7, "members": 2, "threads": 1, "environmentSteps": 20,
+      "environment": {{ "swapPeriod": 30, "side": 4, "mostWalls": 3, "worlds": 3 }},
+      "learner": {{ "hidden": [7, 5], "rolloutLength": 4, "discount": 0.8, "traceDecay": 0.6, "valueWeight": 0.7, {learner} }},
+      "meta": {{ "method": "bmg", "parameters": "scalar", "hidden": [6], "activation": "tanh", "pretrainingSteps": 3,
+                 "contextLength": 3, "learningRate": 0.2, "beta1": 0.6, "beta2": 0.85, "epsilon": 1e-3,
+                 "entropyWeight": {{ "initial": 0.3, "low": 0.1, "high": 0.9 }},
+                 "exploration": {{ "initial": 0.5, "low": 0.2, "high": 0.9 }} }}
+    }}"""
+
+let private criticText =
+    baseText
+        """ "activation": "tanh", "returns": "lambda", "innerSteps": 2, "targetSteps": 3,
+            "optimizer": { "name": "adam", "learningRate": 0.05, "beta1": 0.7, "beta2": 0.9, "epsilon": 1e-2 } """
+
+let private valuesText =
+    baseText
+        """ "agent": "q-lambda", "innerSteps": 0, "targetSteps": 4,
+            "optimizer": { "name": "adam", "learningRate": 0.05, "beta1": 0.7, "beta2": 0.9, "epsilon": 1e-2 } """
+
+/// The same by hand.
+let private critic: Life = {
+    Seeds = [ 7L; 8L ]
+    World = fun seeds -> TwoColors(seeds, Respawn.Square, 30L)
+    OfValues = false
+    Hidden = [ 7; 5 ]
+    Activation = Activation.Tanh
+    Initialization = Initialization.TruncatedNormal
+    RolloutLength = 4
+    Discount = 0.8
+    TraceDecay = 0.6
+    ValueWeight = 0.7
+    Optimizer = Optimizers.adam 0.05 0.7 0.9 1e-2
+    InnerSteps = 2
+    TargetSteps = 3
+    LastIsWhole = false
+    LastOptimizer = None
+    Matching = Matching.kl Reduction.Sum
+    Method = Bootstrapped
+    OuterEntropyWeight = 0.0
+    Through = ThroughSteps.Reverse
+    Weight = Number
+    Initial = 0.3
+    Low = 0.1
+    High = 0.9
+    MetaHidden = [ 6 ]
+    MetaActivation = Activation.Tanh
+    PretrainingSteps = 3
+    Seen = Rewards
+    ContextLength = 3
+    ContextScaling = ContextScaling.Raw
+    MetaOptimizer = Optimizers.adam 0.2 0.6 0.85 1e-3
+    // Three meta-steps of K + L rollouts each.
+    Steps = 60
+}
+
+let private qLambda: Life = {
+    critic with
+        OfValues = true
+        Activation = Activation.Relu
+        InnerSteps = 0
+        TargetSteps = 4
+        Matching = QLambda.greedyKl Reduction.Sum
+        Initial = 0.5
+        Low = 0.2
+        High = 0.9
+        Steps = 20
+}
+
+/// A learner to start from: its configuration, and its life by hand.
+[<NoEquality; NoComparison>]
+type private Start = {
+    Text: string
+    Overrides: string list
+    Life: Life
+}
+
+let private from text life = {
+    Text = text
+    Overrides = []
+    Life = life
+}
+
+/// The same with other settings.
+let private given (overrides: string list) (edit: Life -> Life) (start: Start) = {
+    start with
+        Overrides = start.Overrides @ overrides
+        Life = edit start.Life
+}
+
+let private anActorCritic = from criticText critic
+let private aQLambda = from valuesText qLambda
+
+let private configured (start: Start) (overrides: string list) =
+    ConfigurationReader.Read(start.Text, "test", start.Overrides @ overrides)
+
+let private inDirectory (body: string -> 'T) : 'T =
+    let path = Directory.CreateTempSubdirectory("bmg-wiring-").FullName
+
+    try
+        body path
+    finally
+        Directory.Delete(path, true)
+
+let private saved (experiment: IExperiment) (body: Checkpoint -> 'T) : 'T =
+    inDirectory (fun folder ->
+        let path = Path.Combine(folder, "a.safetensors")
+        experiment.Save(path, "")
+        use checkpoint = CheckpointFile.Read path
+        body checkpoint)
+
+/// What the configuration itself lives, as long as the life by hand.
+let private lived (configuration: RunConfiguration) (steps: int) : Lived =
+    use _ = scope ()
+    use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+    let mutable report = [||]
+
+    while experiment.EnvironmentSteps < int64 steps do
+        report <- (experiment.Advance()).Values
+
+    saved experiment (fun checkpoint -> {
+        Tensors = [
+            for set in [ "learner"; "learnerOptimizer"; "meta"; "metaOptimizer" ] do
+                let p = checkpoint.Set set
+
+                for i in 0 .. p.Count - 1 do
+                    (set, p.Names[i]), numbers p.Tensors[i]
+        ]
+        Reports = report
+    })
+
+/// float32 steps of an optimizer, in another order, over a short life.
+let private shortLife = {
+    Name = "a short float32 life"
+    Relative = 1e-3
+    Floor = 1e-6
+}
+
+/// Values that are there; NaN stands for what is not.
+let private there (row: float[]) =
+    row |> Array.filter (fun v -> not (Double.IsNaN v))
+
+let private alike (expected: Lived) (found: Lived) =
+    Expect.equal (List.map fst found.Tensors) (List.map fst expected.Tensors) "names of the tensors"
+
+    for ((set, name), a), (_, b) in List.zip expected.Tensors found.Tensors do
+        near shortLife $"{set}/{name}" a b
+
+    for i, metric in List.indexed [ "reward"; "hyper-parameter"; "μ"; "meta-gradient norm"; "loss" ] do
+        near shortLife $"reported {metric}" (there expected.Reports[i]) (there found.Reports[i])
+
+/// Whether two lives are farther apart than rounding could bring them.
+let private apart (a: Lived) (b: Lived) : bool =
+    let wide = {
+        shortLife with
+            Relative = 3.0 * shortLife.Relative
+            Floor = 3.0 * shortLife.Floor
+    }
+
+    List.map fst a.Tensors <> List.map fst b.Tensors
+    || List.exists2 (fun (_, x) (_, y) -> not (agree wide x y)) a.Tensors b.Tensors
+    || Array.exists2 (fun x y -> not (agree wide (there x) (there y))) a.Reports b.Reports
+
+/// A setting under several values, JSON each, and what each makes of the life: every one is lived as by hand, and no two are alike.
+let private values (path: string) (start: Start) (cases: (string * (Life -> Life)) list) () =
+    let expected = cases |> List.map (fun (_, edit) -> live (edit start.Life))
+
+    for (i, a), (j, b) in List.allPairs (List.indexed expected) (List.indexed expected) do
+        if i < j then
+            Expect.isTrue (apart a b) $"{path}: {fst cases[i]} and {fst cases[j]} make a difference"
+
+    for (value, edit), life in List.zip cases expected do
+        let configuration = configured start [ $"{path}={value}" ]
+
+        try
+            alike life (lived configuration (edit start.Life).Steps)
+        with e ->
+            failtest $"{path}={value}: {e.Message}"
+
+let private numeric path start cases = effect path (values path start cases)
+
+/// The choices of a setting, each against the next.
+let private choices (path: string) (start: Start) (cases: (string * (Life -> Life)) list) : Effect list =
+    cases
+    |> List.mapi (fun i (value, edit) ->
+        effect $"{path}={value}" (values path start [ value, edit; cases[(i + 1) % cases.Length] ]))
+
+// ---------------------------------------------------------------------------------------------------------------- the learner and its parts
+
+let private network =
+    given [ "meta.parameters=network"; "meta.context=reward" ] (fun l -> { l with Weight = Contextual })
+
+let private rich =
+    given [ "meta.parameters=network"; "meta.context=rich" ] (fun l -> {
+        l with
+            Weight = Contextual
+            Seen = Rich
+    })
+
+let private plainGradient = given [ "meta.method=mg" ] (fun l -> { l with Method = PlainGradient })
+
+let private switching =
+    given [ "experiment=switching-mdps" ] (fun l -> {
+        l with
+            World = fun seeds -> SwitchingMdps(seeds, 3, 4, 3, 30L)
+    })
+
+let private learnerSgd rate =
+    given [ "learner.optimizer.name=sgd"; $"learner.optimizer.learningRate={rate}" ] (fun l -> {
+        l with
+            Optimizer = Optimizers.sgd rate
+    })
+
+let private optimizer o (l: Life) = { l with Optimizer = o }
+let private last o (l: Life) = { l with LastOptimizer = o }
+let private metaOptimizer o (l: Life) = { l with MetaOptimizer = o }
+let private matching m (l: Life) = { l with Matching = m }
+
+/// The target's last step with an optimizer of its own.
+let private ownLast name =
+    anActorCritic
+    |> given
+        [
+            $"target.optimizer.name={name}"
+            "target.optimizer.learningRate=0.3"
+            "target.optimizer.epsilon=1e-2"
+        ]
+        id
+
+let private worldOf (world: Seed[] -> IWorlds) (l: Life) = { l with World = world }
+
+let private twoColors respawn period : Life -> Life =
+    worldOf (fun seeds -> TwoColors(seeds, respawn, period))
+
+let private mdps worlds side walls period : Life -> Life =
+    worldOf (fun seeds -> SwitchingMdps(seeds, worlds, side, walls, period))
+
+let private steps (count: int) (l: Life) = { l with Steps = count }
+
+let private learnerEffects = [
+    yield!
+        choices "experiment" anActorCritic [
+            "two-colors", twoColors Respawn.Square 30L
+            "switching-mdps", mdps 3 4 3 30L
+        ]
+    yield!
+        choices "experiment" aQLambda [ "two-colors", twoColors Respawn.Square 30L; "switching-mdps", mdps 3 4 3 30L ]
+    yield!
+        choices "environment.respawn" (anActorCritic |> given [] (steps 200)) [
+            "square", twoColors Respawn.Square 30L
+            "all", twoColors Respawn.All 30L
+        ]
+    for start in
+        [
+            anActorCritic |> given [] (steps 200)
+            aQLambda |> given [ "environmentSteps=200" ] (steps 200)
+        ] do
+        numeric "environment.swapPeriod" start [ "3", twoColors Respawn.Square 3L; "30", twoColors Respawn.Square 30L ]
+    for start in [ anActorCritic; aQLambda ] do
+        let start = switching start
+        numeric "environment.swapPeriod" start [ "3", mdps 3 4 3 3L; "30", mdps 3 4 3 30L ]
+
+        numeric "environment.worlds" (start |> given [ "environment.swapPeriod=3" ] id) [
+            "1", mdps 1 4 3 3L
+            "3", mdps 3 4 3 3L
+            "8", mdps 8 4 3 3L
+        ]
+
+        numeric "environment.side" start [ "3", mdps 3 3 3 30L; "4", mdps 3 4 3 30L ]
+        numeric "environment.mostWalls" start [ "0", mdps 3 4 0 30L; "3", mdps 3 4 3 30L; "6", mdps 3 4 6 30L ]
+
+    numeric "seed" anActorCritic [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]
+    numeric "seed" aQLambda [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]
+    for start in [ anActorCritic; aQLambda ] do
+        numeric "members" start [
+            "1", (fun l -> { l with Seeds = [ 7L ] })
+            "2", id
+            "3", (fun l -> { l with Seeds = [ 7L; 8L; 9L ] })
+        ]
+
+    effect "learner.agent=actor-critic" (fun () ->
+        alike (live critic) (lived (configured anActorCritic [ "learner.agent=actor-critic" ]) critic.Steps))
+    effect "learner.agent=q-lambda" (fun () ->
+        alike (live qLambda) (lived (configured aQLambda [ "learner.agent=q-lambda" ]) qLambda.Steps))
+    for start in [ anActorCritic; aQLambda ] do
+        numeric "learner.hidden" start [
+            "[]", (fun l -> { l with Hidden = [] })
+            "[7, 5]", id
+            "[5, 7]", (fun l -> { l with Hidden = [ 5; 7 ] })
+        ]
+    yield!
+        choices "learner.activation" anActorCritic [
+            "relu", (fun l -> { l with Activation = Activation.Relu })
+            "tanh", (fun l -> { l with Activation = Activation.Tanh })
+            "sigmoid",
+            (fun l -> {
+                l with
+                    Activation = Activation.Sigmoid
+            })
+            "softplus",
+            (fun l -> {
+                l with
+                    Activation = Activation.Softplus
+            })
+            "elu", (fun l -> { l with Activation = Activation.Elu })
+        ]
+    for start in [ anActorCritic; aQLambda; network anActorCritic; network aQLambda ] do
+        yield!
+            choices "learner.initialization" start [
+                "truncated-normal",
+                (fun l -> {
+                    l with
+                        Initialization = Initialization.TruncatedNormal
+                })
+                "uniform",
+                (fun l -> {
+                    l with
+                        Initialization = Initialization.Uniform
+                })
+            ]
+    numeric "learner.rolloutLength" anActorCritic [ "4", id; "6", (fun l -> { l with RolloutLength = 6; Steps = 90 }) ]
+    for start in [ anActorCritic; aQLambda; rich anActorCritic; rich aQLambda ] do
+        numeric "learner.discount" start [ "0.8", id; "0.3", (fun l -> { l with Discount = 0.3 }) ]
+    yield!
+        choices "learner.returns" anActorCritic [
+            "td", (fun l -> { l with TraceDecay = 0.0 })
+            "lambda", (fun l -> { l with TraceDecay = 0.6 })
+        ]
+    for start in [ anActorCritic; aQLambda ] do
+        numeric "learner.traceDecay" start [ "0.6", id; "0.2", (fun l -> { l with TraceDecay = 0.2 }) ]
+    for start in [ anActorCritic; learnerSgd 0.2 anActorCritic ] do
+        numeric "learner.valueWeight" start [ "0.7", id; "2.5", (fun l -> { l with ValueWeight = 2.5 }) ]
+
+    yield!
+        choices "learner.optimizer.name" (anActorCritic |> given [ "learner.optimizer.decay=0.75" ] id) [
+            "sgd", optimizer (Optimizers.sgd 0.05)
+            "momentum", optimizer (Optimizers.momentum 0.05 0.75)
+            "rmsprop", optimizer (Optimizers.rmsProp 0.05 0.75 1e-2)
+            "adam", optimizer (Optimizers.adam 0.05 0.7 0.9 1e-2)
+        ]
+    for start in [ anActorCritic; aQLambda ] do
+        numeric "learner.optimizer.learningRate" start [
+            "0.05", id
+            "0.02", optimizer (Optimizers.adam 0.02 0.7 0.9 1e-2)
+        ]
+
+        numeric "learner.optimizer.beta1" start [ "0.7", id; "0.2", optimizer (Optimizers.adam 0.05 0.2 0.9 1e-2) ]
+        numeric "learner.optimizer.beta2" start [ "0.9", id; "0.4", optimizer (Optimizers.adam 0.05 0.7 0.4 1e-2) ]
+        numeric "learner.optimizer.epsilon" start [ "0.01", id; "0.2", optimizer (Optimizers.adam 0.05 0.7 0.9 0.2) ]
+    for name, make in
+        [
+            "momentum", (fun decay -> Optimizers.momentum 0.05 decay)
+            "rmsprop", (fun decay -> Optimizers.rmsProp 0.05 decay 1e-2)
+        ] do
+        numeric "learner.optimizer.decay" (anActorCritic |> given [ $"learner.optimizer.name={name}" ] id) [
+            "0.75", optimizer (make 0.75)
+            "0.3", optimizer (make 0.3)
+        ]
+    numeric
+        "learner.optimizer.epsilon"
+        (anActorCritic
+         |> given [ "learner.optimizer.name=rmsprop"; "learner.optimizer.decay=0.75" ] id)
+        [
+            "0.01", optimizer (Optimizers.rmsProp 0.05 0.75 0.01)
+            "0.2", optimizer (Optimizers.rmsProp 0.05 0.75 0.2)
+        ]
+    for rate, make, start in
+        [
+            0.2, Optimizers.sgd, learnerSgd 0.2 anActorCritic
+            0.05, (fun rate -> Optimizers.adam rate 0.7 0.9 1e-2), anActorCritic
+        ] do
+        let clipped (norm: float) =
+            optimizer (Optimizers.before (Transformations.clipByGlobalNorm norm) (make rate))
+
+        numeric "learner.gradientClip" start [ "null", id; "0.1", clipped 0.1; "0.02", clipped 0.02 ]
+
+    numeric "learner.innerSteps" anActorCritic [
+        "1", (fun l -> { l with InnerSteps = 1; Steps = 48 })
+        "2", id
+        "3", (fun l -> { l with InnerSteps = 3; Steps = 72 })
+    ]
+    numeric "learner.targetSteps" anActorCritic [
+        "1", (fun l -> { l with TargetSteps = 1; Steps = 36 })
+        "3", id
+        "4", (fun l -> { l with TargetSteps = 4; Steps = 72 })
+    ]
+    numeric "learner.targetSteps" aQLambda [
+        "1", (fun l -> { l with TargetSteps = 1 })
+        "4", id
+        "5", (fun l -> { l with TargetSteps = 5 })
+    ]
+    // K and L counted: K steps with a graph and L − 1 without under φ, one under the target's last rule.
+    for key, k, l in [ "learner.innerSteps", 3, 2; "learner.targetSteps", 1, 5 ] do
+        effect key (fun () ->
+            use _ = scope ()
+            let configuration = configured anActorCritic [ $"learner.innerSteps={k}"; $"learner.targetSteps={l}" ]
+            let rules = ResizeArray<string * ResizeArray<Differentiation>>()
+
+            let around =
+                Func<_, _>(fun (rule: UpdateRule<Rollout>) ->
+                    let calls = ResizeArray<Differentiation>()
+                    rules.Add(rule.Name, calls)
+
+                    UpdateRule<Rollout>
+                        .Create(
+                            rule.Name,
+                            rule.Init,
+                            (fun learner hyper data differentiation ->
+                                calls.Add differentiation
+                                rule.Step.Invoke(learner, hyper, data, differentiation))
+                        ))
+
+            let agent = ActorCriticAgent.Create(configuration, DerivedSettings.Of configuration, around)
+            use experiment = new PopulationExperiment(DerivedSettings.Of configuration, agent)
+            experiment.Advance() |> ignore
+            Expect.equal rules.Count 2 "φ, and the target's last rule"
+
+            let count (calls: ResizeArray<Differentiation>) kind =
+                calls |> Seq.filter ((=) kind) |> Seq.length
+
+            let own, lastRule = snd rules[0], snd rules[1]
+            Expect.equal (count own Differentiation.Full) k "steps of φ with a graph"
+            Expect.equal (count own Differentiation.None) (l - 1) "steps of φ without one"
+            Expect.sequenceEqual lastRule [ Differentiation.None ] "the last step")
+]
+
+let private targetEffects = [
+    for start in
+        [
+            anActorCritic
+            learnerSgd 0.2 anActorCritic
+            ownLast "sgd" |> given [] (last (Some(Optimizers.sgd 0.3)))
+        ] do
+        yield!
+            choices "target.loss" start [
+                "policy", (fun l -> { l with LastIsWhole = false })
+                "full", (fun l -> { l with LastIsWhole = true })
+            ]
+    // Its own optimizer starts from a first state; without one the learner's goes on, with its state and its clip.
+    let adam =
+        "{ \"name\": \"adam\", \"learningRate\": 0.05, \"beta1\": 0.7, \"beta2\": 0.9, \"epsilon\": 1e-2 }"
+
+    numeric "target.optimizer" anActorCritic [
+        "null", last None
+        adam, last (Some(Optimizers.adam 0.05 0.7 0.9 1e-2))
+        "{ \"name\": \"sgd\", \"learningRate\": 0.3 }", last (Some(Optimizers.sgd 0.3))
+    ]
+
+    let clipped = Optimizers.before (Transformations.clipByGlobalNorm 0.05) (Optimizers.sgd 0.5)
+
+    numeric
+        "target.optimizer"
+        (learnerSgd 0.5 anActorCritic
+         |> given [ "learner.gradientClip=0.05" ] (optimizer clipped))
+        [
+            "null", last None
+            "{ \"name\": \"sgd\", \"learningRate\": 0.5 }", last (Some(Optimizers.sgd 0.5))
+        ]
+
+    yield!
+        choices "target.optimizer.name" (ownLast "sgd" |> given [ "target.optimizer.decay=0.75" ] id) [
+            "sgd", last (Some(Optimizers.sgd 0.3))
+            "rmsprop", last (Some(Optimizers.rmsProp 0.3 0.75 1e-2))
+            "adam", last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2))
+        ]
+    // The first step of momentum is one of plain descent: only its name tells.
+    effect "target.optimizer.name=momentum" (fun () ->
+        let start =
+            ownLast "momentum"
+            |> given [ "target.optimizer.decay=0.75" ] (last (Some(Optimizers.momentum 0.3 0.75)))
+
+        values
+            "target.optimizer.name"
+            start
+            [ "momentum", id; "adam", last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2)) ]
+            ()
+
+        let configuration = configured start []
+        let names = ResizeArray<string>()
+
+        ActorCriticAgent.Create(
+            configuration,
+            DerivedSettings.Of configuration,
+            Func<_, _>(fun (rule: UpdateRule<Rollout>) ->
+                names.Add rule.Name
+                rule)
+        )
+        |> ignore
+
+        Expect.contains names "momentum on policy loss" "the target's last rule")
+
+    numeric "target.optimizer.learningRate" (ownLast "sgd") [
+        "0.3", last (Some(Optimizers.sgd 0.3))
+        "0.9", last (Some(Optimizers.sgd 0.9))
+    ]
+
+    numeric "target.optimizer.decay" (ownLast "rmsprop") [
+        "0.75", last (Some(Optimizers.rmsProp 0.3 0.75 1e-2))
+        "0.3", last (Some(Optimizers.rmsProp 0.3 0.3 1e-2))
+    ]
+
+    numeric "target.optimizer.epsilon" (ownLast "adam") [
+        "0.01", last (Some(Optimizers.adam 0.3 0.9 0.999 0.01))
+        "0.3", last (Some(Optimizers.adam 0.3 0.9 0.999 0.3))
+    ]
+    // A first step of Adam is the same under every β: what is built says which it has.
+    for key, overrides, name in
+        [
+            "target.optimizer.beta1", [ "target.optimizer.beta1=0.31" ], "adam(0.31, 0.999)"
+            "target.optimizer.beta2", [ "target.optimizer.beta2=0.62" ], "adam(0.9, 0.62)"
+        ] do
+        effect key (fun () ->
+            let configuration = configured (ownLast "adam") overrides
+            let found = ActorCriticAgent.OptimizerOf(DerivedSettings.Of(configuration).TargetOptimizer)
+            Expect.equal found.Transformation.Name name "the moments' decays")
+]
+
+let private matchingEffects = [
+    let kinds: (string * (Reduction -> MatchingFunction)) list = [
+        "kl", Matching.kl
+        "reverse-kl", Matching.reverseKl
+        "parameter-l2", (fun _ -> Matching.parameterL2 0.5)
+        "jensen-shannon", Matching.jensenShannon
+        "jeffreys", Matching.jeffreys
+        "squared-hellinger", Matching.squaredHellinger
+        "logit-l2", Matching.logitL2
+        "fisher-quadratic", Matching.fisherQuadratic
+    ]
+
+    // The target's last step is a long one, so that no two measures of its distance agree.
+    let far =
+        ownLast "sgd"
+        |> given [ "target.optimizer.learningRate=5" ] (last (Some(Optimizers.sgd 5.0)))
+
+    yield! choices "matching.functions.0.name" far [ for name, make in kinds -> name, matching (make Reduction.Sum) ]
+
+    yield!
+        choices "matching.functions.0.name" (far |> given [ "matching.reduction=mean" ] id) [
+            for name, make in kinds -> name, matching (make Reduction.Mean)
+        ]
+
+    numeric "matching.functions.0.weight" anActorCritic [
+        "1", id
+        "0.25", matching (Matching.weightedSum [| 0.25 |] [| Matching.kl Reduction.Sum |])
+    ]
+
+    numeric "matching.functions" anActorCritic [
+        "[{ \"name\": \"kl\" }]", id
+        "[{ \"name\": \"kl\", \"weight\": 0.5 }, { \"name\": \"parameter-l2\", \"weight\": 3 }]",
+        matching (Matching.weightedSum [| 0.5; 3.0 |] [| Matching.kl Reduction.Sum; Matching.parameterL2 0.5 |])
+        "[{ \"name\": \"kl\", \"weight\": 3 }, { \"name\": \"parameter-l2\", \"weight\": 0.5 }]",
+        matching (Matching.weightedSum [| 3.0; 0.5 |] [| Matching.kl Reduction.Sum; Matching.parameterL2 0.5 |])
+    ]
+
+    yield!
+        choices "matching.reduction" anActorCritic [
+            "sum", matching (Matching.kl Reduction.Sum)
+            "mean", matching (Matching.kl Reduction.Mean)
+        ]
+
+    yield!
+        choices "matching.reduction" aQLambda [
+            "sum", matching (QLambda.greedyKl Reduction.Sum)
+            "mean", matching (QLambda.greedyKl Reduction.Mean)
+        ]
+]
+
+let private metaEffects = [
+    yield!
+        choices "meta.method" anActorCritic [
+            "bmg", (fun l -> { l with Method = Bootstrapped })
+            "mg", (fun l -> { l with Method = PlainGradient })
+            "fixed", (fun l -> { l with Method = Nothing })
+        ]
+    yield!
+        choices "meta.method" aQLambda [
+            "bmg", (fun l -> { l with Method = Bootstrapped })
+            "fixed", (fun l -> { l with Method = Nothing })
+        ]
+    for start in [ anActorCritic; plainGradient anActorCritic; aQLambda ] do
+        yield!
+            choices "meta.parameters" (start |> given [ "meta.context=reward" ] id) [
+                "scalar", (fun l -> { l with Weight = Number })
+                "network", (fun l -> { l with Weight = Contextual })
+            ]
+    for start in [ network anActorCritic; network aQLambda ] do
+        numeric "meta.hidden" start [
+            "[]", (fun l -> { l with MetaHidden = [] })
+            "[6]", id
+            "[3, 4]", (fun l -> { l with MetaHidden = [ 3; 4 ] })
+        ]
+
+        yield!
+            choices "meta.activation" start [
+                "relu",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.Relu
+                })
+                "tanh",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.Tanh
+                })
+                "sigmoid",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.Sigmoid
+                })
+                "softplus",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.Softplus
+                })
+                "elu",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.Elu
+                })
+            ]
+
+        numeric "meta.pretrainingSteps" start [
+            "0", (fun l -> { l with PretrainingSteps = 0 })
+            "3", id
+            "9", (fun l -> { l with PretrainingSteps = 9 })
+        ]
+
+        numeric "meta.contextLength" start [
+            "1", (fun l -> { l with ContextLength = 1 })
+            "3", id
+            "5", (fun l -> { l with ContextLength = 5 })
+        ]
+
+        yield!
+            choices "meta.contextScaling" start [
+                "raw",
+                (fun l -> {
+                    l with
+                        ContextScaling = ContextScaling.Raw
+                })
+                "normalized",
+                (fun l -> {
+                    l with
+                        ContextScaling = ContextScaling.Normalized
+                })
+            ]
+
+        yield!
+            choices "meta.context" start [
+                "reward", (fun l -> { l with Seen = Rewards })
+                "rich", (fun l -> { l with Seen = Rich })
+            ]
+    effect "meta.context=none" (fun () ->
+        for start in [ anActorCritic; aQLambda ] do
+            let configuration = configured start [ "meta.context=none" ]
+            let agent = Agent.Create(configuration, DerivedSettings.Of configuration)
+            Expect.isEmpty agent.ContextFeatures "a context"
+            Expect.isNull (box agent.MetaNetwork) "a meta-network"
+            alike (live start.Life) (lived configuration start.Life.Steps))
+
+    let deep =
+        given [ "learner.innerSteps=3" ] (fun l -> { l with InnerSteps = 3; Steps = 72 }) anActorCritic
+
+    for choice, through in
+        [
+            "reverse", ThroughSteps.Reverse
+            "truncated", ThroughSteps.Truncated 2
+            "forward", ThroughSteps.Forward
+            "first-order", ThroughSteps.FirstOrder
+        ] do
+        effect $"meta.differentiation={choice}" (fun () ->
+            let start = deep |> given [ "meta.truncateAfter=2" ] id
+            let configuration = configured start [ $"meta.differentiation={choice}" ]
+            // Forward mode gives the numbers of reverse mode: which one was made is asked for, too.
+            let agent = ActorCriticAgent.Create(configuration, DerivedSettings.Of configuration, null)
+            Expect.equal agent.MetaLearner.Through through "through"
+
+            alike (live { start.Life with Through = through }) (lived configuration start.Life.Steps))
+
+    effect
+        "meta.differentiation=truncated"
+        (values "meta.differentiation" deep [
+            "reverse", id
+            "truncated",
+            (fun l -> {
+                l with
+                    Through = ThroughSteps.Truncated 1
+            })
+            "first-order",
+            (fun l -> {
+                l with
+                    Through = ThroughSteps.FirstOrder
+            })
+        ])
+
+    numeric "meta.truncateAfter" (deep |> given [ "meta.differentiation=truncated" ] id) [
+        "1",
+        (fun l -> {
+            l with
+                Through = ThroughSteps.Truncated 1
+        })
+        "2",
+        (fun l -> {
+            l with
+                Through = ThroughSteps.Truncated 2
+        })
+    ]
+
+    // Bounds and start: of a number, of a network, and of a weight that is not learned.
+    for path, starts in
+        [
+            "meta.entropyWeight", [ anActorCritic; network anActorCritic ]
+            "meta.exploration", [ aQLambda; network aQLambda ]
+        ] do
+        for start in starts do
+            numeric $"{path}.initial" start [
+                "0.3", (fun l -> { l with Initial = 0.3 })
+                "0.7", (fun l -> { l with Initial = 0.7 })
+            ]
+
+            numeric $"{path}.low" start [
+                "0", (fun l -> { l with Low = 0.0 })
+                "0.25", (fun l -> { l with Low = 0.25 })
+            ]
+
+            numeric $"{path}.high" start [
+                "0.6", (fun l -> { l with High = 0.6 })
+                "1", (fun l -> { l with High = 1.0 })
+            ]
+
+        numeric
+            $"{path}.initial"
+            (starts.Head
+             |> given [ "meta.method=fixed" ] (fun l -> { l with Method = Nothing }))
+            [
+                "0.4", (fun l -> { l with Initial = 0.4 })
+                "0.7", (fun l -> { l with Initial = 0.7 })
+            ]
+
+    for start in
+        [
+            anActorCritic
+            network anActorCritic
+            plainGradient anActorCritic
+            aQLambda
+            network aQLambda
+        ] do
+        numeric "meta.learningRate" start [ "0.2", id; "0.05", metaOptimizer (Optimizers.adam 0.05 0.6 0.85 1e-3) ]
+        numeric "meta.beta1" start [ "0.6", id; "0.1", metaOptimizer (Optimizers.adam 0.2 0.1 0.85 1e-3) ]
+        numeric "meta.beta2" start [ "0.85", id; "0.3", metaOptimizer (Optimizers.adam 0.2 0.6 0.3 1e-3) ]
+        numeric "meta.epsilon" start [ "0.001", id; "0.5", metaOptimizer (Optimizers.adam 0.2 0.6 0.85 0.5) ]
+
+        let clipped (norm: float) =
+            metaOptimizer (
+                Optimizers.before (Transformations.clipByGlobalNorm norm) (Optimizers.adam 0.2 0.6 0.85 1e-3)
+            )
+
+        numeric "meta.gradientClip" start [ "null", id; "0.0003", clipped 0.0003; "0.0001", clipped 0.0001 ]
+
+    numeric "meta.outerEntropyWeight" (plainGradient anActorCritic) [
+        "0", id
+        "0.4", (fun l -> { l with OuterEntropyWeight = 0.4 })
+    ]
+]
+
+// ---------------------------------------------------------------------------------------------------------------- the run around it
+
+/// Carries out a command line; exit code, output, errors.
+let private command (arguments: string list) =
+    use output = new StringWriter()
+    use error = new StringWriter()
+    let code = TrainingCli.Run(List.toArray arguments, ProgramHost.Create(output, error))
+    code, output.ToString(), error.ToString()
+
+/// Meta-steps of 7 environment steps, and nothing learned.
+let private brief =
+    """{
+  "name": "brief", "members": 1, "seed": 3, "threads": 1, "environmentSteps": 100,
+  "learner": { "hidden": [4], "rolloutLength": 7, "innerSteps": 1 }, "meta": { "method": "fixed" } }"""
+
+/// Carries out a run of its own, noting when it saves; (steps of each line of metrics, steps of each checkpoint, steps at the end).
+let private ran (overrides: string list) : int64 list * int64 list * int64 =
+    inDirectory (fun folder ->
+        let configuration = ConfigurationReader.Read(brief, "test", overrides)
+        let saves = ResizeArray<int64>()
+
+        let noting (inner: IExperiment) = {
+            new IExperiment with
+                member _.Seeds = inner.Seeds
+                member _.EnvironmentSteps = inner.EnvironmentSteps
+                member _.Metrics = inner.Metrics
+                member _.Changes(after, until) = inner.Changes(after, until)
+                member _.Advance() = inner.Advance()
+
+                member _.Save(path, host) =
+                    saves.Add inner.EnvironmentSteps
+                    inner.Save(path, host)
+
+                member _.Restore path = inner.Restore path
+                member _.Dispose() = inner.Dispose()
+        }
+
+        let factory = {
+            new IExperimentFactory with
+                member _.Create configuration =
+                    noting (ExperimentFactory().Create configuration)
+        }
+
+        let services = RunServices(factory, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent)
+
+        let directory = RunDirectory.Create(Path.Combine(folder, "run"))
+
+        let outcome =
+            Run.Begin(directory, configuration, "test", services).Execute(Threading.CancellationToken.None)
+
+        Expect.equal outcome.State RunState.Finished (string outcome.Failure)
+        let log = MetricsLog.Read(directory.Metrics, (RunRecord.Read directory).Metrics)
+        List.ofSeq log.EnvironmentSteps, List.ofSeq saves, outcome.EnvironmentSteps)
+
+let private runEffects = [
+    effect "name" (fun () ->
+        let now = DateTimeOffset(2031, 2, 3, 4, 5, 6, TimeSpan.Zero)
+        Expect.equal (RunDirectory.DefaultPath("a/b", now)) (Path.Combine("runs", "a/b-20310203-040506")) "directory"
+
+        // The program itself, started elsewhere.
+        inDirectory (fun folder ->
+            let here = AppContext.BaseDirectory
+            File.WriteAllText(Path.Combine(folder, "brief.json"), brief)
+
+            let start =
+                ProcessStartInfo(
+                    "dotnet",
+                    [
+                        "exec"
+                        "--runtimeconfig"
+                        Path.Combine(here, "Bmg.Tests.runtimeconfig.json")
+                        "--depsfile"
+                        Path.Combine(here, "Bmg.Tests.deps.json")
+                        Path.Combine(here, "Bmg.Training.dll")
+                        "train"
+                        "brief.json"
+                        "--set"
+                        "name=group/mine"
+                        "--set"
+                        "environmentSteps=7"
+                    ],
+                    WorkingDirectory = folder,
+                    RedirectStandardOutput = true,
+                    RedirectStandardError = true
+                )
+
+            use child = nonNull (Process.Start start)
+            let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
+            child.WaitForExit()
+            Expect.equal child.ExitCode 0 (output.Result + error.Result)
+
+            match Directory.GetDirectories(Path.Combine(folder, "runs", "group")) with
+            | [| made |] ->
+                Expect.isMatch (Path.GetFileName made) @"^mine-\d{8}-\d{6}$" "name, date and time"
+                Expect.isTrue (File.Exists(Path.Combine(made, "configuration.json"))) "a run"
+            | other -> failtestf "expected one directory, found %A" other))
+    effect "description" (fun () ->
+        inDirectory (fun folder ->
+            let file, run = Path.Combine(folder, "a.json"), Path.Combine(folder, "run")
+            File.WriteAllText(file, brief)
+
+            let code, _, error =
+                command [
+                    "train"
+                    file
+                    "--output"
+                    run
+                    "--set"
+                    "description=why it was run"
+                    "--set"
+                    "environmentSteps=7"
+                    "--quiet"
+                ]
+
+            Expect.equal (code, error) (0, "") "train"
+
+            Expect.stringContains
+                (File.ReadAllText(Path.Combine(run, "report.html")))
+                "<p>why it was run</p>"
+                "report"))
+    effect "environmentSteps" (fun () ->
+        for length, stop in [ 50, 56L; 56, 56L; 57, 63L ] do
+            let _, _, ended = ran [ $"environmentSteps={length}" ]
+            Expect.equal ended stop $"the end of the meta-step that reaches {length}")
+    effect "run.metricsEvery" (fun () ->
+        let lines, _, _ = ran [ "run.metricsEvery=20" ]
+        Expect.equal lines [ 21L; 42L; 63L; 84L; 105L ] "every 20 steps, at the end of the meta-step that reaches them"
+        let lines, _, _ = ran [ "run.metricsEvery=50" ]
+        Expect.equal lines [ 56L; 105L ] "every 50 steps")
+    effect "run.checkpointEvery" (fun () ->
+        let _, saves, _ = ran [ "run.checkpointEvery=30" ]
+        Expect.equal saves [ 0L; 35L; 63L; 91L; 105L ] "at the start, every 30 steps, and at the end"
+        let _, saves, _ = ran [ "run.checkpointEvery=1000" ]
+        Expect.equal saves [ 0L; 105L ] "at the start and at the end")
+    effect "threads" (fun () ->
+        for threads, parts in [ 1, 1; 2, 2; 3, 3; 4, 3; 0, min 3 Environment.ProcessorCount ] do
+            let configuration = configured anActorCritic [ $"threads={threads}"; "members=3" ]
+            let derived = DerivedSettings.Of configuration
+
+            Expect.equal
+                derived.Threads
+                (if threads = 0 then Environment.ProcessorCount else threads)
+                "threads of the library"
+
+            use experiment = new PopulationExperiment(configuration, derived)
+            Expect.equal experiment.Parts parts $"parts with threads={threads}")
+    effect "device=cpu" (fun () ->
+        use _ = scope ()
+        let configuration = configured anActorCritic [ "device=cpu" ]
+
+        use population =
+            Agent.Create(configuration, DerivedSettings.Of configuration).CreatePopulation([| Seed.Of 7L |], 0)
+
+        for set in population.Tensors().Values do
+            for t in set.Tensors do
+                Expect.equal t.device_type DeviceType.CPU "where a tensor lives")
+    effect "device=cuda" (fun () ->
+        if torch.cuda.is_available () then
+            use _ = scope ()
+            let configuration = configured anActorCritic [ "device=cuda" ]
+
+            use population =
+                Agent.Create(configuration, DerivedSettings.Of configuration).CreatePopulation([| Seed.Of 7L |], 0)
+
+            for t in population.Tensors().["learner"].Tensors do
+                Expect.equal t.device_type DeviceType.CUDA "where a tensor lives"
+        else
+            inDirectory (fun folder ->
+                let file, run = Path.Combine(folder, "a.json"), Path.Combine(folder, "run")
+                File.WriteAllText(file, brief)
+                let code, _, error = command [ "train"; file; "--output"; run; "--set"; "device=cuda" ]
+                Expect.equal code 2 "exit code"
+                Expect.stringContains error "device: found \"cuda\"" "what is wrong"
+                Expect.isFalse (Directory.Exists run) "nothing is left behind"))
+]
+
+let private runConfiguration =
+    covering
+        "run"
+        typeof<RunConfiguration>
+        (learnerEffects @ targetEffects @ matchingEffects @ metaEffects @ runEffects)
+
+// ---------------------------------------------------------------------------------------------------------------- theory
+
+/// A theory study by hand.
+[<ReferenceEquality>]
+type private Study = {
+    Problem: ProblemKind
+    Dimensions: int
+    Conditions: float list
+    Horizons: int list
+    Noise: float
+    InnerSteps: int
+    /// (name, L, μ) in the order of the results; a plain meta-gradient has none.
+    Methods: (string * (int * MatchingFunction) option) list
+    MetaSteps: int
+    LearnerSteps: int
+    PerCoordinate: bool
+    Initial: float
+    Low: float
+    High: float
+    MetaOptimizer: Optimizer
+    FirstSeed: int64
+    Seeds: int
+}
+
+let private l2 = Matching.parameterL2 0.5
+let private kl = Landscape.GaussianKl
+
+let private theoryText =
+    """{ "name": "small", "problem": "quadratic", "dimensions": 3, "conditionNumbers": [4, 20], "horizons": [1, 3], "noise": 0.3,
+         "innerSteps": 2, "targetSteps": [1, 3], "matching": ["l2", "kl"], "metaSteps": 6, "learnerSteps": 5, "seed": 5, "seeds": 2,
+         "rate": { "kind": "one", "initial": 0.2, "low": 0.1, "high": 1.5 }, "meta": { "optimizer": "sgd", "learningRate": 0.4 } }"""
+
+let private smallStudy: Study = {
+    Problem = ProblemKind.Quadratic
+    Dimensions = 3
+    Conditions = [ 4.0; 20.0 ]
+    Horizons = [ 1; 3 ]
+    Noise = 0.3
+    InnerSteps = 2
+    Methods = [
+        "MG", None
+        "BMG, L = 1, L2", Some(1, l2)
+        "BMG, L = 3, L2", Some(3, l2)
+        "BMG, L = 1, KL", Some(1, kl)
+        "BMG, L = 3, KL", Some(3, kl)
+    ]
+    MetaSteps = 6
+    LearnerSteps = 5
+    PerCoordinate = false
+    Initial = 0.2
+    Low = 0.1
+    High = 1.5
+    MetaOptimizer = Optimizers.sgd 0.4
+    FirstSeed = 5L
+    Seeds = 2
+}
+
+/// Name, rates and losses of each cell, by hand.
+let private studied (study: Study) : (string * float[]) list = [
+    use _ = scope ()
+
+    let conditions = [|
+        for c in study.Conditions do
+            yield! Array.replicate study.Seeds c
+    |]
+
+    use landscape = new Landscape(study.Problem, study.Dimensions, conditions)
+    let seeds = Seed.Population(study.FirstSeed, study.Seeds)
+
+    let generators (purpose: string) =
+        seeds |> Array.map (fun s -> (let s = s.For purpose in s.Generator()))
+
+    let bounded name =
+        MetaParameters.boundedScalar name study.Low study.High study.Initial
+
+    let rates, descent =
+        if study.PerCoordinate then
+            MetaParameters.merge [| for name in landscape.Names -> bounded ("each/" + name) |],
+            Optimizers.withRatePerTensor "each/" (Optimizers.sgd 1.0)
+        else
+            bounded "all", Optimizers.withLearnedRate "all" (Optimizers.sgd 1.0)
+
+    let rule = UpdateRule.gradient landscape.Objective descent
+
+    for name, method in study.Methods do
+        let objective, livesOn =
+            match method with
+            | None -> MetaObjective.MetaGradient landscape.Objective, study.InnerSteps
+            | Some(l, matching) ->
+                MetaObjective.Bootstrapped(TargetBootstrap.lookAhead l rule LastStepState.Fresh, matching),
+                study.InnerSteps + l - 1
+
+        let meta =
+            MetaLearner<Observation>
+                .Create(rule, study.InnerSteps, rates, objective, landscape.Model, study.MetaOptimizer)
+
+        let starts, noise = generators "start", generators "noise"
+
+        let mutable state =
+            MetaLearner.init
+                meta
+                (landscape.Start starts)
+                (rates.Init.Invoke(Array.map Seed.Of [| for _ in conditions -> 0L |], torch.float64, torch.CPU))
+
+        let mutable age = 0
+
+        for _ in 1 .. study.MetaSteps do
+            if age >= study.LearnerSteps then
+                age <- 0
+
+                state <- {
+                    state with
+                        Learner = rule.Init.Invoke(landscape.Start starts)
+                }
+
+            let struct (next, _) =
+                MetaLearner.step
+                    meta
+                    state
+                    (Func<_, _, _>(fun _ _ -> {
+                        Data = landscape.Observe(study.Noise, noise)
+                        Context = null
+                    }))
+                    (Action<_>(fun pending ->
+                        match pending.Data.Noise with
+                        | null -> ()
+                        | noise -> noise.DetachFromDisposeScope() |> ignore))
+
+            state <- next
+            age <- age + livesOn
+
+        let hyper = rates.Apply.Invoke(state.MetaParameters, null)
+        let found = hyper.Tensors |> Seq.map numbers |> Array.ofSeq
+        let fresh = generators "evaluation noise"
+        let mutable learner = rule.Init.Invoke(landscape.Start(generators "evaluation"))
+        let before = landscape.Loss learner.Parameters
+
+        let after = [|
+            for step in 1 .. List.last study.Horizons do
+                let seen = landscape.Observe(study.Noise, fresh)
+                learner <- (rule.Step.Invoke(learner, hyper, seen, Differentiation.None)).Learner
+
+                if List.contains step study.Horizons then
+                    Array.map2 (/) (landscape.Loss learner.Parameters) before
+        |]
+
+        for k in 0 .. study.Conditions.Length - 1 do
+            let members = [ k * study.Seeds .. (k + 1) * study.Seeds - 1 ]
+
+            name,
+            [|
+                for m in members do
+                    for rate in found do
+                        yield rate[m]
+                for row in after do
+                    let losses = [ for m in members -> row[m] ]
+                    yield! [ exp (losses |> List.averageBy log); List.min losses; List.max losses ]
+            |]
+]
+
+/// The same from a configuration.
+let private studiedBy (configuration: TheoryConfiguration) : (string * float[]) list =
+    let run method =
+        use _ = scope ()
+        MetaTraining.Run(configuration, method)
+
+    [
+        for method in TheoryMethod.Of configuration do
+            for cell in run method do
+                cell.Method,
+                [|
+                    for rates in cell.Rates do
+                        yield! rates
+                    for h in 0 .. cell.Loss.Length - 1 do
+                        yield! [ cell.Loss[h]; cell.Lowest[h]; cell.Highest[h] ]
+                |]
+    ]
+
+let private theoryOf (overrides: string) =
+    let root = nonNull (Text.Json.Nodes.JsonNode.Parse theoryText)
+    let changes = nonNull (Text.Json.Nodes.JsonNode.Parse overrides)
+
+    let rec merge (into: Text.Json.Nodes.JsonObject) (from: Text.Json.Nodes.JsonObject) =
+        for KeyValue(key, value) in List.ofSeq from do
+            match value, into[key] with
+            | (:? Text.Json.Nodes.JsonObject as inner), (:? Text.Json.Nodes.JsonObject as there) -> merge there inner
+            | null, _ -> into[key] <- null
+            | value, _ -> into[key] <- value.DeepClone()
+
+    merge (root.AsObject()) (changes.AsObject())
+    TheoryReader.Read(root.ToJsonString(), "test")
+
+/// A setting of a theory study under some values, each with what it makes of the study; no two alike.
+let private theory key (cases: (string * (Study -> Study)) list) =
+    effect key (fun () ->
+        let expected = cases |> List.map (fun (_, edit) -> studied (edit smallStudy))
+
+        for (i, a), (j, b) in List.allPairs (List.indexed expected) (List.indexed expected) do
+            if i < j then
+                Expect.isFalse
+                    (List.map fst a = List.map fst b
+                     && List.forall2 (fun (_, x) (_, y) -> agree accumulated x y) a b)
+                    $"{fst cases[i]} and {fst cases[j]} make a difference"
+
+        for (change, _), cells in List.zip cases expected do
+            let found = studiedBy (theoryOf change)
+            Expect.equal (List.map fst found) (List.map fst cells) $"{change}: methods"
+
+            for (name, a), (_, b) in List.zip cells found do
+                near accumulated $"{change}: {name}" a b)
+
+let private linesOf (change: string) =
+    let summary = TheorySummary.Measure([| theoryOf change |], ignore)
+    TheoryTable.Lines summary |> List.ofSeq
+
+let private theoryEffects = [
+    effect "name" (fun () ->
+        Expect.exists
+            (linesOf """{ "name": "mine" }""")
+            (fun l -> l.StartsWith "mine: f after 3 steps")
+            "the table's title")
+    effect "description" (fun () ->
+        inDirectory (fun folder ->
+            let summary = TheorySummary.Measure([| theoryOf """{ "description": "why it was run" }""" |], ignore)
+            summary.Write folder
+
+            Expect.stringContains
+                (File.ReadAllText(Path.Combine(folder, "theory.json")))
+                "\"description\": \"why it was run\""
+                "theory.json"))
+    theory "problem=quadratic" [ "{}", id ]
+    theory "problem=rosenbrock" [
+        """{ "problem": "rosenbrock", "dimensions": 2, "conditionNumbers": [18, 40] }""",
+        (fun s -> {
+            s with
+                Problem = ProblemKind.Rosenbrock
+                Dimensions = 2
+                Conditions = [ 18.0; 40.0 ]
+        })
+        """{ "dimensions": 2, "conditionNumbers": [18, 40] }""",
+        (fun s -> {
+            s with
+                Dimensions = 2
+                Conditions = [ 18.0; 40.0 ]
+        })
+    ]
+    theory "dimensions" [ "{}", id; """{ "dimensions": 4 }""", (fun s -> { s with Dimensions = 4 }) ]
+    theory "conditionNumbers" [
+        "{}", id
+        """{ "conditionNumbers": [2] }""", (fun s -> { s with Conditions = [ 2.0 ] })
+    ]
+    theory "horizons" [
+        "{}", id
+        """{ "horizons": [2, 5] }""", (fun s -> { s with Horizons = [ 2; 5 ] })
+    ]
+    effect "horizonsAt" (fun () ->
+        Expect.exists (linesOf """{ "horizonsAt": 4 }""") (fun l -> l = "small: the same at κ = 4 by steps") "given"
+
+        Expect.exists
+            (linesOf """{ "horizonsAt": null }""")
+            (fun l -> l = "small: the same at κ = 20 by steps")
+            "the last"
+
+        let row change =
+            linesOf change
+            |> List.skipWhile (fun l -> not (l.StartsWith "small: the same"))
+            |> List.find (fun l -> l.StartsWith "MG")
+
+        Expect.notEqual (row """{ "horizonsAt": 4 }""") (row """{ "horizonsAt": 20 }""") "numbers of another κ")
+    theory "noise" [
+        "{}", id
+        """{ "noise": 0 }""", (fun s -> { s with Noise = 0.0 })
+        """{ "noise": 1.5 }""", (fun s -> { s with Noise = 1.5 })
+    ]
+    theory "innerSteps" [ "{}", id; """{ "innerSteps": 1 }""", (fun s -> { s with InnerSteps = 1 }) ]
+    theory "targetSteps" [
+        "{}", id
+        """{ "targetSteps": [2] }""",
+        (fun s -> {
+            s with
+                Methods = [ "MG", None; "BMG, L = 2, L2", Some(2, l2); "BMG, L = 2, KL", Some(2, kl) ]
+        })
+    ]
+    for key, text, matching in [ "matching=l2", "L2", l2; "matching=kl", "KL", kl ] do
+        let choice = text.ToLowerInvariant()
+
+        theory key [
+            $"{{ \"matching\": [\"{choice}\"] }}",
+            (fun s -> {
+                s with
+                    Methods = [
+                        "MG", None
+                        $"BMG, L = 1, {text}", Some(1, matching)
+                        $"BMG, L = 3, {text}", Some(3, matching)
+                    ]
+            })
+            "{}", id
+        ]
+    theory "metaSteps" [ "{}", id; """{ "metaSteps": 3 }""", (fun s -> { s with MetaSteps = 3 }) ]
+    theory "learnerSteps" [
+        "{}", id
+        """{ "learnerSteps": 2 }""", (fun s -> { s with LearnerSteps = 2 })
+        """{ "learnerSteps": 50 }""", (fun s -> { s with LearnerSteps = 50 })
+    ]
+    for key in [ "rate.kind=one"; "rate.kind=per-coordinate" ] do
+        theory key [
+            """{ "rate": { "kind": "one" } }""", id
+            """{ "rate": { "kind": "per-coordinate" } }""", (fun s -> { s with PerCoordinate = true })
+        ]
+    theory "rate.initial" [
+        "{}", id
+        """{ "rate": { "initial": 0.6 } }""", (fun s -> { s with Initial = 0.6 })
+    ]
+    theory "rate.low" [ "{}", id; """{ "rate": { "low": 0 } }""", (fun s -> { s with Low = 0.0 }) ]
+    theory "rate.high" [
+        "{}", id
+        """{ "rate": { "high": 0.8 } }""", (fun s -> { s with High = 0.8 })
+    ]
+    let sgd, adam = "meta.optimizer=sgd", "meta.optimizer=adam"
+
+    for key in [ sgd; adam ] do
+        theory key [
+            """{ "meta": { "optimizer": "sgd" } }""", id
+            """{ "meta": { "optimizer": "adam" } }""",
+            (fun s -> {
+                s with
+                    MetaOptimizer = Optimizers.adam 0.4 0.9 0.999 1e-8
+            })
+        ]
+
+    theory "meta.learningRate" [
+        "{}", id
+        """{ "meta": { "learningRate": 0.1 } }""",
+        (fun s -> {
+            s with
+                MetaOptimizer = Optimizers.sgd 0.1
+        })
+        """{ "meta": { "optimizer": "adam", "learningRate": 0.1 } }""",
+        (fun s -> {
+            s with
+                MetaOptimizer = Optimizers.adam 0.1 0.9 0.999 1e-8
+        })
+    ]
+
+    theory "seed" [ "{}", id; """{ "seed": 11 }""", (fun s -> { s with FirstSeed = 11L }) ]
+
+    theory "seeds" [
+        """{ "seeds": 1 }""", (fun s -> { s with Seeds = 1 })
+        "{}", id
+        """{ "seeds": 3 }""", (fun s -> { s with Seeds = 3 })
+    ]
+]
+
+/// The table's numbers are those of the cells.
+let private theoryTables =
+    test "theory's table shows each cell in its place" {
+        let summary = TheorySummary.Measure([| theoryOf "{}" |], ignore)
+        let lines = TheoryTable.Lines summary |> List.ofSeq
+
+        let words (line: string) =
+            line.Substring(22).Split(' ', StringSplitOptions.RemoveEmptyEntries)
+
+        let rowOf (title: string) (name: string) =
+            lines
+            |> List.skipWhile (fun l -> not (l.StartsWith title))
+            |> List.find (fun l -> l.StartsWith(name.PadRight 22))
+            |> words
+
+        let shown (value: float) =
+            if abs value >= 0.001 && abs value < 1e6 then
+                value.ToString("G4", Globalization.CultureInfo.InvariantCulture)
+            else
+                value.ToString("0.0e+0", Globalization.CultureInfo.InvariantCulture)
+
+        for name, cells in summary.Studies[0].Cells |> Seq.groupBy (fun c -> c.Method) do
+            let cells = Array.ofSeq cells
+            let last = cells |> Array.map (fun c -> shown c.Loss[1])
+            Expect.equal (rowOf "small: f after 3 steps" name) last $"{name}: after the last horizon, by κ"
+            let byStep = cells[1].Loss |> Array.map shown
+            Expect.equal (rowOf "small: the same at κ = 20" name) byStep $"{name}: at the last κ, by horizon"
+
+            let rates =
+                cells
+                |> Array.map (fun c -> c.Rates |> Array.averageBy (fun r -> r[0]) |> shown)
+
+            Expect.equal (rowOf "small: rates found" name) rates $"{name}: rates by κ"
+    }
+
+let private theoryConfiguration =
+    testList "theory's own" [ covering "theory" typeof<TheoryConfiguration> theoryEffects; theoryTables ]
+
+// ---------------------------------------------------------------------------------------------------------------- studies
+
+/// What `reproduce` made of one study, in which every setting is another than its default.
+[<NoComparison>]
+type private Reproduced = {
+    Printed: string
+    Folders: string list
+    Report: string
+    /// By cell and column.
+    Table: Map<string, Map<string, string>>
+    Results: Map<string, CellResult>
+}
+
+let private reproduced =
+    lazy
+        (inDirectory (fun folder ->
+            let file name = Path.Combine(folder, name)
+            Directory.CreateDirectory(file "configs") |> ignore
+            File.WriteAllText(file "configs/first.json", brief)
+            File.WriteAllText(file "configs/second.json", brief.Replace("\"seed\": 3", "\"seed\": 40"))
+
+            File.WriteAllText(
+                file "study.json",
+                """{ "name": "tiny", "title": "Tiny title", "description": "Tiny description", "source": "Tiny source, table 1",
+                     "unit": "dozens", "unitSize": 12, "fullSteps": 140, "fullSeeds": 2, "cells": [
+                       { "id": "one", "label": "label of one", "group": "group A", "config": "configs/first.json",
+                         "published": { "mean": 2.5, "deviation": 0.25 } },
+                       { "id": "two", "label": "label of two", "group": "group B", "config": "configs/second.json" } ] }"""
+            )
+
+            let code, printed, error =
+                command [
+                    "reproduce"
+                    file "study.json"
+                    "--output"
+                    file "out"
+                    "--results"
+                    file "results"
+                ]
+
+            Expect.equal (code, error) (0, "") printed
+
+            let rows =
+                File.ReadAllLines(file "results/table.csv")
+                |> Array.map (fun line -> line.Split ',')
+
+            {
+                Printed = printed
+                Folders =
+                    Directory.GetDirectories(file "out")
+                    |> Array.map (Path.GetFileName >> nonNull)
+                    |> List.ofArray
+                Report = File.ReadAllText(file "results/report.html")
+                Table = Map [ for row in rows[1..] -> row[0], Map(Array.zip rows[0] row) ]
+                Results =
+                    Map [
+                        for cell in [ "one"; "two" ] -> cell, nonNull (CellResult.Read(file "results", cell))
+                    ]
+            }))
+
+let private number (text: string) =
+    Double.Parse(text, Globalization.CultureInfo.InvariantCulture)
+
+let private studyEffects = [
+    effect "name" (fun () -> Expect.equal reproduced.Value.Results["one"].Study "tiny" "the results' study")
+    effect "title" (fun () ->
+        Expect.stringContains reproduced.Value.Printed "Tiny title" "above the table"
+        Expect.stringContains reproduced.Value.Report "<h1>Tiny title</h1>" "above the report")
+    effect "description" (fun () ->
+        Expect.stringContains reproduced.Value.Report "<p>Tiny description</p>" "in the report")
+    effect "source" (fun () ->
+        Expect.stringContains reproduced.Value.Printed "published in: Tiny source, table 1" "below the table")
+    effect "unit" (fun () ->
+        Expect.stringContains reproduced.Value.Printed "published, ours: dozens, " "below the table")
+    effect "unitSize" (fun () ->
+        let result, row = reproduced.Value.Results["one"], reproduced.Value.Table["one"]
+        let mean = Seq.average result.TotalReward / 12.0
+        // The table has six digits.
+        let six = { absolute = 0.0; relative = 1e-5 }
+        Expect.floatClose six (number row["mean"]) mean "the mean in dozens"
+        let deviation = abs (result.TotalReward[0] - result.TotalReward[1]) / sqrt 2.0 / 12.0
+        Expect.floatClose six (number row["deviation"]) deviation "the deviation in dozens")
+    effect "fullSteps" (fun () ->
+        Expect.equal reproduced.Value.Results["one"].Steps 140L "steps run"
+        Expect.equal (reproduced.Value.Table["one"]["short"]) "no" "as long as the published ones")
+    effect "fullSeeds" (fun () -> Expect.sequenceEqual reproduced.Value.Results["one"].Seeds [ 3L; 4L ] "seeds run")
+    effect "cells" (fun () ->
+        Expect.equal (reproduced.Value.Table |> Map.keys |> List.ofSeq) [ "one"; "two" ] "rows of the table")
+    effect "cells.0.id" (fun () ->
+        Expect.containsAll reproduced.Value.Folders [ "one"; "two" ] "directories of the runs")
+    effect "cells.0.label" (fun () ->
+        Expect.equal (reproduced.Value.Table["two"]["label"]) "label of two" "in the table"
+        Expect.stringContains reproduced.Value.Report "one: label of one" "in the plots' legends")
+    effect "cells.0.group" (fun () ->
+        Expect.stringContains reproduced.Value.Report "<h2>group A</h2>" "a heading of plots"
+        Expect.stringContains reproduced.Value.Report "<h2>group B</h2>" "a heading of plots")
+    effect "cells.0.config" (fun () ->
+        Expect.sequenceEqual reproduced.Value.Results["two"].Seeds [ 40L; 41L ] "seeds of the second configuration"
+        Expect.equal (reproduced.Value.Table["two"]["config"]) "configs/second.json" "in the table")
+    effect "cells.0.published" (fun () ->
+        Expect.equal (reproduced.Value.Table["one"]["published_mean"]) "2.5" "given"
+        Expect.equal (reproduced.Value.Table["two"]["published_mean"]) "" "none")
+    effect "cells.0.published.mean" (fun () ->
+        Expect.equal (reproduced.Value.Table["one"]["published_mean"]) "2.5" "in the table")
+    effect "cells.0.published.deviation" (fun () ->
+        let row = reproduced.Value.Table["one"]
+        Expect.equal row["published_deviation"] "0.25" "in the table"
+
+        Expect.floatClose
+            Accuracy.medium
+            (number row["difference"])
+            ((number row["mean"] - 2.5) / 0.25)
+            "in published deviations")
+]
+
+let private studyDescription = covering "study" typeof<StudyDescription> studyEffects
+
+let tests = testList "wiring" [ runConfiguration; theoryConfiguration; studyDescription ]
