@@ -21,6 +21,8 @@ let private suite =
         RunTests.tests
         ExportTests.tests
         EndToEndTests.tests
+        HostTests.tests
+        ProcessTests.tests
         TheoryTests.tests
         StudyTests.tests
     ]
