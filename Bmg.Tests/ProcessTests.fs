@@ -254,17 +254,17 @@ let private buildTests =
                         System.Console.WriteLine(sum);
                         """
 
-                    let build () =
+                    let build (more: string list) =
                         use building =
                             run
                                 "dotnet"
-                                [ "build"; "-c"; "Release"; "--nologo"; "-v"; "q"; "Whole/Whole.csproj" ]
+                                ([ "build"; "-c"; "Release"; "--nologo"; "-v"; "q"; "Whole/Whole.csproj" ] @ more)
                                 directory
 
                         let code, output, error = ended "the build" building
                         Expect.equal code 0 (output + error)
 
-                    build ()
+                    build []
 
                     let info =
                         ProcessStartInfo(
@@ -277,7 +277,7 @@ let private buildTests =
                     use running = nonNull (Process.Start info)
                     Expect.equal (running.StandardOutput.ReadLine()) "ready" "started"
                     write "Part/Part.cs" (part 5)
-                    build ()
+                    build [ "--no-restore" ]
                     running.StandardInput.WriteLine()
                     let code, output, error = ended "the program" running
                     let sum = List.sum [ for i in 0L .. 1999L -> i % (i + 7L) + i ]

@@ -15,6 +15,8 @@ public sealed class PlainPolicy
 {
     private readonly record struct Step(int Inputs, int Outputs, string Weight, string Bias, Activation? After);
 
+    private const string Binding = "PlainPolicy.Bind";
+
     private readonly Step[] _steps;
 
     /// <summary>Prepares a network's interpretation.</summary>
@@ -79,8 +81,8 @@ public sealed class PlainPolicy
         {
             var (inputs, outputs, weight, bias, _) = _steps[i];
             addresses[i] = (
-                TensorMemory.Address<float>(parameters[weight], weight, members * inputs * outputs),
-                TensorMemory.Address<float>(parameters[bias], bias, members * outputs)
+                TensorMemory.Address<float>(parameters[weight], Binding, weight, members * inputs * outputs),
+                TensorMemory.Address<float>(parameters[bias], Binding, bias, members * outputs)
             );
         }
 

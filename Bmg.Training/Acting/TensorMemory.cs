@@ -11,23 +11,24 @@ internal static class TensorMemory
     public static Span<T> Elements<T>(Tensor tensor)
         where T : unmanaged
     {
-        Require<T>(tensor, "tensor");
+        Require<T>(tensor, "TensorMemory.Elements", "tensor");
         return MemoryMarshal.Cast<byte, T>(tensor.bytes);
     }
 
     /// <summary>The address of the first of <paramref name="count"/> elements, which are all that the tensor has.</summary>
     /// <param name="tensor">A contiguous CPU tensor.</param>
-    /// <param name="name">What to call it in a message.</param>
+    /// <param name="caller">Who asks, for a message.</param>
+    /// <param name="name">What the tensor is called.</param>
     /// <param name="count">How many elements will be read or written from that address on.</param>
     /// <exception cref="ArgumentException">The tensor is of another type or size, elsewhere, or not contiguous.</exception>
-    public static unsafe nint Address<T>(Tensor tensor, string name, long count)
+    public static unsafe nint Address<T>(Tensor tensor, string caller, string name, long count)
         where T : unmanaged
     {
-        Require<T>(tensor, name);
+        Require<T>(tensor, caller, name);
         if (tensor.NumberOfElements != count)
         {
             throw new ArgumentException(
-                $"'{name}' must have {count} elements, found {tensor.NumberOfElements} in [{string.Join(", ", tensor.shape)}]."
+                $"{caller}: '{name}' must have {count} elements, found {tensor.NumberOfElements} in [{string.Join(", ", tensor.shape)}]."
             );
         }
 
@@ -37,17 +38,17 @@ internal static class TensorMemory
         }
     }
 
-    private static void Require<T>(Tensor tensor, string name)
+    private static void Require<T>(Tensor tensor, string caller, string name)
         where T : unmanaged
     {
-        var expected =
-            typeof(T) == typeof(float) ? ScalarType.Float32
-            : typeof(T) == typeof(long) ? ScalarType.Int64
+        var (expected, word) =
+            typeof(T) == typeof(float) ? (ScalarType.Float32, "float32")
+            : typeof(T) == typeof(long) ? (ScalarType.Int64, "int64")
             : throw new NotSupportedException($"TensorMemory has no tensors of {typeof(T).Name}.");
         if (tensor.dtype != expected || !tensor.is_contiguous() || tensor.device_type != TorchSharp.DeviceType.CPU)
         {
             throw new ArgumentException(
-                $"'{name}' must be a contiguous tensor of {expected} on the CPU, found {tensor.dtype} on {tensor.device}{(tensor.is_contiguous() ? "" : ", not contiguous")}."
+                $"{caller}: '{name}' must be a contiguous {word} tensor on the CPU, found {tensor.dtype} on {tensor.device}{(tensor.is_contiguous() ? "" : ", not contiguous")}."
             );
         }
     }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Configuration;
 using static TorchSharp.torch;
@@ -48,6 +49,33 @@ internal sealed class CheckpointCheck(Checkpoint checkpoint)
         {
             throw Fault(
                 $"was made with other settings than those of the run, which keep it from going on. Found, the checkpoint's first: {string.Join("; ", differences)}. Expected the checkpoint's, except for a larger environmentSteps and for threads."
+            );
+        }
+    }
+
+    /// <summary>Refuses a checkpoint that describes other networks, which an export would take from it.</summary>
+    public void RequireNetworks(PolicyDescription policy, MetaNetworkDescription? metaNetwork)
+    {
+        Compare("policy", checkpoint.Manifest.Policy, policy);
+        Compare("meta-network", checkpoint.Manifest.MetaNetwork, metaNetwork);
+
+        void Compare<T>(string what, T found, T expected)
+        {
+            var (there, wanted) = (JsonSerializer.SerializeToNode(found), JsonSerializer.SerializeToNode(expected));
+            if (JsonNode.DeepEquals(there, wanted))
+            {
+                return;
+            }
+
+            // The one entry that differs, where both have entries.
+            if (there is JsonObject a && wanted is JsonObject b)
+            {
+                var key = a.First(entry => !JsonNode.DeepEquals(entry.Value, b[entry.Key])).Key;
+                (what, there, wanted) = ($"{what}.{JsonNamingPolicy.CamelCase.ConvertName(key)}", a[key], b[key]);
+            }
+
+            throw Fault(
+                $"describes another {what} than the run's. Found {there?.ToJsonString() ?? "none"}, expected {wanted?.ToJsonString() ?? "none"}."
             );
         }
     }

@@ -116,6 +116,7 @@ public sealed class PopulationExperiment : IExperiment
 
         var check = new CheckpointCheck(checkpoint);
         check.RequireSettings(_agent.Configuration);
+        check.RequireNetworks(_agent.Policy, MetaNetwork());
         check.RequireTensors(_parts[0].Layout(Seeds.Count, manifest.EnvironmentSteps > 0));
         var state = check.RequireState(_agent.ContextFeatures.Count > 0);
         foreach (var part in _parts)
@@ -156,8 +157,6 @@ public sealed class PopulationExperiment : IExperiment
 
     private CheckpointManifest Manifest(string hostState, string state)
     {
-        var network = _agent.MetaNetwork;
-        var (low, high) = _agent.Bounds;
         return new CheckpointManifest
         {
             LibraryVersion = Bmg.Export.LibraryVersion.Current,
@@ -166,19 +165,25 @@ public sealed class PopulationExperiment : IExperiment
             Seeds = [.. Seeds],
             Configuration = _agent.Configuration.ToJson(),
             Policy = _agent.Policy,
-            MetaNetwork = network is null
-                ? null
-                : new MetaNetworkDescription
-                {
-                    Network = NetworkDescription.Of(network),
-                    ParameterSet = "meta",
-                    InputNames = [.. _agent.ContextNames()],
-                    OutputName = _agent.Hyper,
-                    Low = low,
-                    High = high,
-                },
+            MetaNetwork = MetaNetwork(),
             Host = hostState,
             State = state,
         };
+    }
+
+    private MetaNetworkDescription? MetaNetwork()
+    {
+        var (low, high) = _agent.Bounds;
+        return _agent.MetaNetwork is not { } network
+            ? null
+            : new MetaNetworkDescription
+            {
+                Network = NetworkDescription.Of(network),
+                ParameterSet = "meta",
+                InputNames = [.. _agent.ContextNames()],
+                OutputName = _agent.Hyper,
+                Low = low,
+                High = high,
+            };
     }
 }

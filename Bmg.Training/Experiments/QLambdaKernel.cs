@@ -108,7 +108,7 @@ internal sealed unsafe class QLambdaKernel
             );
 
         static float* Address(Params set, string name, long count) =>
-            (float*)TensorMemory.Address<float>(set[name], name, count);
+            (float*)TensorMemory.Address<float>(set[name], "QLambdaKernel.Bind", name, count);
     }
 
     /// <summary>Action values, keeping what <see cref="Learn"/> needs of the way there.</summary>
