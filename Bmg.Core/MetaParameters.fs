@@ -87,7 +87,15 @@ module MetaParameters =
 
     /// Pre-trains a network to put out the constant `raw` on inputs uniform in [−1, 1]: `steps` Adam steps on batches of 64 drawn from
     /// each member's own stream. A network starts out far from constant; untrained, members would begin with different weights.
-    let private pretrain (network: Network) (raw: float) (steps: int) (seeds: Seed[]) (start: Params) : Params =
+    /// `watch` is called before every step.
+    let private pretrain
+        (watch: Action)
+        (network: Network)
+        (raw: float)
+        (steps: int)
+        (seeds: Seed[])
+        (start: Params)
+        : Params =
         let optimizer = Optimizers.adam 1e-2 0.9 0.999 1e-8
         let batch = 64
 
@@ -103,6 +111,7 @@ module MetaParameters =
         let mutable state = Optimizers.init optimizer start
 
         for i in 1..steps do
+            watch.Invoke()
             use _ = torch.NewDisposeScope()
 
             let values =
@@ -143,10 +152,10 @@ module MetaParameters =
 
         Params.detachFromScope (Params.detach x)
 
-    /// A contextual network: low + (high − low)·σ(net(context)), pre-trained to put out `initial` for contexts uniform in [−1, 1]. Derivatives
-    /// beyond ±15 as in `boundedScalar`.
-    /// Context [P, C] → hyper-parameter [P], or [P, T, C] → [P, T], one for each of T moments (CMG, appendix on meta-parameter networks; BMG, section 5.1).
-    let contextual
+    /// `contextual`, for a host that may be asked to stop while w is made: `watch` is called before every step of pre-training, on the
+    /// thread that asked for w, and ends it by throwing. It has no say in what w becomes.
+    let contextualWatched
+        (watch: Action)
         (name: string)
         (network: Network)
         (low: float)
@@ -169,6 +178,7 @@ module MetaParameters =
             Init =
                 Func<_, _, _, _>(fun seeds dtype device ->
                     pretrain
+                        watch
                         network
                         raw
                         pretrainingSteps
@@ -202,6 +212,20 @@ module MetaParameters =
 
                         Params.Single(name, transform (rows.reshape shape)))
         }
+
+    /// A contextual network: low + (high − low)·σ(net(context)), pre-trained to put out `initial` for contexts uniform in [−1, 1]. Derivatives
+    /// beyond ±15 as in `boundedScalar`.
+    /// Context [P, C] → hyper-parameter [P], or [P, T, C] → [P, T], one for each of T moments (CMG, appendix on meta-parameter networks; BMG, section 5.1).
+    let contextual
+        (name: string)
+        (network: Network)
+        (low: float)
+        (high: float)
+        (initial: float)
+        (initialization: Initialization)
+        (pretrainingSteps: int)
+        : MetaParameters =
+        contextualWatched (Action ignore) name network low high initial initialization pretrainingSteps
 
     /// The same number in tensors of these shapes, behind the population axis.
     let private filled (names: string[]) (shapes: int64[][]) (value: float) =

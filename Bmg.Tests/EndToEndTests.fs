@@ -30,7 +30,7 @@ let withScratch (body: string -> unit) =
         Directory.Delete(path, true)
 
 /// A learner small enough that a meta-step takes milliseconds.
-let private small (kind: string) =
+let small (kind: string) =
     if kind.StartsWith "q-" then
         $"""{{
       "name": "small", "members": 2, "environmentSteps": 2000, "seed": 11, "threads": 1,
@@ -61,7 +61,7 @@ let private configuration (method: string) =
 let private experiment (settings: RunConfiguration) =
     new PopulationExperiment(settings, DerivedSettings.Of settings)
 
-let private methods = [| "bmg"; "mg"; "fixed"; "q-bmg"; "q-fixed" |]
+let methods = [| "bmg"; "mg"; "fixed"; "q-bmg"; "q-fixed" |]
 
 /// Every number of a checkpoint, bit for bit, with its name.
 let private bits (path: string) : (string * byte[]) list =
@@ -342,7 +342,7 @@ let start (arguments: string list) : Process =
     | null -> failtest "dotnet did not start"
     | started -> started
 
-let private waitFor (what: string) (seconds: float) (condition: unit -> bool) =
+let waitFor (what: string) (seconds: float) (condition: unit -> bool) =
     let clock = Stopwatch.StartNew()
 
     while not (condition ()) do
@@ -352,7 +352,7 @@ let private waitFor (what: string) (seconds: float) (condition: unit -> bool) =
         Threading.Thread.Sleep 5
 
 [<System.Runtime.InteropServices.DllImport("libc", EntryPoint = "kill")>]
-extern int private signal(int pid, int number)
+extern int signal(int pid, int number)
 
 let private processTests =
     testSequenced

@@ -867,7 +867,7 @@ let private commandTests =
                         LibraryVersion = "0",
                         Experiment = "bare",
                         EnvironmentSteps = 0L,
-                        Seeds = [| 1L |],
+                        Seeds = manifest.Seeds,
                         Configuration = "{}",
                         Policy =
                             PolicyDescription(

@@ -23,6 +23,8 @@ let private suite =
         ExportTests.tests
         EndToEndTests.tests
         MemberNumbersTests.tests
+        HostTests.tests
+        ProcessTests.tests
         TheoryTests.tests
         StudyTests.tests
         SampleTests.tests

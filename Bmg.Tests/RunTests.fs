@@ -366,6 +366,7 @@ let private recording =
         test "an existing directory is refused, an empty one is taken" {
             inDirectory (fun root ->
                 RunDirectory.Create root |> ignore
+                File.WriteAllText(Path.Combine(root, "mine.txt"), "")
                 Expect.stringContains (refused (fun () -> RunDirectory.Create root)) "not empty" "message"
                 let file = Path.Combine(root, "file")
                 File.WriteAllText(file, "")

@@ -123,6 +123,12 @@ public static class CheckpointFile
             throw Fault("is damaged: its content does not match its SHA-256 checksum.");
         }
 
+        if (CheckpointHeader.NewerThanThis(manifestText) is { } newer)
+        {
+            throw Fault(
+                $"was written by Bmg {newer}, and this is Bmg {LibraryVersion.Current}. Use the version of Bmg that wrote it, or a newer one."
+            );
+        }
         CheckpointManifest manifest;
         try
         {
@@ -137,7 +143,10 @@ public static class CheckpointFile
         return new Checkpoint(
             manifest,
             ReadSets(stream, CheckpointHeader.LengthBytes + (long)headerLength, setNames, entries)
-        );
+        )
+        {
+            Source = path,
+        };
     }
 
     private static OrderedDictionary<string, Params> ReadSets(
@@ -156,13 +165,13 @@ public static class CheckpointFile
                 tensors[i] = torch.empty(entries[i].Shape, dtype: entries[i].Type).DetachFromDisposeScope();
                 stream.ReadExactly(tensors[i].bytes);
             }
+            var own = Enumerable.Range(0, entries.Length).ToLookup(i => entries[i].Set, StringComparer.Ordinal);
             var result = new OrderedDictionary<string, Params>(StringComparer.Ordinal);
             foreach (var set in sets)
             {
-                var own = Enumerable.Range(0, entries.Length).Where(i => entries[i].Set == set).ToArray();
                 result.Add(
                     set,
-                    Params.Create([.. own.Select(i => entries[i].Name)], [.. own.Select(i => tensors[i])])!
+                    Params.Create([.. own[set].Select(i => entries[i].Name)], [.. own[set].Select(i => tensors[i])])!
                 );
             }
             return result;

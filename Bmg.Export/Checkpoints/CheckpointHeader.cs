@@ -18,6 +18,7 @@ internal static class CheckpointHeader
     private const string FormatFamily = "bmg-checkpoint/";
     private const int FormatVersion = 1;
     private const string Metadata = "__metadata__";
+    private const int MostAxes = 16;
     public const int LengthBytes = sizeof(ulong);
 
     // The limit of safetensors itself.
@@ -172,6 +173,29 @@ internal static class CheckpointHeader
         }
     }
 
+    /// <summary>The library version that a manifest names, where it is newer than this one; null otherwise, and where there is none to be
+    /// found.</summary>
+    public static string? NewerThanThis(string manifest)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(manifest);
+            var written = json.RootElement.GetProperty("libraryVersion").GetString();
+            return Number(written) is { } theirs && Number(LibraryVersion.Current) is { } ours && theirs > ours
+                ? written
+                : null;
+        }
+        catch (Exception exception)
+            when (exception is JsonException or InvalidOperationException or KeyNotFoundException)
+        {
+            return null; // Whoever reads the whole of it says what is wrong.
+        }
+
+        // "0.1.0-preview+commit": what counts are the numbers.
+        static Version? Number(string? version) =>
+            Version.TryParse(version?.Split('+', '-')[0], out var number) ? number : null;
+    }
+
     private static (string Manifest, string[] Sets) ReadMetadata(
         JsonElement header,
         Func<string, Exception?, CheckpointException> fault
@@ -215,11 +239,12 @@ internal static class CheckpointHeader
     private static TensorEntry[] ReadEntries(JsonElement header, string[] sets)
     {
         var entries = new List<TensorEntry>();
+        var known = sets.ToHashSet(StringComparer.Ordinal);
         var names = new HashSet<string>(StringComparer.Ordinal);
         foreach (var property in header.EnumerateObject().Where(p => p.Name != Metadata))
         {
             var slash = property.Name.IndexOf('/', StringComparison.Ordinal);
-            if (slash < 0 || !sets.Contains(property.Name[..slash]) || !names.Add(property.Name))
+            if (slash < 0 || !known.Contains(property.Name[..slash]) || !names.Add(property.Name))
             {
                 throw new FormatException($"tensor '{property.Name}' stands twice, or in no set.");
             }
@@ -233,10 +258,13 @@ internal static class CheckpointHeader
                 .ToArray();
             if (
                 type.Code is null
+                || shape.Length > MostAxes
                 || shape.Any(s => s < 0)
+                // Sizes of an axis count although another is 0: libtorch multiplies them all the same.
+                || Elements([.. shape.Select(s => Math.Max(s, 1))]) > int.MaxValue / type.Size
                 || offsets.Length != 2
                 || offsets[0] < 0
-                || offsets[1] - offsets[0] != checked(Elements(shape) * type.Size)
+                || offsets[1] - offsets[0] != Elements(shape) * type.Size
             )
             {
                 throw new FormatException(

@@ -25,17 +25,21 @@ public static class ExportCli
     public static int Run(string[] args, TextWriter? output = null, TextWriter? error = null)
     {
         ArgumentNullException.ThrowIfNull(args);
-        output ??= Console.Out;
+        output ??= StandardOutput.Writer;
         error ??= Console.Error;
         int Fail(int code, string message)
         {
-            error.WriteLine(string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)));
+            error.Complain(string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)));
             return code;
         }
 
         try
         {
             var parsed = ExportCommands.Root().Parse(args.Length == 0 ? ["--help"] : args);
+            if (BlankValues.Complaint(parsed) is { } blank)
+            {
+                return Fail(WrongUsage, blank);
+            }
             if (parsed.Errors.Count > 0)
             {
                 // What was not understood says more than what is missing because of it.

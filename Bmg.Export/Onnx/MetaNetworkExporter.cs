@@ -14,7 +14,7 @@ public static class MetaNetworkExporter
     public const string Context = "context";
 
     /// <summary>The meta-network of one member of a checkpoint; one that all members share serves each of them.</summary>
-    /// <exception cref="CheckpointException">The checkpoint has no meta-network, or not its parameters.</exception>
+    /// <exception cref="CheckpointException">The checkpoint has no meta-network, or not its parameters, or some that are not finite.</exception>
     /// <exception cref="ArgumentException">See the other overload.</exception>
     public static ExportableModel Build(Checkpoint checkpoint, int member)
     {
@@ -22,9 +22,8 @@ public static class MetaNetworkExporter
         var manifest = checkpoint.Manifest;
         var meta =
             manifest.MetaNetwork
-            ?? throw new CheckpointException(
-                $"The checkpoint of experiment '{manifest.Experiment}' has no meta-network to export."
-            );
+            ?? throw checkpoint.Fault($"of experiment '{manifest.Experiment}' has no meta-network to export.");
+        CheckpointContents.RequireMetaNetwork(checkpoint, member);
         var parameters = checkpoint.Set(meta.ParameterSet);
         var metadata = CheckpointMetadata.Of(manifest, member);
         return Build(meta, parameters, parameters.Members == 1 ? 0 : member, metadata);

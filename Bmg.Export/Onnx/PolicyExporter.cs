@@ -33,11 +33,12 @@ public static class PolicyExporter
     /// <param name="checkpoint">The checkpoint; it must live as long as the model is checked.</param>
     /// <param name="member">Which member, 0 … P − 1.</param>
     /// <param name="includeValue">Whether the model also gives the value.</param>
-    /// <exception cref="CheckpointException">The checkpoint has no such set of parameters.</exception>
+    /// <exception cref="CheckpointException">The checkpoint has no such parameters, or some that are not finite.</exception>
     /// <exception cref="ArgumentException">See the other overload.</exception>
     public static ExportableModel Build(Checkpoint checkpoint, int member, bool includeValue = false)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
+        CheckpointContents.RequirePolicy(checkpoint, member);
         var policy = checkpoint.Manifest.Policy;
         return Build(
             policy,

@@ -15,6 +15,8 @@ public sealed class PlainPolicy
 {
     private readonly record struct Step(int Inputs, int Outputs, string Weight, string Bias, Activation? After);
 
+    private const string Binding = "PlainPolicy.Bind";
+
     private readonly Step[] _steps;
 
     /// <summary>Prepares a network's interpretation.</summary>
@@ -30,6 +32,14 @@ public sealed class PlainPolicy
                 .Match<object?>(
                     (inputs, outputs) =>
                     {
+                        if (steps.Count > 0 && steps[^1].Outputs != inputs)
+                        {
+                            throw new NotSupportedException(
+                                $"Layer {index} of network '{network.Name}' takes {inputs} features, and the one before gives {steps[^1].Outputs}."
+                            );
+                        }
+
+                        _ = checked(inputs * outputs);
                         steps.Add(
                             new Step(inputs, outputs, network.WeightName(index), network.BiasName(index), After: null)
                         );
@@ -62,37 +72,35 @@ public sealed class PlainPolicy
 
     /// <summary>Reads the addresses of the parameters; valid as long as these tensors live.</summary>
     /// <param name="parameters">CPU tensors, float32, contiguous.</param>
+    /// <exception cref="ArgumentException">They are not, or not of this network's sizes.</exception>
     public Bound Bind(Params parameters)
     {
+        var members = parameters.Members;
         var addresses = new (nint Weight, nint Bias)[_steps.Length];
         for (var i = 0; i < _steps.Length; i++)
         {
+            var (inputs, outputs, weight, bias, _) = _steps[i];
             addresses[i] = (
-                Checked(parameters[_steps[i].Weight], _steps[i].Weight),
-                Checked(parameters[_steps[i].Bias], _steps[i].Bias)
+                TensorMemory.Address<float>(parameters[weight], Binding, weight, members * inputs * outputs),
+                TensorMemory.Address<float>(parameters[bias], Binding, bias, members * outputs)
             );
         }
 
-        return new Bound(this, addresses);
+        return new Bound(this, addresses, members);
     }
-
-    private static nint Checked(Tensor tensor, string name) =>
-        tensor.dtype == ScalarType.Float32 && tensor.is_contiguous() && tensor.device_type == TorchSharp.DeviceType.CPU
-            ? TensorMemory.Address(tensor)
-            : throw new ArgumentException(
-                $"PlainPolicy.Bind: '{name}' must be a contiguous float32 tensor on the CPU, found {tensor.dtype} on {tensor.device}."
-            );
 
     /// <summary>A network with the memory of its parameters.</summary>
     public readonly struct Bound
     {
         private readonly PlainPolicy _policy;
         private readonly (nint Weight, nint Bias)[] _addresses;
+        private readonly long _members;
 
-        internal Bound(PlainPolicy policy, (nint Weight, nint Bias)[] addresses)
+        internal Bound(PlainPolicy policy, (nint Weight, nint Bias)[] addresses, long members)
         {
             _policy = policy;
             _addresses = addresses;
+            _members = members;
         }
 
         /// <summary>Output of the network for one observation of one member. Safe to call from several threads at once.</summary>
@@ -100,9 +108,21 @@ public sealed class PlainPolicy
         /// <param name="observation">[O]</param>
         /// <param name="output">[outputs]</param>
         /// <param name="scratch">Twice <see cref="WidestLayer"/> numbers, overwritten.</param>
+        /// <exception cref="ArgumentException">There is no such member, or observation or output are of another size.</exception>
         public unsafe void Apply(int member, ReadOnlySpan<float> observation, Span<float> output, Span<float> scratch)
         {
             var steps = _policy._steps;
+            if (
+                (ulong)member >= (ulong)_members
+                || observation.Length != steps[0].Inputs
+                || output.Length != steps[^1].Outputs
+            )
+            {
+                throw new ArgumentException(
+                    $"PlainPolicy.Apply: expected a member below {_members}, {steps[0].Inputs} numbers in and {steps[^1].Outputs} out, found member {member}, {observation.Length} and {output.Length}."
+                );
+            }
+
             var input = observation;
             Span<int> live = stackalloc int[_policy.WidestLayer + 1];
             for (var i = 0; i < steps.Length; i++)

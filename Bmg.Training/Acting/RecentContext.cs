@@ -113,6 +113,19 @@ public sealed class RecentContext
             );
         }
 
+        for (var i = 0; i < state.Length; i++)
+        {
+            // Of each feature's lifetime, count and sum of squares are never negative.
+            var negative = i >= Size && (i - Size) % 3 != 1 && state[i] < 0;
+            if (!double.IsFinite(state[i]) || negative)
+            {
+                throw new ArgumentException(
+                    $"RecentContext.SetState: expected finite numbers, counts and squares of at least 0, found {state[i]} at {i}.",
+                    nameof(state)
+                );
+            }
+        }
+
         state.AsSpan(0, Size).CopyTo(_recent[member]);
         for (var feature = 0; feature < Features; feature++)
         {

@@ -13,6 +13,8 @@ namespace Bmg.Training.Acting;
 /// </summary>
 public sealed class RolloutCollector : IDisposable
 {
+    private const int StepsBetweenLooks = 1024;
+
     private readonly IWorlds _world;
     private readonly ActorCritic _agent;
     private readonly PlainPolicy _plain;
@@ -81,6 +83,9 @@ public sealed class RolloutCollector : IDisposable
     public static IReadOnlyList<string> RichFeatures { get; } =
     ["mean reward", "reward deviation", "mean value", "value deviation", "mean TD error", "TD error deviation"];
 
+    /// <summary>Ends a rollout under way, with an OperationCanceledException; what had been done of it is lost.</summary>
+    public CancellationToken Stop { get; init; }
+
     /// <summary>γ of every step, [P, T]: one tensor, shared by all rollouts, that lives as long as the collector.</summary>
     public Tensor Discounts => _discounts;
 
@@ -124,9 +129,9 @@ public sealed class RolloutCollector : IDisposable
         {
             ActPlainly(
                 x,
-                TensorMemory.Address(observations),
-                TensorMemory.Address(actions),
-                TensorMemory.Address(rewards)
+                TensorMemory.Elements<float>(observations),
+                TensorMemory.Elements<long>(actions),
+                TensorMemory.Elements<float>(rewards)
             );
         }
         else
@@ -213,7 +218,7 @@ public sealed class RolloutCollector : IDisposable
 
     private Tensor OnDevice(Tensor tensor) => _device.type == DeviceType.CPU ? tensor : tensor.to(_device);
 
-    private unsafe void ActPlainly(Params x, nint observations, nint actions, nint rewards)
+    private void ActPlainly(Params x, Span<float> observations, Span<long> actions, Span<float> rewards)
     {
         var policy = _plain.Bind(x);
         var width = _width;
@@ -222,14 +227,16 @@ public sealed class RolloutCollector : IDisposable
         // Members share nothing, so each goes through its whole rollout on its own while its weights are in cache.
         for (var member = 0; member < _world.Members; member++)
         {
-            var rows = new Span<float>(
-                (float*)observations + (long)member * (_length + 1) * width,
-                (_length + 1) * width
-            );
-            var chosen = new Span<long>((long*)actions + (long)member * _length, _length);
-            var earned = new Span<float>((float*)rewards + (long)member * _length, _length);
+            var rows = observations.Slice(member * (_length + 1) * width, (_length + 1) * width);
+            var chosen = actions.Slice(member * _length, _length);
+            var earned = rewards.Slice(member * _length, _length);
             for (var t = 0; t < _length; t++)
             {
+                if (t % StepsBetweenLooks == 0)
+                {
+                    Stop.ThrowIfCancellationRequested();
+                }
+
                 var row = rows.Slice(t * width, width);
                 _world.Observe(member, row);
                 policy.Apply(member, row, probabilities, scratch);
@@ -249,6 +256,7 @@ public sealed class RolloutCollector : IDisposable
         var width = _width;
         for (var t = 0; t <= _length; t++)
         {
+            Stop.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             var now = empty([members, 1, width], dtype: ScalarType.Float32);
             var row = TensorMemory.Elements<float>(now);

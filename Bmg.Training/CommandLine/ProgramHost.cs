@@ -1,3 +1,4 @@
+using Bmg.Export;
 using Bmg.Training.Benchmarks;
 using Bmg.Training.Evaluation;
 using Bmg.Training.Experiments;
@@ -18,7 +19,7 @@ public static class ProgramHost
     ) =>
         new()
         {
-            Out = output ?? Console.Out,
+            Out = output ?? StandardOutput.Writer,
             Error = error ?? Console.Error,
             Stop = stop,
             Interactive = output is null && !Console.IsOutputRedirected,

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Bmg.Training.Runs;
 using Bmg.Training.Theory;
 using TorchSharp;
 
@@ -40,7 +41,8 @@ internal static class TheoryCommand
         {
             string[] paths = parsed.GetValue(files) is { Length: > 0 } given ? given : Published();
             TheoryConfiguration[] configurations = [.. paths.Select(TheoryReader.ReadFile)];
-            string directory = Prepare(parsed.GetRequiredValue(output));
+            string directory = parsed.GetRequiredValue(output);
+            OutputDirectory.Prepare(directory, _ => "Choose another --output.");
             int threads = torch.get_num_threads();
             TheorySummary summary;
             try
@@ -86,29 +88,5 @@ internal static class TheoryCommand
         throw new UsageException(
             $"CONFIG: found none and no {Folder} from here upwards, expected a study's configuration."
         );
-    }
-
-    /// <summary>Makes the directory, which must not exist yet or be empty.</summary>
-    private static string Prepare(string path)
-    {
-        if (File.Exists(path))
-        {
-            throw new UsageException($"Output {path}: found a file, expected a directory that does not exist yet.");
-        }
-        try
-        {
-            if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
-            {
-                throw new UsageException(
-                    $"Output {path}: found a directory that is not empty, expected none yet. Choose another --output."
-                );
-            }
-            Directory.CreateDirectory(path);
-            return path;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UsageException($"Output {path}: cannot be written: {e.Message}", e);
-        }
     }
 }

@@ -34,7 +34,8 @@ internal static class TrainCommand
         };
         Option<string?> resume = new("--resume")
         {
-            Description = "Go on with a run from its last checkpoint; --set environmentSteps=… lengthens it.",
+            Description =
+                "Go on with a run from its last checkpoint, or from the beginning where it was stopped before the first; --set environmentSteps=… lengthens it.",
             HelpName = "RUN",
         };
         Option<int?> members = new("--members")
@@ -115,7 +116,8 @@ internal static class TrainCommand
             directory,
             configuration,
             services,
-            host
+            host,
+            resumed: false
         );
     }
 
@@ -136,7 +138,8 @@ internal static class TrainCommand
             directory,
             configuration,
             services,
-            host
+            host,
+            resumed: true
         );
     }
 
@@ -145,16 +148,20 @@ internal static class TrainCommand
         RunDirectory directory,
         RunConfiguration configuration,
         RunServices services,
-        TrainingHost host
+        TrainingHost host,
+        bool resumed
     )
     {
-        Action<string> say = services.Reporter.Say;
-        say(
-            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} environment steps each, in {directory.Root}"
+        string again =
+            !resumed || File.Exists(directory.Checkpoint)
+                ? ""
+                : ", from the beginning: it was stopped before its first checkpoint";
+        // Somebody who cannot be told anything would wait for nothing; told once, a run goes on whatever becomes of the listener.
+        services.Reporter.Say(
+            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} environment steps each, in {directory.Root}{again}"
         );
-        using StopSignals? signals = host.Stop is null
-            ? new StopSignals(() => say("Stopping after this meta-step, with a checkpoint. Once more stops at once."))
-            : null;
+        Action<string> say = services.Reporter.Sturdy().Say;
+        using StopSignals? signals = host.Stop is null ? new StopSignals(() => say(StopSignals.Notice)) : null;
         RunOutcome outcome = run.Execute(host.Stop ?? signals!.Token);
         switch (outcome.State)
         {
@@ -166,9 +173,13 @@ internal static class TrainCommand
                 }
                 return 0;
             case RunState.Interrupted:
-                say(
-                    $"Interrupted after {Figures.Count(outcome.EnvironmentSteps)} environment steps, with a checkpoint. To go on: train --resume {directory.Root}"
-                );
+                string steps = $"{Figures.Count(outcome.EnvironmentSteps)} environment steps";
+                string what =
+                    !outcome.Abandoned ? $"Interrupted after {steps}, with a checkpoint. To go on"
+                    : File.Exists(directory.Checkpoint)
+                        ? $"Interrupted within a meta-step, which is given up. To go on from the checkpoint after {steps}"
+                    : "Interrupted before the first checkpoint. To start from the beginning";
+                say($"{what}: train --resume {directory.Root}");
                 return StopSignals.ExitCode;
             default:
                 throw outcome.Failure!;

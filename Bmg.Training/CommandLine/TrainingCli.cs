@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using Bmg.Export;
 using Bmg.Export.Checkpoints;
+using Bmg.Export.CommandLine;
 using Bmg.Export.Onnx;
 
 namespace Bmg.Training.CommandLine;
@@ -48,7 +50,7 @@ public static class TrainingCli
         );
         if (Complaint(parsed) is { } complaint)
         {
-            host.Error.WriteLine($"error: {complaint}");
+            host.Error.Complain($"error: {complaint}");
             return WrongUsage;
         }
 
@@ -80,11 +82,11 @@ public static class TrainingCli
     {
         foreach (string line in error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
-            output.WriteLine($"error: {line.TrimEnd('\r')}");
+            output.Complain($"error: {line.TrimEnd('\r')}");
         }
         if (verbose || Environment.GetEnvironmentVariable("BMG_VERBOSE") == "1")
         {
-            output.WriteLine(error);
+            output.Complain(error.ToString());
         }
     }
 
@@ -102,6 +104,10 @@ public static class TrainingCli
         if (flag is not null)
         {
             return $"unknown flag {flag}{Hint(flag, command.Options.Select(option => option.Name))} {help}";
+        }
+        if (BlankValues.Complaint(parsed) is { } blank)
+        {
+            return $"{blank} {help}";
         }
         if (parsed.Action is not ParseErrorAction)
         {

@@ -1,3 +1,4 @@
+using Bmg.Export;
 using Bmg.Training.Configuration;
 using Bmg.Training.Runs;
 
@@ -19,6 +20,8 @@ public sealed record BenchOptions(IReadOnlyList<int> Members, double Seconds, De
 /// <summary>What the command line is made of, so that a test can put its own in: the parts of the program, and the outside world.</summary>
 public sealed record TrainingHost
 {
+    private readonly TextWriter? output;
+
     /// <summary>Makes experiments.</summary>
     public required IExperimentFactory Experiments { get; init; }
 
@@ -32,7 +35,11 @@ public sealed record TrainingHost
     public required Func<BenchOptions, TextWriter, int> Bench { get; init; }
 
     /// <summary>Standard output.</summary>
-    public TextWriter Out { get; init; } = Console.Out;
+    public TextWriter Out
+    {
+        get => output ?? StandardOutput.Writer;
+        init => output = value;
+    }
 
     /// <summary>Standard error.</summary>
     public TextWriter Error { get; init; } = Console.Error;

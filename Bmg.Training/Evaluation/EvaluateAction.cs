@@ -67,10 +67,23 @@ public static class EvaluateAction
     {
         using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
         var configuration = ConfigurationReader.Read(checkpoint.Manifest.Configuration, options.Target);
-        if (!Worlds.Describe(configuration).CanBePlayed)
+        var world = Worlds.Describe(configuration);
+        if (!world.CanBePlayed)
         {
             throw new UsageException(
                 $"{options.Target}: expected a run in the environment 'two-colors', which alone can be played, found one in '{checkpoint.Manifest.Policy.Environment}'."
+            );
+        }
+
+        CheckpointContents.RequirePolicy(checkpoint);
+        var policyOf = checkpoint.Manifest.Policy;
+        if (
+            policyOf.ObservationLayout.Length != world.ObservationSize
+            || policyOf.ActionMeanings.Length != world.ActionCount
+        )
+        {
+            throw new CheckpointException(
+                $"{checkpoint.Source}: found a policy from {policyOf.ObservationLayout.Length} observations to {policyOf.ActionMeanings.Length} actions, expected {world.ObservationSize} and {world.ActionCount}, those of '{world.Name}'."
             );
         }
 

@@ -41,15 +41,20 @@ public sealed class TorchPolicy : IPlayablePolicy
     private readonly Params _parameters;
 
     /// <summary>Takes a copy of one member's parameters.</summary>
-    /// <exception cref="CheckpointException">The checkpoint lacks the policy's parameters.</exception>
+    /// <exception cref="CheckpointException">The checkpoint lacks the policy's parameters, or has some that are not finite.</exception>
     public TorchPolicy(Checkpoint checkpoint, int member)
     {
+        CheckpointContents.RequirePolicy(checkpoint, member);
         var policy = checkpoint.Manifest.Policy;
         _network = policy.Network.ToNetwork();
         _kind = policy.Kind;
         using var scope = NewDisposeScope();
         _parameters = ParamsModule.detachFromScope(
-            ParamsModule.clone(ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet)))
+            ParamsModule.convert(
+                ScalarType.Float32,
+                CPU,
+                ParamsModule.clone(ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet)))
+            )
         );
     }
 

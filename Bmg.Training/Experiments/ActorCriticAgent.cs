@@ -12,9 +12,10 @@ public sealed class ActorCriticAgent : Agent
         RunConfiguration configuration,
         ActorCritic networks,
         MetaLearner<Rollout> metaLearner,
-        IReadOnlyList<string> contextFeatures
+        IReadOnlyList<string> contextFeatures,
+        CancellationToken stop
     )
-        : base(configuration)
+        : base(configuration, stop)
     {
         Networks = networks;
         MetaLearner = metaLearner;
@@ -69,10 +70,12 @@ public sealed class ActorCriticAgent : Agent
     /// <param name="configuration">Settings, validated.</param>
     /// <param name="derived">What follows from them.</param>
     /// <param name="around">Wrapped around every update rule, the learner's and the target's last step; to time them, say.</param>
+    /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
     public static ActorCriticAgent Create(
         RunConfiguration configuration,
         DerivedSettings derived,
-        Func<UpdateRule<Rollout>, UpdateRule<Rollout>>? around = null
+        Func<UpdateRule<Rollout>, UpdateRule<Rollout>>? around = null,
+        CancellationToken stop = default
     )
     {
         around ??= rule => rule;
@@ -90,7 +93,7 @@ public sealed class ActorCriticAgent : Agent
             !HasContext(meta) ? []
             : meta.Context == ContextKind.Rich ? RolloutCollector.RichFeatures
             : ["mean reward"];
-        var metaParameters = MetaParametersOf(meta, learner, features.Count);
+        var metaParameters = MetaParametersOf(meta, learner, features.Count, stop);
         var metaLearner = MetaLearner<Rollout>
             .Create(
                 around(RuleOf(networks, learner, optimizer)),
@@ -112,7 +115,7 @@ public sealed class ActorCriticAgent : Agent
                 Clipped(Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
             )
             .With(ThroughOf(meta));
-        return new ActorCriticAgent(configuration, networks, metaLearner, features);
+        return new ActorCriticAgent(configuration, networks, metaLearner, features, stop);
     }
 
     internal override IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first) =>
@@ -145,7 +148,12 @@ public sealed class ActorCriticAgent : Agent
     private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
         maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
 
-    private static MetaParameters MetaParametersOf(MetaSettings meta, LearnerSettings learner, int features)
+    private static MetaParameters MetaParametersOf(
+        MetaSettings meta,
+        LearnerSettings learner,
+        int features,
+        CancellationToken stop
+    )
     {
         var weight = meta.EntropyWeight;
         if (meta.Method == MetaMethod.Fixed)
@@ -161,7 +169,8 @@ public sealed class ActorCriticAgent : Agent
                 weight.High,
                 weight.Initial
             ),
-            MetaParameterKind.Network => MetaParametersModule.contextual(
+            MetaParameterKind.Network => MetaParametersModule.contextualWatched(
+                stop.ThrowIfCancellationRequested,
                 ActorCriticModule.EntropyWeight,
                 Network.Mlp("meta", features * meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
                 weight.Low,

@@ -29,21 +29,31 @@ internal interface IPopulation : IDisposable
     /// <summary>Everything that a checkpoint holds as numbers.</summary>
     PopulationState Numbers();
 
-    /// <summary>Takes over these members' share of a checkpoint.</summary>
+    /// <summary>What a checkpoint must hold as tensors, by set.</summary>
+    /// <param name="members">Size of the whole population.</param>
+    /// <param name="begun">Whether it has done any steps.</param>
+    IReadOnlyDictionary<string, TensorLayout[]> Layout(long members, bool begun);
+
+    /// <summary>Takes over these members' share of a checkpoint whose tensors are as <see cref="Layout"/> says.</summary>
+    /// <exception cref="ArgumentException">The numbers are none that there can be.</exception>
     void Restore(Checkpoint checkpoint, PopulationState state);
 }
 
 /// <summary>What a configuration describes, as values of Bmg.Core: learner, meta-learner, and what can be exported of them.</summary>
 public abstract class Agent
 {
-    private protected Agent(RunConfiguration configuration)
+    private protected Agent(RunConfiguration configuration, CancellationToken stop)
     {
         Configuration = configuration;
+        Stop = stop;
         World = Worlds.Describe(configuration);
     }
 
     /// <summary>Settings, validated.</summary>
     public RunConfiguration Configuration { get; }
+
+    /// <summary>Ends whatever its populations are doing, with an OperationCanceledException.</summary>
+    internal CancellationToken Stop { get; }
 
     /// <summary>Where it learns.</summary>
     public WorldDescription World { get; }
@@ -70,11 +80,18 @@ public abstract class Agent
     public abstract Network? MetaNetwork { get; }
 
     /// <summary>The agent of a configuration.</summary>
-    public static Agent Create(RunConfiguration configuration, DerivedSettings derived) =>
+    /// <param name="configuration">Settings, validated.</param>
+    /// <param name="derived">What follows from them.</param>
+    /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
+    public static Agent Create(
+        RunConfiguration configuration,
+        DerivedSettings derived,
+        CancellationToken stop = default
+    ) =>
         configuration.Learner.Agent switch
         {
-            AgentKind.ActorCritic => ActorCriticAgent.Create(configuration, derived),
-            AgentKind.QLambda => QLambdaAgent.Create(configuration),
+            AgentKind.ActorCritic => ActorCriticAgent.Create(configuration, derived, stop: stop),
+            AgentKind.QLambda => QLambdaAgent.Create(configuration, stop),
             _ => throw new NotSupportedException($"learner.agent '{configuration.Learner.Agent}'"),
         };
 

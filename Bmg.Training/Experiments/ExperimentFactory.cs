@@ -7,6 +7,9 @@ namespace Bmg.Training.Experiments;
 public sealed class ExperimentFactory : IExperimentFactory
 {
     /// <inheritdoc/>
-    public IExperiment Create(RunConfiguration configuration) =>
-        new PopulationExperiment(configuration, DerivedSettings.Of(configuration));
+    public IExperiment Create(RunConfiguration configuration) => Create(configuration, CancellationToken.None);
+
+    /// <inheritdoc/>
+    public IExperiment Create(RunConfiguration configuration, CancellationToken abandon) =>
+        new PopulationExperiment(configuration, DerivedSettings.Of(configuration), abandon);
 }

@@ -41,7 +41,10 @@ internal sealed class Population : IPopulation
             configuration.Learner.Discount,
             _context,
             _device
-        );
+        )
+        {
+            Stop = agent.Stop,
+        };
         _state = MetaLearner.init(
             agent.MetaLearner,
             ActorCriticModule.init(
@@ -133,8 +136,46 @@ internal sealed class Population : IPopulation
     }
 
     /// <inheritdoc/>
+    public IReadOnlyDictionary<string, TensorLayout[]> Layout(long members, bool begun)
+    {
+        var sets = new Dictionary<string, TensorLayout[]>
+        {
+            ["learner"] = TensorLayout.Of(_state.Learner.Parameters, members),
+            ["learnerOptimizer"] = TensorLayout.Of(_state.Learner.Optimizer, members),
+            ["meta"] = TensorLayout.Of(_state.MetaParameters, members),
+            ["metaOptimizer"] = TensorLayout.Of(_state.MetaOptimizer, members),
+        };
+        var steps = _agent.Configuration.Learner.RolloutLength;
+        if (begun && _agent.Configuration.Meta.Method == MetaMethod.Mg)
+        {
+            // The rollout that the outer loss was taken on is the next meta-step's first.
+            sets["pending"] =
+            [
+                TensorLayout.Of(
+                    "observations",
+                    ScalarType.Float32,
+                    members,
+                    steps + 1,
+                    _world.Description.ObservationSize
+                ),
+                TensorLayout.Of("actions", ScalarType.Int64, members, steps),
+                TensorLayout.Of("rewards", ScalarType.Float32, members, steps),
+                TensorLayout.Of("discounts", ScalarType.Float32, members, steps),
+            ];
+        }
+
+        if (begun && _context is not null)
+        {
+            sets["context"] = [TensorLayout.Of("context", ScalarType.Float32, members, _context.Size)];
+        }
+
+        return sets;
+    }
+
+    /// <inheritdoc/>
     public void Restore(Checkpoint checkpoint, PopulationState state)
     {
+        RequireActions(checkpoint);
         Release(_state, null);
         _lastContext?.Dispose();
         _lastContext = checkpoint.Sets.ContainsKey("context") ? Own(checkpoint, "context")["context"] : null;
@@ -171,6 +212,23 @@ internal sealed class Population : IPopulation
         Release(_state, null);
         _lastContext?.Dispose();
         _collector.Dispose();
+    }
+
+    /// <summary>Refuses actions that there are none of: they are indices into what the networks put out.</summary>
+    private void RequireActions(Checkpoint checkpoint)
+    {
+        if (checkpoint.Sets.TryGetValue("pending", out var pending))
+        {
+            var actions = pending["actions"].data<long>().ToArray();
+            var count = _world.Description.ActionCount;
+            var wrong = Array.FindIndex(actions, action => action < 0 || action >= count);
+            if (wrong >= 0)
+            {
+                throw new ArgumentException(
+                    $"'pending/actions' has action {actions[wrong]}, expected 0 … {count - 1}."
+                );
+            }
+        }
     }
 
     private Params Own(Checkpoint checkpoint, string set) =>

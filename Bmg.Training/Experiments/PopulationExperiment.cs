@@ -19,8 +19,15 @@ public sealed class PopulationExperiment : IExperiment
     private readonly Lanes _lanes;
 
     /// <summary>A population at the start of its life.</summary>
-    public PopulationExperiment(RunConfiguration configuration, DerivedSettings derived)
-        : this(derived, Agent.Create(configuration, derived)) { }
+    /// <param name="configuration">Settings, validated.</param>
+    /// <param name="derived">What follows from them.</param>
+    /// <param name="stop">Ends set-up, or a meta-step under way, with an OperationCanceledException; nothing can be saved from there on.</param>
+    public PopulationExperiment(
+        RunConfiguration configuration,
+        DerivedSettings derived,
+        CancellationToken stop = default
+    )
+        : this(derived, Agent.Create(configuration, derived, stop)) { }
 
     /// <summary>A population of an agent that was made elsewhere.</summary>
     public PopulationExperiment(DerivedSettings derived, Agent agent)
@@ -31,13 +38,21 @@ public sealed class PopulationExperiment : IExperiment
         var count = onCpu ? Math.Min(derived.Threads, Seeds.Count) : 1;
         _lanes = new Lanes(count);
         _parts = new IPopulation[count];
-        OnEachPart(i =>
+        try
         {
-            // As equal as can be: the first parts take one member more where it does not come out even.
-            var first = i * (Seeds.Count / count) + Math.Min(i, Seeds.Count % count);
-            var size = Seeds.Count / count + (i < Seeds.Count % count ? 1 : 0);
-            _parts[i] = agent.CreatePopulation([.. Seeds.Skip(first).Take(size).Select(Seed.Of)], first);
-        });
+            OnEachPart(i =>
+            {
+                // As equal as can be: the first parts take one member more where it does not come out even.
+                var first = i * (Seeds.Count / count) + Math.Min(i, Seeds.Count % count);
+                var size = Seeds.Count / count + (i < Seeds.Count % count ? 1 : 0);
+                _parts[i] = agent.CreatePopulation([.. Seeds.Skip(first).Take(size).Select(Seed.Of)], first);
+            });
+        }
+        catch (Exception)
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -99,12 +114,14 @@ public sealed class PopulationExperiment : IExperiment
             );
         }
 
-        var state =
-            JsonSerializer.Deserialize<PopulationState>(manifest.State)
-            ?? throw new CheckpointException($"{path}: expected the state of the worlds, found nothing.");
+        var check = new CheckpointCheck(checkpoint);
+        check.RequireSettings(_agent.Configuration);
+        check.RequireNetworks(_agent.Policy, MetaNetwork());
+        check.RequireTensors(_parts[0].Layout(Seeds.Count, manifest.EnvironmentSteps > 0));
+        var state = check.RequireState(_agent.ContextFeatures.Count > 0);
         foreach (var part in _parts)
         {
-            part.Restore(checkpoint, state);
+            check.Take(() => part.Restore(checkpoint, state));
         }
 
         return manifest.Host;
@@ -140,8 +157,6 @@ public sealed class PopulationExperiment : IExperiment
 
     private CheckpointManifest Manifest(string hostState, string state)
     {
-        var network = _agent.MetaNetwork;
-        var (low, high) = _agent.Bounds;
         return new CheckpointManifest
         {
             LibraryVersion = Bmg.Export.LibraryVersion.Current,
@@ -150,19 +165,25 @@ public sealed class PopulationExperiment : IExperiment
             Seeds = [.. Seeds],
             Configuration = _agent.Configuration.ToJson(),
             Policy = _agent.Policy,
-            MetaNetwork = network is null
-                ? null
-                : new MetaNetworkDescription
-                {
-                    Network = NetworkDescription.Of(network),
-                    ParameterSet = "meta",
-                    InputNames = [.. _agent.ContextNames()],
-                    OutputName = _agent.Hyper,
-                    Low = low,
-                    High = high,
-                },
+            MetaNetwork = MetaNetwork(),
             Host = hostState,
             State = state,
         };
+    }
+
+    private MetaNetworkDescription? MetaNetwork()
+    {
+        var (low, high) = _agent.Bounds;
+        return _agent.MetaNetwork is not { } network
+            ? null
+            : new MetaNetworkDescription
+            {
+                Network = NetworkDescription.Of(network),
+                ParameterSet = "meta",
+                InputNames = [.. _agent.ContextNames()],
+                OutputName = _agent.Hyper,
+                Low = low,
+                High = high,
+            };
     }
 }

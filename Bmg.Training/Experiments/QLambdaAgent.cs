@@ -7,8 +7,8 @@ namespace Bmg.Training.Experiments;
 /// <summary>The papers' Q(λ) learner, which meta-learns its rate of exploration ε.</summary>
 public sealed class QLambdaAgent : Agent
 {
-    private QLambdaAgent(RunConfiguration configuration, QLambda learner)
-        : base(configuration)
+    private QLambdaAgent(RunConfiguration configuration, QLambda learner, CancellationToken stop)
+        : base(configuration, stop)
     {
         var meta = configuration.Meta;
         var bounds = meta.Exploration;
@@ -26,7 +26,8 @@ public sealed class QLambdaAgent : Agent
                 bounds.High,
                 bounds.Initial
             ),
-            _ => MetaParametersModule.contextual(
+            _ => MetaParametersModule.contextualWatched(
+                stop.ThrowIfCancellationRequested,
                 QLambdaModule.Epsilon,
                 Network.Mlp("meta", ContextFeatures.Count * meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
                 bounds.Low,
@@ -96,7 +97,9 @@ public sealed class QLambdaAgent : Agent
     }
 
     /// <summary>The agent of a configuration.</summary>
-    public static QLambdaAgent Create(RunConfiguration configuration)
+    /// <param name="configuration">Settings, validated.</param>
+    /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
+    public static QLambdaAgent Create(RunConfiguration configuration, CancellationToken stop = default)
     {
         var world = Worlds.Describe(configuration);
         var learner = configuration.Learner;
@@ -111,7 +114,8 @@ public sealed class QLambdaAgent : Agent
                     learner.Activation
                 ),
                 learner.TraceDecay
-            )
+            ),
+            stop
         );
     }
 

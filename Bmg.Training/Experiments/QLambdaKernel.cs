@@ -44,6 +44,14 @@ internal sealed unsafe class QLambdaKernel
                 .Match<object?>(
                     (inputs, outputs) =>
                     {
+                        if (layers.Count > 0 && layers[^1].Outputs != inputs)
+                        {
+                            throw new NotSupportedException(
+                                $"QLambdaKernel: layer {index} of network '{network.Name}' takes {inputs} features, and the one before gives {layers[^1].Outputs}."
+                            );
+                        }
+
+                        _ = checked(inputs * outputs);
                         layers.Add(new Layer(inputs, outputs, network.WeightName(index), network.BiasName(index)));
                         return null;
                     },
@@ -77,34 +85,30 @@ internal sealed unsafe class QLambdaKernel
     public long StateBytes => 4 * sizeof(float) * Parameters;
 
     /// <summary>The addresses of a population's state; valid as long as its tensors live.</summary>
-    /// <exception cref="ArgumentException">A tensor is not contiguous float32 on the CPU.</exception>
+    /// <exception cref="ArgumentException">A tensor is not contiguous float32 on the CPU, or not of this network's sizes.</exception>
     public Memory Bind(LearnerState learner)
     {
+        var members = learner.Parameters.Members;
         var tensors = new Block[2 * _layers.Length];
         for (var i = 0; i < _layers.Length; i++)
         {
-            tensors[2 * i] = Of(_layers[i].Weight);
-            tensors[2 * i + 1] = Of(_layers[i].Bias);
+            var (inputs, outputs, weight, bias) = _layers[i];
+            tensors[2 * i] = Of(weight, members * inputs * outputs);
+            tensors[2 * i + 1] = Of(bias, members * outputs);
         }
 
-        return new Memory(tensors, (float*)Address(learner.Optimizer["optimizer/count"], "optimizer/count"));
+        return new Memory(tensors, Address(learner.Optimizer, "optimizer/count", members), members);
 
-        Block Of(string name) =>
+        Block Of(string name, long count) =>
             new(
-                (float*)Address(learner.Parameters[name], name),
-                (float*)Address(learner.Optimizer["trace/" + name], "trace/" + name),
-                (float*)Address(learner.Optimizer["optimizer/m/" + name], "optimizer/m/" + name),
-                (float*)Address(learner.Optimizer["optimizer/v/" + name], "optimizer/v/" + name)
+                Address(learner.Parameters, name, count),
+                Address(learner.Optimizer, "trace/" + name, count),
+                Address(learner.Optimizer, "optimizer/m/" + name, count),
+                Address(learner.Optimizer, "optimizer/v/" + name, count)
             );
 
-        static nint Address(Tensor tensor, string name) =>
-            tensor.dtype == ScalarType.Float32
-            && tensor.is_contiguous()
-            && tensor.device_type == TorchSharp.DeviceType.CPU
-                ? TensorMemory.Address(tensor)
-                : throw new ArgumentException(
-                    $"QLambdaKernel.Bind: '{name}' must be a contiguous float32 tensor on the CPU, found {tensor.dtype} on {tensor.device}."
-                );
+        static float* Address(Params set, string name, long count) =>
+            (float*)TensorMemory.Address<float>(set[name], "QLambdaKernel.Bind", name, count);
     }
 
     /// <summary>Action values, keeping what <see cref="Learn"/> needs of the way there.</summary>
@@ -114,6 +118,7 @@ internal sealed unsafe class QLambdaKernel
     /// <param name="pass">Where the way is kept.</param>
     public void Forward(in Memory memory, int member, ReadOnlySpan<float> observation, Pass pass)
     {
+        memory.Require(member);
         observation.CopyTo(pass.Values[0]);
         for (var i = 0; i < _layers.Length; i++)
         {
@@ -174,6 +179,8 @@ internal sealed unsafe class QLambdaKernel
         float bestNext
     )
     {
+        from.Require(member);
+        to.Require(member);
         var values = pass.Outputs;
         var reached = reward + discount * bestNext;
         var own = reached - values[action];
@@ -521,9 +528,18 @@ internal sealed unsafe class QLambdaKernel
     }
 
     /// <summary>Where a population's state lies.</summary>
-    internal readonly struct Memory(Block[] tensors, float* count)
+    internal readonly struct Memory(Block[] tensors, float* count, long members)
     {
         public readonly Block[] Tensors = tensors;
+
+        /// <summary>Refuses a member that there is no memory of.</summary>
+        public void Require(int member)
+        {
+            if ((ulong)member >= (ulong)members)
+            {
+                throw new ArgumentOutOfRangeException(nameof(member), member, $"expected a member below {members}");
+            }
+        }
 
         /// <summary>Steps that the optimizer has made, [P].</summary>
         public readonly float* Count = count;

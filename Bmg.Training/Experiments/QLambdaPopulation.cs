@@ -13,6 +13,7 @@ namespace Bmg.Training.Experiments;
 internal sealed class QLambdaPopulation : IPopulation
 {
     private const int StepsPerReport = 256;
+    private const int StepsBetweenLooks = 1024;
 
     private readonly QLambdaAgent _agent;
     private readonly MetaLearner<Rollout> _metaLearner;
@@ -193,6 +194,10 @@ internal sealed class QLambdaPopulation : IPopulation
     }
 
     /// <inheritdoc/>
+    public IReadOnlyDictionary<string, TensorLayout[]> Layout(long members, bool begun) =>
+        Tensors().ToDictionary(set => set.Key, set => TensorLayout.Of(set.Value, members));
+
+    /// <inheritdoc/>
     public void Restore(Checkpoint checkpoint, PopulationState state)
     {
         Replace(
@@ -259,6 +264,11 @@ internal sealed class QLambdaPopulation : IPopulation
             _world.Observe(member, rows[..width]);
             for (var t = 0; t < _window; t++)
             {
+                if (t % StepsBetweenLooks == 0)
+                {
+                    _agent.Stop.ThrowIfCancellationRequested();
+                }
+
                 // The first step goes from the learner that was to a new one, which later steps change in place.
                 var now = t == 0 ? from : to;
                 if (t == _window - 1)

@@ -25,17 +25,32 @@ public sealed record HostState(
     public string ToJson() => JsonSerializer.Serialize(this, ConfigurationJson.OneLine);
 
     /// <summary>Reads what <see cref="ToJson"/> wrote.</summary>
-    /// <exception cref="UsageException">It did not.</exception>
-    public static HostState Parse(string json, string checkpoint)
+    /// <param name="json">The text.</param>
+    /// <param name="checkpoint">Where it comes from, for messages.</param>
+    /// <param name="metrics">How many are measured.</param>
+    /// <param name="members">Size of the population.</param>
+    /// <exception cref="UsageException">It did not write this, or for other metrics and members.</exception>
+    public static HostState Parse(string json, string checkpoint, int metrics, int members)
     {
         try
         {
-            return JsonSerializer.Deserialize<HostState>(json, ConfigurationJson.OneLine)
+            HostState state =
+                JsonSerializer.Deserialize<HostState>(json, ConfigurationJson.OneLine)
                 ?? throw new JsonException("found null");
+            bool fits =
+                state is { MetricsBytes: >= 0, Seconds: >= 0, PeakMemoryBytes: >= 0, Interval.Steps: >= 0 }
+                && state.TotalReward?.Count == members
+                && Fits(state.Interval.Sums)
+                && Fits(state.Interval.Weights);
+            return fits
+                ? state
+                : throw new JsonException($"expected numbers of {members} members, {metrics} of each in the interval");
         }
         catch (JsonException e)
         {
-            throw new UsageException($"Checkpoint {checkpoint}: holds no state of a run: {e.Message}", e);
+            throw new UsageException($"Checkpoint {checkpoint}: holds no state of this run: {e.Message}", e);
         }
+
+        bool Fits(double[][]? rows) => rows?.Length == metrics && rows.All(row => row?.Length == members);
     }
 }

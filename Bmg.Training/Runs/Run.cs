@@ -12,13 +12,29 @@ namespace Bmg.Training.Runs;
 /// <param name="Summary">The results, when training is complete.</param>
 /// <param name="Finish">What came of the export, when training is complete.</param>
 /// <param name="Failure">What went wrong, when something did.</param>
+/// <param name="Abandoned">Whether a meta-step, or the set-up, was given up on the way: what was done since the last checkpoint is lost, and
+/// <paramref name="EnvironmentSteps"/> are that checkpoint's.</param>
 public sealed record RunOutcome(
     RunState State,
     long EnvironmentSteps,
     RunSummary? Summary = null,
     FinishOutcome? Finish = null,
-    Exception? Failure = null
+    Exception? Failure = null,
+    bool Abandoned = false
 );
+
+/// <summary>Where a run begins.</summary>
+internal enum Beginning
+{
+    /// <summary>At the start, in a directory of its own.</summary>
+    New,
+
+    /// <summary>At the start, in the directory of a run that was stopped before its first checkpoint.</summary>
+    Again,
+
+    /// <summary>At a checkpoint.</summary>
+    Checkpoint,
+}
 
 /// <summary>
 /// Drives an experiment to its end and keeps the record: metrics as they come, checkpoints, results. The experiment is made, driven and
@@ -32,7 +48,7 @@ public sealed class Run
     private readonly RunDirectory directory;
     private readonly RunConfiguration configuration;
     private readonly RunServices services;
-    private readonly bool resumed;
+    private readonly Beginning beginning;
     private RunRecord record;
     private volatile RunSnapshot snapshot;
 
@@ -41,13 +57,13 @@ public sealed class Run
         RunConfiguration configuration,
         RunServices services,
         RunRecord record,
-        bool resumed
+        Beginning beginning
     )
     {
         this.directory = directory;
         this.configuration = configuration;
         this.services = services;
-        this.resumed = resumed;
+        this.beginning = beginning;
         DerivedSettings derived = DerivedSettings.Of(configuration);
         this.record = record with
         {
@@ -81,14 +97,14 @@ public sealed class Run
         RunConfiguration configuration,
         string commandLine,
         RunServices services
-    ) => new(directory, configuration, services, new RunRecord { CommandLine = commandLine }, resumed: false);
+    ) => new(directory, configuration, services, new RunRecord { CommandLine = commandLine }, Beginning.New);
 
-    /// <summary>A run that goes on from its last checkpoint.</summary>
+    /// <summary>A run that goes on from its last checkpoint, or from the beginning where it was stopped before the first.</summary>
     /// <param name="directory">The run's directory.</param>
-    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was.</param>
+    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was, and threads others.</param>
     /// <param name="commandLine">How it was resumed, for the record.</param>
     /// <param name="services">What it needs from outside.</param>
-    /// <exception cref="UsageException">The configuration is another one, the run is complete, or has no checkpoint.</exception>
+    /// <exception cref="UsageException">The configuration is another one, the run is complete, or has lost its checkpoint.</exception>
     public static Run Resume(
         RunDirectory directory,
         RunConfiguration configuration,
@@ -97,51 +113,85 @@ public sealed class Run
     )
     {
         RunConfiguration before = ConfigurationReader.ReadFile(directory.Configuration);
-        IReadOnlyList<string> differences = ConfigurationJson.Differences(
-            before,
-            configuration with
-            {
-                EnvironmentSteps = before.EnvironmentSteps,
-            }
-        );
-        if (differences.Count > 0)
-        {
-            throw new UsageException(
-                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps. Found changes: {string.Join("; ", differences)}."
-            );
-        }
         if (configuration.EnvironmentSteps < before.EnvironmentSteps)
         {
             throw new UsageException(
                 $"Run {directory.Root}: environmentSteps: found {configuration.EnvironmentSteps}, expected at least the run's {before.EnvironmentSteps}."
             );
         }
-        if (!File.Exists(directory.Checkpoint))
+        IReadOnlyList<string> differences = ConfigurationJson.Differences(
+            before,
+            ResumeRules.AsBefore(configuration, before)
+        );
+        if (differences.Count > 0)
         {
             throw new UsageException(
-                $"Run {directory.Root}: found no checkpoint at {directory.Checkpoint}; start it anew."
+                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps and for threads. Found changes: {string.Join("; ", differences)}."
             );
         }
-        RunRecord record = RunRecord.Read(directory);
+        RunRecord record = File.Exists(directory.Record) ? RunRecord.Read(directory) : new RunRecord();
+        if (!File.Exists(directory.Checkpoint))
+        {
+            // Nothing is lost by starting over, as long as nothing was done.
+            return record.EnvironmentSteps == 0
+                ? new Run(
+                    directory,
+                    configuration,
+                    services,
+                    record with
+                    {
+                        CommandLine = commandLine,
+                    },
+                    Beginning.Again
+                )
+                : throw new UsageException(
+                    $"Run {directory.Root}: found no checkpoint at {directory.Checkpoint}, though {record.EnvironmentSteps} environment steps are done; start it anew, with another --output."
+                );
+        }
         if (record.State == RunState.Finished && configuration.EnvironmentSteps == before.EnvironmentSteps)
         {
             throw new UsageException(
                 $"Run {directory.Root}: complete, after {record.EnvironmentSteps} environment steps. To lengthen it: --set environmentSteps=…"
             );
         }
-        return new Run(directory, configuration, services, record with { CommandLine = commandLine }, resumed: true);
+        return new Run(
+            directory,
+            configuration,
+            services,
+            record with
+            {
+                CommandLine = commandLine,
+            },
+            Beginning.Checkpoint
+        );
     }
 
     /// <summary>Runs to the end, until asked to stop, or until something fails.</summary>
-    /// <param name="stop">Asks to stop, with a checkpoint, after the meta-step under way.</param>
+    /// <param name="stop">Asks to stop, with a checkpoint, after the meta-step under way; one that takes longer than
+    /// <see cref="RunServices.Patience"/> is given up, as the set-up is, and the last checkpoint stays as it was.</param>
+    /// <exception cref="UsageException">Another process runs here.</exception>
+    /// <exception cref="IOException">The configuration or the record cannot be written. The run is then what it was, or, where the
+    /// configuration was written, one that can be resumed.</exception>
     public RunOutcome Execute(CancellationToken stop)
     {
         using IDisposable claim = directory.Lock();
+        if (beginning == Beginning.New && File.Exists(directory.Configuration))
+        {
+            throw new UsageException(
+                $"Run {directory.Root}: another process has started a run here meanwhile. Choose another --output."
+            );
+        }
+        directory.ClearPartials();
+        // The configuration is what decides how long a run is: until it is written a lengthening has not begun, and from then on the run is
+        // not complete, whatever its record still says (see RunRecord.Read).
         AtomicFile.WriteText(directory.Configuration, configuration.ToJson());
         record.Write(directory);
 
+        using CancellationTokenSource abandon = new();
+        using CancellationTokenRegistration patience = stop.Register(() => abandon.CancelAfter(services.Patience));
+
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Thread thread = new(() => ended.SetResult(ExecuteHere(stop)), StackBytes)
+        Thread thread = new(() => ended.SetResult(ExecuteHere(stop, abandon.Token)), StackBytes)
         {
             Name = "training",
             IsBackground = true,
@@ -158,14 +208,18 @@ public sealed class Run
         return ended.Task.GetAwaiter().GetResult();
     }
 
-    private RunOutcome ExecuteHere(CancellationToken stop)
+    private RunOutcome ExecuteHere(CancellationToken stop, CancellationToken abandon)
     {
         RunOutcome outcome;
         try
         {
-            outcome = Train(stop) is { } state
+            outcome = Train(stop, abandon) is { } state
                 ? Finish(state)
                 : new RunOutcome(RunState.Interrupted, record.EnvironmentSteps);
+        }
+        catch (OperationCanceledException) when (abandon.IsCancellationRequested)
+        {
+            outcome = new RunOutcome(RunState.Interrupted, record.EnvironmentSteps, Abandoned: true);
         }
         catch (Exception e)
         {
@@ -190,12 +244,18 @@ public sealed class Run
     }
 
     /// <summary>Trains; null where it was asked to stop before the end.</summary>
-    private HostState? Train(CancellationToken stop)
+    private HostState? Train(CancellationToken stop, CancellationToken abandon)
     {
-        using IExperiment experiment = services.Experiments.Create(configuration);
+        using IExperiment experiment = services.Experiments.Create(configuration, abandon);
         IReadOnlyList<Metric> metrics = experiment.Metrics;
+        bool resumed = beginning == Beginning.Checkpoint;
         HostState state = resumed
-            ? HostState.Parse(experiment.Restore(directory.Checkpoint), directory.Checkpoint)
+            ? HostState.Parse(
+                experiment.Restore(directory.Checkpoint),
+                directory.Checkpoint,
+                metrics.Count,
+                configuration.Members
+            )
             : HostState.Start(metrics.Count, configuration.Members);
         IReadOnlyList<long> changes = experiment.Changes(0, configuration.EnvironmentSteps);
         record = record with
@@ -225,6 +285,7 @@ public sealed class Run
         while (experiment.EnvironmentSteps < configuration.EnvironmentSteps && !stop.IsCancellationRequested)
         {
             long before = experiment.EnvironmentSteps;
+            long beforeTime = services.Clock.GetTimestamp();
             MetaStepReport report = experiment.Advance();
             state = state with
             {
@@ -236,7 +297,9 @@ public sealed class Run
             {
                 WriteInterval();
             }
-            if (Reaches(configuration.Run.CheckpointEvery))
+            // Where a stop may have to give a meta-step up, no more than that one is to be lost.
+            bool slow = services.Clock.GetElapsedTime(beforeTime) > services.Patience / 2;
+            if (slow || Reaches(configuration.Run.CheckpointEvery))
             {
                 Checkpoint();
             }

@@ -44,22 +44,13 @@ public sealed class RunDirectory
         Path.Combine("runs", $"{name}-{now.ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture)}");
 
     /// <summary>Makes a new directory.</summary>
-    /// <param name="path">A directory that does not exist yet, or is empty.</param>
+    /// <param name="path">A directory that does not exist yet, is empty, or holds only what a start leaves behind that is killed at once.</param>
     /// <exception cref="UsageException">There is something already, or the place cannot be written.</exception>
     public static RunDirectory Create(string path)
     {
-        if (File.Exists(path))
-        {
-            throw new UsageException($"Output {path}: found a file, expected a directory that does not exist yet.");
-        }
+        OutputDirectory.Prepare(path, Instead);
         try
         {
-            if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
-            {
-                throw new UsageException(
-                    $"Output {path}: found a directory that is not empty, expected none yet. Choose another --output, or go on with --resume {path}."
-                );
-            }
             RunDirectory directory = new(path);
             Directory.CreateDirectory(Path.GetDirectoryName(directory.Checkpoint)!);
             Directory.CreateDirectory(directory.TensorBoard);
@@ -75,6 +66,7 @@ public sealed class RunDirectory
     /// <exception cref="UsageException">It is none.</exception>
     public static RunDirectory Open(string path)
     {
+        OutputDirectory.RequireName(path, "Run");
         string found =
             File.Exists(path) ? "a file"
             : !Directory.Exists(path) ? "nothing"
@@ -84,6 +76,43 @@ public sealed class RunDirectory
             ? new RunDirectory(path)
             : throw new UsageException($"Run {path}: found {found}, expected the directory of a run.");
     }
+
+    /// <summary>Removes what killed processes left of files half written. To be called under the lock.</summary>
+    internal void ClearPartials()
+    {
+        foreach (string folder in new[] { Root, Path.GetDirectoryName(Checkpoint)! }.Where(Directory.Exists))
+        {
+            foreach (string file in Directory.EnumerateFiles(folder).Where(IsPartial))
+            {
+                File.Delete(file);
+            }
+        }
+    }
+
+    /// <summary>What to do where a run cannot be started; null where it can.</summary>
+    private static string? Instead(string path)
+    {
+        RunDirectory there = new(path);
+        return File.Exists(there.Checkpoint) && File.Exists(there.Configuration)
+                ? $"Choose another --output, or go on with --resume {path}."
+            : File.Exists(there.Configuration)
+                ? $"It has a run that was stopped before its first checkpoint: --resume {path} starts it from the beginning. Or choose another --output."
+            : IsBare(path) ? null
+            : "Choose another --output.";
+    }
+
+    /// <summary>Whether a directory holds only what a start makes before it writes a configuration.</summary>
+    private static bool IsBare(string path) =>
+        Directory
+            .EnumerateFileSystemEntries(path)
+            .All(entry =>
+                Directory.Exists(entry)
+                    ? Path.GetFileName(entry) is "checkpoints" or "tensorboard"
+                        && Directory.EnumerateFileSystemEntries(entry).All(IsPartial)
+                    : Path.GetFileName(entry) == ".lock" || IsPartial(entry)
+            );
+
+    private static bool IsPartial(string file) => file.EndsWith(".partial", StringComparison.Ordinal);
 
     /// <summary>Keeps other processes from writing here, until disposed.</summary>
     /// <exception cref="UsageException">Another process does.</exception>

@@ -57,14 +57,24 @@ public sealed record RunRecord
     /// <summary>Environment steps at which the world changes.</summary>
     public IReadOnlyList<long> Changes { get; init; } = [];
 
-    /// <summary>Reads a run's record.</summary>
+    /// <summary>Reads a run's record. One that says complete, of fewer steps than the configuration asks for, is that of a run that is to
+    /// be lengthened and has not gone on yet: the moment in which its configuration was written is the one that decided.</summary>
     /// <exception cref="UsageException">There is none, or it is not one.</exception>
     public static RunRecord Read(RunDirectory run)
     {
         try
         {
-            return JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(run.Record), ConfigurationJson.Indented)
+            RunRecord record =
+                JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(run.Record), ConfigurationJson.Indented)
                 ?? throw new JsonException("found null");
+            if (record is { Started: null } or { Seeds: null } or { Metrics: null } or { Changes: null })
+            {
+                throw new JsonException("found null, expected a list");
+            }
+            bool lengthened =
+                record.State == RunState.Finished
+                && ConfigurationReader.ReadFile(run.Configuration).EnvironmentSteps > record.EnvironmentSteps;
+            return lengthened ? record with { State = RunState.Interrupted } : record;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

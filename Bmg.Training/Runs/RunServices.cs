@@ -9,6 +9,12 @@ public interface IExperimentFactory
 {
     /// <summary>Called on the thread that will drive the experiment; sets the tensor library's threads and device too.</summary>
     IExperiment Create(RunConfiguration configuration);
+
+    /// <summary>The same for an experiment that can be given up while it is made, or within a meta-step.</summary>
+    /// <param name="configuration">What to make.</param>
+    /// <param name="abandon">Asks for an OperationCanceledException as soon as can be; of an experiment that threw one, nothing is saved. Where
+    /// it is not heeded, as by default, whoever asked waits.</param>
+    IExperiment Create(RunConfiguration configuration, CancellationToken abandon) => Create(configuration);
 }
 
 /// <summary>What came of a finished run's export.</summary>
@@ -45,6 +51,9 @@ public sealed record RunServices(IExperimentFactory Experiments, FinishRun Finis
 {
     /// <summary>Date and time.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;
+
+    /// <summary>How long a run that was asked to stop waits for the meta-step under way; one that takes longer is given up.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Opens metrics.jsonl, cut to a length, for writing at its end.</summary>
     public Func<string, long, Stream> OpenMetrics { get; init; } = MetricsWriter.Open;

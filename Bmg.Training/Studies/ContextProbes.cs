@@ -40,6 +40,7 @@ public static partial class ContextProbes
     public static IReadOnlyList<ContextProbe>? Read(string checkpoint, ContextScaling scaling)
     {
         using Checkpoint read = CheckpointFile.Read(checkpoint);
+        CheckpointContents.RequireMetaNetwork(read);
         return read.Manifest.MetaNetwork is { } meta
             ? Of(meta, read.Set(meta.ParameterSet), read.Manifest.Seeds.Length, scaling)
             : null;

@@ -104,6 +104,7 @@ public sealed class StudyDirectory : IDisposable
     /// <exception cref="UsageException">It is.</exception>
     public static void Check(string path, StudyRecord record)
     {
+        OutputDirectory.RequireName(path);
         if (File.Exists(path))
         {
             throw new UsageException($"Output {path}: found a file, expected the directory of a study or none yet.");

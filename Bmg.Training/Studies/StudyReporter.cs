@@ -18,8 +18,9 @@ public sealed record StudyReporter(Action<string> Say, Action<Func<StudySnapshot
     public static StudyReporter For(TextWriter output, bool interactive, bool quiet) =>
         quiet ? Silent
         : interactive
-            ? Live(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) })).Sturdy()
-        : Plain(output, PlainPace).Sturdy();
+            ? Live(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) }))
+                .SturdyOnceHeard()
+        : Plain(output, PlainPace).SturdyOnceHeard();
 
     /// <summary>The same, but a line that cannot be said, on a terminal that went away or a full disk, is no reason to lose a study.</summary>
     public StudyReporter Sturdy() =>
@@ -37,6 +38,21 @@ public sealed record StudyReporter(Action<string> Say, Action<Func<StudySnapshot
                 }
             },
         };
+
+    /// <summary>Sturdy from the second line on: somebody who cannot be told where results go would wait for nothing.</summary>
+    public StudyReporter SturdyOnceHeard()
+    {
+        Action<string> firm = Sturdy().Say;
+        bool heard = false;
+        return this with
+        {
+            Say = line =>
+            {
+                (heard ? firm : Say)(line);
+                heard = true;
+            },
+        };
+    }
 
     /// <summary>A plain line every few seconds.</summary>
     public static StudyReporter Plain(TextWriter output, TimeSpan every) =>
