@@ -20,6 +20,8 @@ let private suite =
         ConfigurationTests.tests
         RunTests.tests
         ExportTests.tests
+        OnnxInputTests.tests
+        InputTests.tests
         EndToEndTests.tests
         TheoryTests.tests
         StudyTests.tests

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Onnx;
 
@@ -48,7 +49,7 @@ public static class TrainingCli
         );
         if (Complaint(parsed) is { } complaint)
         {
-            host.Error.WriteLine($"error: {complaint}");
+            host.Error.WriteLine($"error: {Printable.Line(complaint)}");
             return WrongUsage;
         }
 
@@ -78,9 +79,9 @@ public static class TrainingCli
     /// <summary>Tells of an error: its message, and its trace for those who want it.</summary>
     private static void Report(Exception error, bool verbose, TextWriter output)
     {
-        foreach (string line in error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        foreach (string line in Printable.MessageOf(error).Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
-            output.WriteLine($"error: {line.TrimEnd('\r')}");
+            output.WriteLine($"error: {Printable.Line(line.TrimEnd('\r'))}");
         }
         if (verbose || Environment.GetEnvironmentVariable("BMG_VERBOSE") == "1")
         {

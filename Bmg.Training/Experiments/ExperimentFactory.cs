@@ -7,6 +7,10 @@ namespace Bmg.Training.Experiments;
 public sealed class ExperimentFactory : IExperimentFactory
 {
     /// <inheritdoc/>
-    public IExperiment Create(RunConfiguration configuration) =>
-        new PopulationExperiment(configuration, DerivedSettings.Of(configuration));
+    /// <exception cref="ConfigurationException">It cannot fit into this machine's memory.</exception>
+    public IExperiment Create(RunConfiguration configuration)
+    {
+        MemoryNeeds.Require(configuration, configuration.Name);
+        return new PopulationExperiment(configuration, DerivedSettings.Of(configuration));
+    }
 }
