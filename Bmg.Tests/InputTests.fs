@@ -143,9 +143,10 @@ let private texts =
         for setting in
             [
                 "description=\"\\ud800\""
-                "description=\ud800"
-                "description\ud800=x"
-                "learner.\udc00.x=1"
+                // A literal would hold a replacement character.
+                String.Concat("description=", string '\ud800')
+                String.Concat("description", string '\ud800', "=x")
+                String.Concat("learner.", string '\udc00', ".x=1")
                 "meta={\"\\ud800\":1}"
             ] do
             test $"half of a surrogate pair on the command line: {Printable.Line setting}" {
@@ -185,7 +186,12 @@ let private texts =
 
             let deep = String('[', 100_000)
             Expect.equal (theFault (fun () -> read $"{{\"a\":{deep}" [])).Source "file.json" "deep"
-            Expect.equal (theFault (fun () -> read "\ud800{}" [])).Source "file.json" "no text"
+
+            Expect.equal
+                (theFault (fun () -> read (String.Concat(string '\ud800', "{}")) [])).Source
+                "file.json"
+                "no text"
+
             Expect.equal (theFault (fun () -> read "\ufeff{}" [])).Source "file.json" "a mark in a text"
         }
 
@@ -365,15 +371,19 @@ let private numberTests =
                     if isFraction then
                         [
                             low
-                            Math.BitIncrement low
                             float (MathF.BitIncrement(float32 low))
-                            1e-30
                             float (MathF.BitDecrement(float32 high))
-                            Math.BitDecrement high
                         ]
                         @ tops
                     else
                         low :: tops
+
+                // The learners' optimizers differ in nothing else.
+                let kinds =
+                    if s.Path.Contains "optimizer" then
+                        kinds
+                    else
+                        List.skip 3 kinds
 
                 for kind in kinds do
                     for value in values do
@@ -444,10 +454,12 @@ let private memory =
     testList "memory" [
         for overrides, path, says in
             [
-                [ "learner.hidden=[65536,65536]" ], "learner.hidden", "137.4 GB"
+                [ "learner.hidden=[65536,65536]" ], "learner.hidden", "171.8 GB"
                 [ "learner.hidden=[65536,65536]"; "members=1" ], "learner.hidden", "17.2 GB"
                 [ "learner.hidden=[30000]"; "members=10000" ], "learner.hidden", "GB"
-                [ "learner.rolloutLength=100000"; "members=10000" ], "learner.rolloutLength", "120 GB"
+                [ "learner.rolloutLength=100000"; "members=10000"; "learner.hidden=[4]" ],
+                "learner.rolloutLength",
+                "120 GB"
                 [
                     "meta.parameters=network"
                     "meta.context=rich"
@@ -619,7 +631,7 @@ let private genMutant =
                 json[.. at - 1] + json[at + length ..]
                 json[.. at - 1] + json[at .. at + length - 1] + json[at..]
                 json[.. at - 1] + string letter + json[at + 1 ..]
-                json[.. at - 1] + "\ud800" + json[at + 1 ..]
+                json[.. at - 1] + string '\ud800' + json[at + 1 ..]
             ]
 
         return nonNull (Path.GetFileName file), mutant
@@ -824,7 +836,12 @@ let private shown =
 
         testPropertyWithConfig (config 500) "a text in a page or a picture is well-formed"
         <| Prop.forAll (Arb.fromGen genText) (fun text ->
-            let parsed = XDocument.Parse($"<a b=\"{XmlText.Escape text}\">{XmlText.Escape text}</a>")
+            let parsed =
+                XDocument.Parse(
+                    $"<a b=\"{XmlText.Escape text}\">{XmlText.Escape text}</a>",
+                    LoadOptions.PreserveWhitespace
+                )
+
             let content = (nonNull parsed.Root).Value
             Expect.equal content ((Printable.Lines text).Replace("\r\n", "\n").Replace('\r', '\n')) "its content")
 

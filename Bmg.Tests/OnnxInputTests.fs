@@ -411,7 +411,8 @@ let private metadata =
                         if key <> "bmg.environment" && text <> "[]" && text <> "[\"a\"]" then
                             Expect.stringContains error key "the key"
 
-                        Expect.stringContains error "expected" "what was expected")
+                        if key <> "bmg.configuration" then
+                            Expect.stringContains error "expected" "what was expected")
             }
 
         test "keys that stand twice, or are empty, are refused" {
@@ -469,7 +470,10 @@ let private metadata =
 let private moveData (folder: string) (name: string) (location: string) (model: ModelProto) =
     use stream = File.Create(Path.Combine(folder, name))
 
-    for tensor in model.Graph.Initializer do
+    // The runtime reads what shapes depend on from the model alone.
+    let floats = int TensorProto.Types.DataType.Float
+
+    for tensor in model.Graph.Initializer |> Seq.filter (fun t -> t.DataType = floats) do
         let data = tensor.RawData.ToByteArray()
         tensor.ExternalData.Add(StringStringEntryProto(Key = "location", Value = location))
         tensor.ExternalData.Add(StringStringEntryProto(Key = "offset", Value = string stream.Position))
@@ -522,7 +526,7 @@ let private external =
                         "folder/weights.bin", "behind a symbolic link"
                         "none.bin", "no file 'none.bin'"
                     ] do
-                    for tensor in model.Graph.Initializer do
+                    for tensor in model.Graph.Initializer |> Seq.filter (fun t -> t.ExternalData.Count > 0) do
                         tensor.ExternalData[0].Value <- location
 
                     File.WriteAllBytes(file, model.ToByteArray())

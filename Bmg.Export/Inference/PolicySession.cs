@@ -59,8 +59,8 @@ public sealed class PolicySession : IDisposable
             if (kind is not (ModelKinds.Policy or ModelKinds.ActionValues))
             {
                 throw new OnnxFileException(
-                    $"'{source}' is no policy exported by Bmg: its metadata '{MetadataKeys.Kind}' must be '{ModelKinds.Policy}' or '{ModelKinds.ActionValues}', "
-                        + $"found {(kind is null ? "none" : $"'{kind}'")}. Its input is '{_model.InputName}', "
+                    $"'{source}' is no policy exported by Bmg: metadata '{MetadataKeys.Kind}': found {(kind is null ? "none" : $"'{kind}'")}, "
+                        + $"expected '{ModelKinds.Policy}' or '{ModelKinds.ActionValues}'. Its input is '{_model.InputName}', "
                         + $"its outputs are {string.Join(", ", _model.Outputs.Select(o => $"'{o.Name}'"))}."
                 );
             }
