@@ -812,7 +812,7 @@ let private commandTests =
                     "observation"
                     "[batch, 3]"
                     "int64"
-                    "ai.onnx 21"
+                    "ai.onnx 13"
                     "Gemm"
                     MetadataKeys.ActionMeanings
                     "bmg.kind"

@@ -40,7 +40,7 @@ internal static class ConfigurationText
         catch (DecoderFallbackException e)
         {
             throw new ConfigurationException(
-                [new Fault(path, "", $"found bytes that are not UTF-8, expected {kind}")],
+                [new Fault(path, "", $"not valid JSON: found bytes that are not UTF-8, expected {kind}")],
                 e
             );
         }
