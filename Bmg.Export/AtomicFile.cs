@@ -7,14 +7,17 @@ public static class AtomicFile
 {
     /// <summary>
     /// Writes a file through "<paramref name="path"/>.partial" in the same directory. Whatever goes wrong on the way, the file that was there
-    /// before is untouched and the partial one is removed; a partial file that a killed process left is overwritten.
+    /// before is untouched and the partial one is removed; a partial file that a killed process left makes way. A link at either name is
+    /// replaced, never followed.
     /// </summary>
     /// <param name="path">The file; its directory must exist.</param>
     /// <param name="write">Writes the content to a seekable, unbuffered stream. What it throws comes through unchanged, unless it is an
     /// <see cref="IOException"/>, which is told again with the path and the free space.</param>
+    /// <param name="check">Given the path of the partial file when it is whole and closed; what it throws keeps it from being renamed and
+    /// comes through unchanged. Null for no check.</param>
     /// <returns>Size of the file in bytes.</returns>
     /// <exception cref="IOException">The file cannot be written: full disk, missing directory, no permission.</exception>
-    public static long Write(string path, Action<Stream> write)
+    public static long Write(string path, Action<Stream> write, Action<string>? check = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(write);
@@ -23,9 +26,16 @@ public static class AtomicFile
         try
         {
             long length;
+            MakeWay(partial);
             // Unbuffered, so that closing the file after a failed write has nothing left to fail with.
             using (
-                var stream = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0)
+                var stream = new FileStream(
+                    partial,
+                    FileMode.CreateNew,
+                    FileAccess.Write,
+                    FileShare.None,
+                    bufferSize: 0
+                )
             )
             {
                 begun = true;
@@ -33,6 +43,7 @@ public static class AtomicFile
                 stream.Flush(flushToDisk: true);
                 length = stream.Length;
             }
+            check?.Invoke(partial);
             File.Move(partial, path, overwrite: true);
             return length;
         }
@@ -57,6 +68,22 @@ public static class AtomicFile
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static void WriteText(string path, string text) =>
         Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>Removes what lies at the partial file's name: a link itself, or a file that no other process is writing.</summary>
+    private static void MakeWay(string partial)
+    {
+        var file = new FileInfo(partial);
+        if (file.LinkTarget is null)
+        {
+            if (!file.Exists)
+            {
+                return;
+            }
+            // Fails while another process writes it.
+            new FileStream(partial, FileMode.Open, FileAccess.ReadWrite, FileShare.None, bufferSize: 0).Dispose();
+        }
+        File.Delete(partial);
+    }
 
     private static void TryDelete(string path)
     {

@@ -305,7 +305,7 @@ let private writing =
                     "file.json",
                     [
                         "learner.gradientClip=0.1"
-                        "target.optimizer.learningRate=1e-300"
+                        "target.optimizer.learningRate=1e-30"
                         "seed=9007199254740991"
                     ]
                 )

@@ -671,9 +671,12 @@ let private onnxTests =
                 Expect.stringContains message "found 'network'" "another kind"
                 Expect.stringContains message "input is 'x', its outputs are 'y'" "its inputs and outputs"
 
-                let renamed = policyModel().Onnx
-                renamed.Graph.Output.RemoveAt 0
-                File.WriteAllBytes(path, Google.Protobuf.MessageExtensions.ToByteArray renamed)
+                let poorer = policyModel().Onnx
+
+                while poorer.Graph.Output.Count > 1 do
+                    poorer.Graph.Output.RemoveAt 0
+
+                File.WriteAllBytes(path, Google.Protobuf.MessageExtensions.ToByteArray poorer)
                 Expect.stringContains (load ()) "expected input 'observation' of 3" "outputs that lack"
 
                 let closed = NetworkExporter.Build(network, init network 1, 0, "x", "y").Onnx
@@ -809,7 +812,7 @@ let private commandTests =
                     "observation"
                     "[batch, 3]"
                     "int64"
-                    "ai.onnx 21"
+                    "ai.onnx 13"
                     "Gemm"
                     MetadataKeys.ActionMeanings
                     "bmg.kind"

@@ -21,6 +21,8 @@ let private suite =
         ConfigurationTests.tests
         RunTests.tests
         ExportTests.tests
+        OnnxInputTests.tests
+        InputTests.tests
         EndToEndTests.tests
         MemberNumbersTests.tests
         HostTests.tests

@@ -10,7 +10,7 @@ public static class RunDirectory
     /// <exception cref="CheckpointException">There is no such file or directory, or the directory has no checkpoint.</exception>
     public static string FindCheckpoint(string run)
     {
-        ArgumentException.ThrowIfNullOrEmpty(run);
+        ArgumentNullException.ThrowIfNull(run);
         if (File.Exists(run))
         {
             return run;

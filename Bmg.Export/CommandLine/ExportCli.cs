@@ -29,13 +29,19 @@ public static class ExportCli
         error ??= Console.Error;
         int Fail(int code, string message)
         {
-            error.Complain(string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)));
+            var line = string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+            error.Complain(Printable.Line(line));
             return code;
         }
 
         try
         {
-            var parsed = ExportCommands.Root().Parse(args.Length == 0 ? ["--help"] : args);
+            var parsed = ExportCommands
+                .Root()
+                .Parse(
+                    args.Length == 0 ? ["--help"] : args,
+                    new ParserConfiguration { ResponseFileTokenReplacer = null }
+                );
             if (BlankValues.Complaint(parsed) is { } blank)
             {
                 return Fail(WrongUsage, blank);
@@ -78,7 +84,7 @@ public static class ExportCli
         }
         catch (Exception exception)
         {
-            return Fail(Failure, $"Unexpected {exception.GetType().Name}: {exception.Message}");
+            return Fail(Failure, $"Unexpected {exception.GetType().Name}: {Printable.MessageOf(exception)}");
         }
     }
 

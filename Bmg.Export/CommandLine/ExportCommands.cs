@@ -40,11 +40,25 @@ public static class ExportCommands
         };
         network.AcceptOnlyFromAmong(Policy, Meta);
         var value = new Option<bool>("--value") { Description = "Give the policy's value as an output, too." };
+        var opset = new Option<int?>("--opset")
+        {
+            Description =
+                $"Version of ONNX's operators, up to {OnnxVersions.Highest}; the lowest that the graph needs where none is given.",
+            HelpName = "number",
+        };
+        var outputs = new Option<string[]>("--outputs")
+        {
+            Description =
+                "Outputs of the policy, separated by commas, as in logits,action; all but the value where none are given. Some engines lack an operator that one of them needs.",
+            HelpName = "names",
+            CustomParser = result => result.Tokens[0].Value.Split(',', StringSplitOptions.TrimEntries),
+        };
         var force = new Option<bool>("--force") { Description = "Replace the output if it exists." };
         var command = new Command(
             "export",
             "Writes the policy of one member as ONNX. It is compared with TorchSharp first; no file appears if they differ.\n\n"
-                + "Example: Bmg.Export export runs/two-colors --member 3 --value --output policy.onnx"
+                + "Example: Bmg.Export export runs/two-colors --member 3 --value --output policy.onnx\n"
+                + "Example: Bmg.Export export runs/two-colors --outputs logits --opset 15 --output policy.onnx"
         )
         {
             run,
@@ -52,6 +66,8 @@ public static class ExportCommands
             output,
             network,
             value,
+            opset,
+            outputs,
             force,
         };
         command.SetAction(parsed =>
@@ -59,19 +75,28 @@ public static class ExportCommands
             var path = parsed.GetValue(output)!;
             RequireWritable(path, parsed.GetValue(force));
             var isMeta = parsed.GetValue(network) == Meta;
-            if (isMeta && parsed.GetValue(value))
+            // Not given, a list is empty rather than null.
+            var chosen = parsed.GetValue(outputs) is { Length: > 0 } names ? names : null;
+            if (isMeta && (parsed.GetValue(value) || chosen is not null))
             {
-                throw new UsageException("--value goes with --network policy; a meta-network has no value.");
+                throw new UsageException(
+                    "--value and --outputs go with --network policy; a meta-network has one output."
+                );
             }
+            if (parsed.GetValue(value) && chosen is not null)
+            {
+                throw new UsageException("--value goes without --outputs; name 'value' among the outputs instead.");
+            }
+            var options = new ExportOptions { Opset = parsed.GetValue(opset), Outputs = chosen };
             using var checkpoint = CheckpointFile.Read(RunDirectory.FindCheckpoint(parsed.GetValue(run)!));
             var model = isMeta
-                ? MetaNetworkExporter.Build(checkpoint, parsed.GetValue(member))
-                : PolicyExporter.Build(checkpoint, parsed.GetValue(member), parsed.GetValue(value));
+                ? MetaNetworkExporter.Build(checkpoint, parsed.GetValue(member), options)
+                : PolicyExporter.Build(checkpoint, parsed.GetValue(member), parsed.GetValue(value), options);
             var result = ModelFile.Write(model, path, isMeta ? null : Reachable(checkpoint));
             parsed.InvocationConfiguration.Output.WriteLine(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Wrote {result.Path} ({result.Bytes:N0} bytes). ONNX Runtime against TorchSharp: {result.Parity}."
+                    $"Wrote {Printable.Line(result.Path)} ({result.Bytes:N0} bytes, opset {model.Onnx.OpsetImport[0].Version}, IR version {model.Onnx.IrVersion}). ONNX Runtime against TorchSharp: {result.Parity}."
                 )
             );
             return ExportCli.Success;
@@ -148,12 +173,14 @@ public static class ExportCommands
             var steps = session.Metadata.GetValueOrDefault(MetadataKeys.EnvironmentSteps, "unknown");
             var now = checkpoint.Manifest.EnvironmentSteps.ToString(CultureInfo.InvariantCulture);
             parsed.InvocationConfiguration.Error.WriteLine(
-                $"'{path}' does not compute what the checkpoint computes"
-                    + (
-                        steps == now
-                            ? "."
-                            : $": it was exported at environment step {steps}, the checkpoint is of {now}."
-                    )
+                Printable.Line(
+                    $"'{path}' does not compute what the checkpoint computes"
+                        + (
+                            steps == now
+                                ? "."
+                                : $": it was exported at environment step {steps}, the checkpoint is of {now}."
+                        )
+                )
             );
             return ExportCli.Failure;
         });
@@ -201,7 +228,7 @@ public static class ExportCommands
             s => s is > 0 and <= 3600,
             "above 0 and at most 3600"
         );
-        var threads = Whole("--threads", 0, "Threads on the CPU; 0 lets ONNX Runtime choose.", least: 0);
+        var threads = Whole("--threads", 0, "Threads on the CPU; 0 lets ONNX Runtime choose.", least: 0, most: 1024);
         var command = new Command(
             "bench",
             "Measures how fast a file runs: latency, and observations a second.\n\n"
@@ -224,9 +251,12 @@ public static class ExportCommands
             );
             using var session = ModelSession.Load(parsed.GetValue(file)!, options);
             var duration = TimeSpan.FromSeconds(parsed.GetValue(seconds));
-            var timings = (parsed.GetValue(batches) ?? standardSizes).Select(batch =>
-                Benchmark.Measure(session, batch, duration)
-            );
+            var sizes = parsed.GetValue(batches) ?? standardSizes;
+            foreach (var batch in sizes)
+            {
+                RequireFits(session, batch);
+            }
+            var timings = sizes.Select(batch => Benchmark.Measure(session, batch, duration));
             Reports.Timings(session.Provider, [.. timings], parsed.InvocationConfiguration.Output);
             return ExportCli.Success;
         });
@@ -235,8 +265,38 @@ public static class ExportCommands
 
     private static Argument<string> OnnxFile() => new("FILE") { Description = "An .onnx file." };
 
-    private static Option<int> Whole(string name, int standard, string description, int least) =>
-        Number(name, standard, description, n => n >= least, $"a whole number of at least {least}");
+    /// <summary>Refuses a batch whose inputs and outputs would not fit into memory, before it is made.</summary>
+    private static void RequireFits(ModelSession session, int batch)
+    {
+        // Inputs twice: those measured with, and the session's own.
+        var row = 2L * session.Features * sizeof(float) + session.Outputs.Sum(o => o.Width * (o.IsInteger ? 8L : 4L));
+        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        var most = Math.Min(session.LargestBatch, memory / row);
+        if (batch > most)
+        {
+            throw new UsageException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"--batch: found {batch}, which takes {(decimal)row * batch / 1_000_000_000:0.#} GB in rows of {session.Features} numbers, expected at most {most}."
+                )
+            );
+        }
+    }
+
+    private static Option<int> Whole(
+        string name,
+        int standard,
+        string description,
+        int least,
+        int most = int.MaxValue
+    ) =>
+        Number(
+            name,
+            standard,
+            description,
+            n => n >= least && n <= most,
+            most == int.MaxValue ? $"a whole number of at least {least}" : $"a whole number from {least} to {most}"
+        );
 
     private static Option<T> Number<T>(string name, T standard, string description, Predicate<T> valid, string range)
         where T : struct, INumber<T> =>
@@ -279,9 +339,18 @@ public static class ExportCommands
                     + (session.Metadata.Count == 0 ? "none." : $"{string.Join(", ", session.Metadata.Keys)}.")
             );
         }
-        return kind is ModelKinds.Policy or ModelKinds.ActionValues
-            ? PolicyExporter.Build(checkpoint, member, session.Outputs.Any(o => o.Name == PolicyExporter.Value))
-            : MetaNetworkExporter.Build(checkpoint, member);
+        // Whichever outputs the file has: each is compared.
+        var options = new ExportOptions { Outputs = [.. session.Outputs.Select(o => o.Name)] };
+        try
+        {
+            return kind is ModelKinds.Policy or ModelKinds.ActionValues
+                ? PolicyExporter.Build(checkpoint, member, options: options)
+                : MetaNetworkExporter.Build(checkpoint, member, options);
+        }
+        catch (ArgumentException exception)
+        {
+            throw new OnnxFileException($"'{path}' does not fit the checkpoint: {exception.Message}", exception);
+        }
     }
 
     private static void RequireWritable(string path, bool force)

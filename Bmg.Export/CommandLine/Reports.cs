@@ -30,7 +30,7 @@ internal static class Reports
 
         var opsets = model.OpsetImport.Select(o => $"{(o.Domain.Length == 0 ? "ai.onnx" : o.Domain)} {o.Version}");
         var operators = graph.Node.CountBy(node => node.OpType).OrderBy(o => o.Key, StringComparer.Ordinal);
-        var parameters = graph.Initializer.Sum(tensor => tensor.Dims.Aggregate(1L, (product, size) => product * size));
+        var parameters = graph.Initializer.Sum(tensor => tensor.Dims.Aggregate(1.0, (product, size) => product * size));
         var facts = Table("", "");
         facts.HideHeaders();
         facts.AddRow(Cells("producer", $"{model.ProducerName} {model.ProducerVersion}"));
@@ -39,7 +39,7 @@ internal static class Reports
         facts.AddRow(
             Cells("nodes", $"{graph.Node.Count}: {string.Join(", ", operators.Select(o => $"{o.Value} {o.Key}"))}")
         );
-        facts.AddRow(Cells("parameters", Invariant(parameters)));
+        facts.AddRow(Cells("parameters", parameters.ToString("N0", CultureInfo.InvariantCulture)));
         foreach (var entry in model.MetadataProps)
         {
             facts.AddRow(Cells(entry.Key, entry.Value));
@@ -108,8 +108,8 @@ internal static class Reports
         return table;
     }
 
-    // Plain text: file contents are not markup.
-    private static Text[] Cells(params string[] cells) => [.. cells.Select(cell => new Text(cell))];
+    // Plain text: file contents are not markup, and nothing that a terminal obeys.
+    private static Text[] Cells(params string[] cells) => [.. cells.Select(cell => new Text(Printable.Lines(cell)))];
 
     private static string ElementType(ValueInfoProto value) =>
         value.Type?.TensorType is { } tensor

@@ -1,6 +1,7 @@
 using Bmg.Export.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
+using ModelMetadata = Bmg.Export.Onnx.ModelMetadata;
 
 namespace Bmg.Export.Inference;
 
@@ -34,19 +35,33 @@ public sealed class ModelSession : IDisposable
     /// <exception cref="OnnxFileException">It is no ONNX model, or has other inputs or outputs.</exception>
     /// <exception cref="ProviderUnavailableException">CUDA is asked for and not available.</exception>
     public ModelSession(byte[] onnx, InferenceOptions? options = null, string source = "the model")
+        : this(OnnxFile.Of(onnx, source), options) { }
+
+    private ModelSession(OnnxFile file, InferenceOptions? options)
     {
-        ArgumentNullException.ThrowIfNull(onnx);
-        _source = source;
-        (_session, Provider) = Sessions.Create(onnx, source, options ?? new InferenceOptions());
+        _source = file.Source;
+        MetadataEntries = file.Metadata;
+        (_session, Provider) = Sessions.Create(file, options ?? new InferenceOptions());
         try
         {
             (InputName, Features) = Input();
-            Outputs = [.. _session.OutputMetadata.Select(entry => Output(entry.Key, entry.Value))];
+            // Of the session, which knows the types; in the file's order.
+            Outputs =
+            [
+                .. file.Model.Graph.Output.Select(value => Output(value.Name, _session.OutputMetadata[value.Name])),
+            ];
         }
-        catch
+        catch (Exception exception)
         {
             Dispose();
-            throw;
+            if (exception is OnnxFileException)
+            {
+                throw;
+            }
+            throw new OnnxFileException(
+                $"ONNX Runtime cannot tell inputs and outputs of '{_source}': {Sessions.OneLine(exception)}",
+                exception
+            );
         }
         _inputNames = [InputName];
         _outputNames = [.. Outputs.Select(output => output.Name)];
@@ -54,9 +69,8 @@ public sealed class ModelSession : IDisposable
         _results = new Array[Outputs.Count];
     }
 
-    /// <summary>Opens a model from a file; errors as those of the constructor.</summary>
-    public static ModelSession Load(string path, InferenceOptions? options = null) =>
-        new(OnnxModel.ReadBytes(path), options, path);
+    /// <summary>Opens a model from a file, with data that lies in files of its own beside it; errors as those of the constructor.</summary>
+    public static ModelSession Load(string path, InferenceOptions? options = null) => new(OnnxFile.Read(path), options);
 
     /// <summary>Where it computes: what was asked for, unless a fallback was allowed.</summary>
     public ExecutionProvider Provider { get; }
@@ -71,15 +85,22 @@ public sealed class ModelSession : IDisposable
     public IReadOnlyList<ModelOutput> Outputs { get; }
 
     /// <summary>The file's own metadata (see <see cref="MetadataKeys"/>).</summary>
-    public IReadOnlyDictionary<string, string> Metadata => _session.ModelMetadata.CustomMetadataMap;
+    public IReadOnlyDictionary<string, string> Metadata => MetadataEntries.Entries;
+
+    /// <summary>The same, to be read entry by entry.</summary>
+    public ModelMetadata MetadataEntries { get; }
+
+    /// <summary>Rows that a run can have at most: what fits into the arrays that hold inputs and outputs.</summary>
+    public int LargestBatch => Array.MaxLength / Outputs.Select(output => output.Width).Append(Features).Max();
 
     /// <summary>Computes all outputs; read them with <see cref="Floats"/> and <see cref="Integers"/> before the next run.</summary>
     /// <param name="inputs">batch × Features numbers, row by row.</param>
     /// <param name="batch">Number of rows, at least one.</param>
-    /// <exception cref="ArgumentException">The numbers do not make <paramref name="batch"/> rows.</exception>
+    /// <exception cref="ArgumentException">The numbers do not make <paramref name="batch"/> rows, or these are too many.</exception>
     public void Run(ReadOnlySpan<float> inputs, int batch)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batch);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(batch, LargestBatch);
         if (inputs.Length != (long)batch * Features)
         {
             throw new ArgumentException(

@@ -8,11 +8,7 @@ internal static class Sessions
 {
     private static readonly Lock Gate = new();
 
-    public static (InferenceSession Session, ExecutionProvider Provider) Create(
-        byte[] onnx,
-        string source,
-        InferenceOptions options
-    )
+    public static (InferenceSession Session, ExecutionProvider Provider) Create(OnnxFile file, InferenceOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(options.Threads);
         QuietRuntime();
@@ -20,26 +16,34 @@ internal static class Sessions
         {
             try
             {
-                using var cuda = Settings(options);
+                using var cuda = Settings(file, options);
                 AppendCuda(cuda);
-                return (Open(onnx, source, cuda), ExecutionProvider.Cuda);
+                return (Open(file, cuda), ExecutionProvider.Cuda);
             }
             catch (ProviderUnavailableException) when (options.AllowFallback)
             {
                 // Allowed by the caller: go on with the CPU.
             }
         }
-        using var cpu = Settings(options);
-        return (Open(onnx, source, cpu), ExecutionProvider.Cpu);
+        using var cpu = Settings(file, options);
+        return (Open(file, cpu), ExecutionProvider.Cpu);
     }
 
-    private static SessionOptions Settings(InferenceOptions options) =>
-        new()
+    private static SessionOptions Settings(OnnxFile file, InferenceOptions options)
+    {
+        var settings = new SessionOptions
         {
             IntraOpNumThreads = options.Threads,
             InterOpNumThreads = 1,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
         };
+        if (file.Folder is { } folder)
+        {
+            // Data in files of its own lies beside the model, not where the process runs.
+            settings.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", folder);
+        }
+        return settings;
+    }
 
     private static void AppendCuda(SessionOptions settings)
     {
@@ -66,15 +70,15 @@ internal static class Sessions
         }
     }
 
-    private static InferenceSession Open(byte[] onnx, string source, SessionOptions settings)
+    private static InferenceSession Open(OnnxFile file, SessionOptions settings)
     {
         try
         {
-            return new InferenceSession(onnx, settings);
+            return new InferenceSession(file.Bytes, settings);
         }
-        catch (OnnxRuntimeException exception)
+        catch (Exception exception) when (exception is not OutOfMemoryException)
         {
-            throw new OnnxFileException($"ONNX Runtime cannot load '{source}': {OneLine(exception)}", exception);
+            throw new OnnxFileException($"ONNX Runtime cannot load '{file.Source}': {OneLine(exception)}", exception);
         }
     }
 

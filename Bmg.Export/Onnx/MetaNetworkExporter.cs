@@ -14,9 +14,12 @@ public static class MetaNetworkExporter
     public const string Context = "context";
 
     /// <summary>The meta-network of one member of a checkpoint; one that all members share serves each of them.</summary>
+    /// <param name="checkpoint">The checkpoint; it must live as long as the model is checked.</param>
+    /// <param name="member">Which member, 0 … P − 1.</param>
+    /// <param name="options">The operator set; null for the lowest.</param>
     /// <exception cref="CheckpointException">The checkpoint has no meta-network, or not its parameters, or some that are not finite.</exception>
     /// <exception cref="ArgumentException">See the other overload.</exception>
-    public static ExportableModel Build(Checkpoint checkpoint, int member)
+    public static ExportableModel Build(Checkpoint checkpoint, int member, ExportOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         var manifest = checkpoint.Manifest;
@@ -26,7 +29,7 @@ public static class MetaNetworkExporter
         CheckpointContents.RequireMetaNetwork(checkpoint, member);
         var parameters = checkpoint.Set(meta.ParameterSet);
         var metadata = CheckpointMetadata.Of(manifest, member);
-        return Build(meta, parameters, parameters.Members == 1 ? 0 : member, metadata);
+        return Build(meta, parameters, parameters.Members == 1 ? 0 : member, metadata, options);
     }
 
     /// <summary>The meta-network of one member.</summary>
@@ -34,15 +37,17 @@ public static class MetaNetworkExporter
     /// <param name="parameters">Its parameters, for a population of P; they must live as long as the model is checked.</param>
     /// <param name="member">Which member, 0 … P − 1.</param>
     /// <param name="metadata">Further entries for the file's metadata.</param>
-    /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, or the description
-    /// contradicts itself.</exception>
+    /// <param name="options">The operator set; null for the lowest.</param>
+    /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, the description contradicts
+    /// itself, or the options ask for what there is not.</exception>
     /// <exception cref="FormatException">The description holds a layer that does not exist.</exception>
     /// <exception cref="NotSupportedException">A layer has no translation to ONNX.</exception>
     public static ExportableModel Build(
         MetaNetworkDescription meta,
         Params parameters,
         int member,
-        IReadOnlyDictionary<string, string>? metadata = null
+        IReadOnlyDictionary<string, string>? metadata = null,
+        ExportOptions? options = null
     )
     {
         ArgumentNullException.ThrowIfNull(meta);
@@ -90,7 +95,8 @@ public static class MetaNetworkExporter
             {
                 [MetadataKeys.Kind] = ModelKinds.MetaNetwork,
                 [MetadataKeys.InputLayout] = JsonSerializer.Serialize(meta.InputNames),
-            }
+            },
+            options
         );
         // What training computes, not the formula once more: the graph above is judged by it.
         var trained = MetaParametersModule.contextual(

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Bmg.Export.Inference;
 using Google.Protobuf;
 
 namespace Bmg.Export.Onnx;
@@ -20,8 +21,9 @@ public sealed record ExportResult(string Path, long Bytes, ParityReport Parity)
 public static class ModelFile
 {
     /// <summary>
-    /// Compares the model's two sides in memory and, if they agree, writes the ONNX file aside and renames it over <paramref name="path"/>.
-    /// Otherwise no file appears, and one that was there before is untouched.
+    /// Compares the model's two sides and, if they agree, writes the ONNX file aside, with what was found in its metadata; compares what lies
+    /// on the disk then once more, and renames it over <paramref name="path"/>. Where they differ no file appears, and one that was there
+    /// before is untouched.
     /// </summary>
     /// <param name="model">The model.</param>
     /// <param name="path">The file; its directory must exist.</param>
@@ -51,7 +53,19 @@ public static class ModelFile
             MetadataKeys.ParityMaxAbsDifference,
             report.MaxAbsDifference.ToString("R", CultureInfo.InvariantCulture)
         );
-        var bytes = AtomicFile.Write(path, onnx.WriteTo);
+        var bytes = AtomicFile.Write(
+            path,
+            onnx.WriteTo,
+            written =>
+            {
+                using var session = ModelSession.Load(written);
+                report = ParityCheck.Run(session, model, inputs, count, tolerance: tolerance);
+                if (!report.Passed)
+                {
+                    throw new ParityException(report);
+                }
+            }
+        );
         return new ExportResult(path, bytes, report);
     }
 

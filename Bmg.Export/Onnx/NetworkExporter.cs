@@ -20,7 +20,9 @@ public static class NetworkExporter
     /// <param name="inputName">Name of the input.</param>
     /// <param name="outputName">Name of the output.</param>
     /// <param name="metadata">Further entries for the file's metadata.</param>
-    /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, or the names are equal.</exception>
+    /// <param name="options">The operator set; null for the lowest.</param>
+    /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, the names are equal, or the
+    /// options ask for what there is not.</exception>
     /// <exception cref="NotSupportedException">A layer has no translation to ONNX.</exception>
     public static ExportableModel Build(
         Network network,
@@ -28,7 +30,8 @@ public static class NetworkExporter
         int member,
         string inputName,
         string outputName,
-        IReadOnlyDictionary<string, string>? metadata = null
+        IReadOnlyDictionary<string, string>? metadata = null,
+        ExportOptions? options = null
     )
     {
         ArgumentNullException.ThrowIfNull(network);
@@ -51,7 +54,8 @@ public static class NetworkExporter
             new Dictionary<string, string>(metadata ?? new Dictionary<string, string>())
             {
                 [MetadataKeys.Kind] = ModelKinds.Network,
-            }
+            },
+            options
         );
         return new ExportableModel(
             onnx,

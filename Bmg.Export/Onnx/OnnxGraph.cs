@@ -71,6 +71,23 @@ public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<Ten
         return Then(Node("Squeeze", [column, axes], row), Constant(axes, [1L]));
     }
 
+    /// <summary>This piece without what none of these values needs.</summary>
+    public OnnxGraph Only(IEnumerable<string> outputs)
+    {
+        var needed = new HashSet<string>(outputs, StringComparer.Ordinal);
+        var nodes = new List<NodeProto>();
+        foreach (var node in Nodes.Reverse())
+        {
+            if (node.Output.Any(needed.Contains))
+            {
+                needed.UnionWith(node.Input);
+                nodes.Add(node);
+            }
+        }
+        nodes.Reverse();
+        return new OnnxGraph(nodes, [.. Initializers.Where(tensor => needed.Contains(tensor.Name))]);
+    }
+
     /// <summary>An operator of the standard set, with attributes that are integers.</summary>
     public static NodeProto Node(
         string type,

@@ -5,38 +5,46 @@ namespace Bmg.Export.Onnx;
 /// <summary>Whole ONNX models: putting them together and reading them back.</summary>
 public static class OnnxModel
 {
-    /// <summary>Version of the file format that is written.</summary>
-    public const int IrVersion = 10;
-
-    /// <summary>Version of the standard operator set that is written.</summary>
-    public const int Opset = 21;
+    // What a message of protobuf can hold; larger models keep their data in files of their own.
+    private const int MostBytes = int.MaxValue - 64;
 
     /// <summary>Name of the first axis of every input and output, whose size is open.</summary>
     public const string BatchAxis = "batch";
 
-    /// <summary>A model from a graph and the values that go into it and come out of it.</summary>
+    /// <summary>A model from a graph and the values that go into it and may come out of it.</summary>
+    /// <param name="name">Name of the graph.</param>
+    /// <param name="graph">Nodes and constants; those that no chosen output needs are left out.</param>
+    /// <param name="inputs">What goes in.</param>
+    /// <param name="outputs">What can come out.</param>
+    /// <param name="metadata">Entries of the file's metadata.</param>
+    /// <param name="options">Which of the outputs, and which operator set; null for all, and the lowest.</param>
+    /// <exception cref="ArgumentException">The options ask for what there is not.</exception>
     public static ModelProto Assemble(
         string name,
         OnnxGraph graph,
         IEnumerable<ValueInfoProto> inputs,
-        IEnumerable<ValueInfoProto> outputs,
-        IEnumerable<KeyValuePair<string, string>> metadata
+        IReadOnlyList<ValueInfoProto> outputs,
+        IEnumerable<KeyValuePair<string, string>> metadata,
+        ExportOptions? options = null
     )
     {
         ArgumentNullException.ThrowIfNull(graph);
         ArgumentNullException.ThrowIfNull(metadata);
+        var chosen = ExportOptions.Choose(options, outputs);
+        graph = graph.Only(chosen.Select(output => output.Name));
+        var opset = OnnxVersions.Choose(graph, options?.Opset);
         var model = new ModelProto
         {
-            IrVersion = IrVersion,
+            IrVersion = OnnxVersions.IrVersionOf(opset),
             ProducerName = "Bmg",
             ProducerVersion = LibraryVersion.Current,
             Graph = new GraphProto { Name = name },
         };
-        model.OpsetImport.Add(new OperatorSetIdProto { Version = Opset });
+        model.OpsetImport.Add(new OperatorSetIdProto { Version = opset });
         model.Graph.Node.AddRange(graph.Nodes);
         model.Graph.Initializer.AddRange(graph.Initializers);
         model.Graph.Input.AddRange(inputs);
-        model.Graph.Output.AddRange(outputs);
+        model.Graph.Output.AddRange(chosen);
         model.MetadataProps.AddRange(
             metadata.Select(entry => new StringStringEntryProto { Key = entry.Key, Value = entry.Value })
         );
@@ -63,26 +71,9 @@ public static class OnnxModel
     /// <exception cref="OnnxFileException">The file is missing, unreadable, or no ONNX model.</exception>
     public static ModelProto Read(string path) => Parse(ReadBytes(path), path);
 
-    /// <summary>The content of a file.</summary>
-    /// <exception cref="OnnxFileException">The file is missing or unreadable.</exception>
-    internal static byte[] ReadBytes(string path)
-    {
-        ArgumentException.ThrowIfNullOrEmpty(path);
-        try
-        {
-            return File.ReadAllBytes(path);
-        }
-        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
-        {
-            throw new OnnxFileException($"There is no file '{path}'.", exception);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new OnnxFileException($"Cannot read '{path}': {exception.Message}", exception);
-        }
-    }
-
-    private static ModelProto Parse(byte[] bytes, string source)
+    /// <summary>A model from the content of a file.</summary>
+    /// <exception cref="OnnxFileException">It is no ONNX model.</exception>
+    internal static ModelProto Parse(byte[] bytes, string source)
     {
         try
         {
@@ -94,6 +85,30 @@ public static class OnnxModel
         catch (InvalidProtocolBufferException exception)
         {
             throw new OnnxFileException($"'{source}' is not an ONNX model: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>The content of a file.</summary>
+    /// <exception cref="OnnxFileException">The file is missing or unreadable.</exception>
+    internal static byte[] ReadBytes(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        try
+        {
+            return InputFile.ReadBytes(path, MostBytes);
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new OnnxFileException($"There is no file '{path}'.", exception);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new OnnxFileException(
+                Directory.Exists(path)
+                    ? $"'{path}' is a directory, expected an ONNX file."
+                    : $"Cannot read '{path}': {exception.Message}",
+                exception
+            );
         }
     }
 }

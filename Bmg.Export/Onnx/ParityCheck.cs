@@ -39,9 +39,10 @@ public sealed record ParityReport(
         var differences = Outputs.Select(o =>
             string.Create(CultureInfo.InvariantCulture, $"{o.Output} {o.MaxAbsDifference:0.##E+0}")
         );
+        var largest = Outputs.Count > 0 ? $", largest absolute difference: {string.Join(", ", differences)}" : "";
         var actions = HasActions ? $"; actions that differ: {ActionDisagreements}" : "";
         var ties = ActionTies > 0 ? $" (and {ActionTies} between equally good ones)" : "";
-        return $"{Inputs} inputs, largest absolute difference: {string.Join(", ", differences)}{actions}{ties}";
+        return $"{Inputs} inputs{largest}{actions}{ties}";
     }
 }
 
@@ -68,6 +69,7 @@ public static class ParityCheck
     public const double DefaultTolerance = 1e-5;
 
     private const int Block = 1024;
+    private const int MostNumbers = 1 << 24;
 
     /// <summary>Compares a model's ONNX side with its TorchSharp side.</summary>
     /// <param name="model">The model.</param>
@@ -112,42 +114,56 @@ public static class ParityCheck
                 $"The ONNX model takes {session.Features} numbers an input, the reference {features}."
             );
         }
-        var all = Fill(inputs ?? [], features, count, Seed.Of(seed).For("parity").Generator()!);
-        var rows = all.Length / features;
-        var comparison = new Comparison(session.Outputs, tolerance);
-        for (var start = 0; start < rows; start += Block)
+        var declared = model.Onnx.Graph.Output.Select(o => o.Name).ToHashSet();
+        if (!declared.SetEquals(session.Outputs.Select(o => o.Name)))
         {
-            var batch = Math.Min(Block, rows - start);
-            var block = all.AsSpan(start * features, batch * features);
-            session.Run(block, batch);
-            using var scope = torch.NewDisposeScope();
-            comparison.Add(session, model.Evaluate(torch.tensor(block.ToArray(), [batch, features])), batch);
+            throw new OnnxFileException(
+                $"The ONNX model has outputs {string.Join(", ", session.Outputs.Select(o => o.Name))}, "
+                    + $"the reference {string.Join(", ", declared)}."
+            );
         }
-        return comparison.Report(rows);
-    }
-
-    private static float[] Fill(float[] given, int features, int count, Rng random)
-    {
+        var given = inputs ?? [];
         if (given.Length % features != 0)
         {
             throw new ArgumentException(
                 $"Inputs to compare must be rows of {features} numbers, found {given.Length} numbers.",
-                nameof(given)
+                nameof(inputs)
             );
         }
-        var all = new float[Math.Max(given.Length, checked(count * features))];
-        given.CopyTo(all, 0);
-        for (var row = given.Length / features; row < all.Length / features; row++)
+        var random = Seed.Of(seed).For("parity").Generator()!;
+        var rows = Math.Max(given.Length / features, count);
+        // Blocks of rows, so that memory does not grow with their number.
+        var largest = Math.Max(1, Math.Min(Block, MostNumbers / features));
+        var comparison = new Comparison(session.Outputs, tolerance);
+        for (var start = 0; start < rows; )
         {
-            var binary = row % 3 == 0;
-            var normal = row % 3 == 1;
+            var batch = Math.Min(largest, rows - start);
+            var block = new float[batch * features];
+            var known = given.AsSpan((int)Math.Min(given.Length, (long)start * features));
+            known = known[..Math.Min(known.Length, block.Length)];
+            known.CopyTo(block);
+            Fill(block, known.Length / features, start, features, random);
+            session.Run(block, batch);
+            using var scope = torch.NewDisposeScope();
+            comparison.Add(session, model.Evaluate(torch.tensor(block, [batch, features])), batch);
+            start += batch;
+        }
+        return comparison.Report(rows);
+    }
+
+    /// <summary>Draws the rows of a block that are not given: zeros and ones, normal numbers, and mixes.</summary>
+    private static void Fill(float[] block, int from, int start, int features, Rng random)
+    {
+        for (var row = from; row < block.Length / features; row++)
+        {
+            var binary = (start + row) % 3 == 0;
+            var normal = (start + row) % 3 == 1;
             for (var i = 0; i < features; i++)
             {
-                all[row * features + i] =
+                block[row * features + i] =
                     binary || (!normal && random.Next(2) == 0) ? random.Next(2) : (float)random.NextNormal();
             }
         }
-        return all;
     }
 
     private sealed class Comparison(IReadOnlyList<ModelOutput> outputs, double tolerance)
@@ -159,13 +175,6 @@ public static class ParityCheck
 
         public void Add(ModelSession session, IReadOnlyDictionary<string, torch.Tensor> reference, int batch)
         {
-            if (!reference.Keys.ToHashSet().SetEquals(outputs.Select(o => o.Name)))
-            {
-                throw new OnnxFileException(
-                    $"The ONNX model has outputs {string.Join(", ", outputs.Select(o => o.Name))}, "
-                        + $"the reference {string.Join(", ", reference.Keys)}."
-                );
-            }
             // What the integer output chooses among.
             var logits =
                 reference.TryGetValue(PolicyExporter.Logits, out var tensor)
@@ -175,6 +184,12 @@ public static class ParityCheck
             for (var i = 0; i < outputs.Count; i++)
             {
                 var output = outputs[i];
+                if (!reference.ContainsKey(output.Name))
+                {
+                    throw new OnnxFileException(
+                        $"The ONNX model has an output '{output.Name}', the reference only {string.Join(", ", reference.Keys)}."
+                    );
+                }
                 if (reference[output.Name].NumberOfElements != (long)batch * output.Width)
                 {
                     throw new OnnxFileException(

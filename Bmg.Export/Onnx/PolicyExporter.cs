@@ -7,7 +7,7 @@ namespace Bmg.Export.Onnx;
 /// <summary>
 /// Policies as ONNX: <c>observation</c> [batch, components] float32 → <c>logits</c> and <c>probabilities</c> [batch, actions] float32,
 /// <c>action</c> [batch] int64 (the greedy one; the first of equals) and, when asked for, <c>value</c> [batch] float32. A network of action
-/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone.
+/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
 /// </summary>
 public static class PolicyExporter
 {
@@ -32,10 +32,16 @@ public static class PolicyExporter
     /// <summary>The policy of one member of a checkpoint, with what a deployer needs to know as metadata.</summary>
     /// <param name="checkpoint">The checkpoint; it must live as long as the model is checked.</param>
     /// <param name="member">Which member, 0 … P − 1.</param>
-    /// <param name="includeValue">Whether the model also gives the value.</param>
+    /// <param name="includeValue">Whether the model also gives the value, where the options do not say which outputs.</param>
+    /// <param name="options">Outputs and operator set; null for all but the value, and the lowest.</param>
     /// <exception cref="CheckpointException">The checkpoint has no such parameters, or some that are not finite.</exception>
     /// <exception cref="ArgumentException">See the other overload.</exception>
-    public static ExportableModel Build(Checkpoint checkpoint, int member, bool includeValue = false)
+    public static ExportableModel Build(
+        Checkpoint checkpoint,
+        int member,
+        bool includeValue = false,
+        ExportOptions? options = null
+    )
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         CheckpointContents.RequirePolicy(checkpoint, member);
@@ -45,7 +51,8 @@ public static class PolicyExporter
             checkpoint.Set(policy.ParameterSet),
             member,
             includeValue,
-            CheckpointMetadata.Of(checkpoint.Manifest, member)
+            CheckpointMetadata.Of(checkpoint.Manifest, member),
+            options
         );
     }
 
@@ -53,10 +60,11 @@ public static class PolicyExporter
     /// <param name="policy">What the policy is; its metadata goes into the model.</param>
     /// <param name="parameters">Parameters of its networks, for a population of P; they must live as long as the model is checked.</param>
     /// <param name="member">Which member, 0 … P − 1.</param>
-    /// <param name="includeValue">Whether the model also gives the value.</param>
+    /// <param name="includeValue">Whether the model also gives the value, where the options do not say which outputs.</param>
     /// <param name="metadata">Further entries for the file's metadata.</param>
+    /// <param name="options">Outputs and operator set; null for all but the value, and the lowest.</param>
     /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, a value is asked for where
-    /// there is none, or the description contradicts its networks.</exception>
+    /// there is none, the description contradicts its networks, or the options ask for what there is not.</exception>
     /// <exception cref="FormatException">The description holds a layer that does not exist.</exception>
     /// <exception cref="NotSupportedException">A layer has no translation to ONNX.</exception>
     public static ExportableModel Build(
@@ -64,10 +72,12 @@ public static class PolicyExporter
         Params parameters,
         int member,
         bool includeValue = false,
-        IReadOnlyDictionary<string, string>? metadata = null
+        IReadOnlyDictionary<string, string>? metadata = null,
+        ExportOptions? options = null
     )
     {
         ArgumentNullException.ThrowIfNull(policy);
+        includeValue = options?.Outputs?.Contains(Value) ?? includeValue;
         var network = policy.Network.ToNetwork();
         Agree(network.Inputs, policy.ObservationLayout.Length, "inputs", "names in the observation's layout");
         Agree(network.Outputs, policy.ActionMeanings.Length, "outputs", "action meanings");
@@ -77,7 +87,7 @@ public static class PolicyExporter
                 ? throw new ArgumentException(
                     "A network of action values has no further value to export; its outputs are the values."
                 )
-                : OfActionValues(policy, network, parameters, member, metadata);
+                : OfActionValues(policy, network, parameters, member, metadata, options);
         }
         var value = includeValue ? ValueNetwork(policy, network.Inputs) : null;
 
@@ -85,7 +95,7 @@ public static class PolicyExporter
         var own = NetworkExporter.OneMember(parameters, member);
         var graph = OnnxGraph
             .OfNetwork(network, own, Observation, Logits)
-            .Then(OnnxGraph.Node("Softmax", [Logits], Probabilities, ("axis", -1)))
+            .Then(OnnxGraph.Node("Softmax", [Logits], Probabilities, ("axis", 1)))
             .Then(OnnxGraph.Node("ArgMax", [Logits], Action, ("axis", 1), ("keepdims", 0)));
         List<ValueInfoProto> outputs =
         [
@@ -104,7 +114,8 @@ public static class PolicyExporter
             graph,
             [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
             outputs,
-            Described(policy, ModelKinds.Policy, metadata)
+            Described(policy, ModelKinds.Policy, metadata),
+            options
         );
         return new ExportableModel(
             onnx,
@@ -134,7 +145,8 @@ public static class PolicyExporter
         Network network,
         Params parameters,
         int member,
-        IReadOnlyDictionary<string, string>? metadata
+        IReadOnlyDictionary<string, string>? metadata,
+        ExportOptions? options
     )
     {
         using var scope = torch.NewDisposeScope();
@@ -149,7 +161,8 @@ public static class PolicyExporter
                 OnnxModel.Value(ActionValues, TensorProto.Types.DataType.Float, network.Outputs),
                 OnnxModel.Value(Action, TensorProto.Types.DataType.Int64),
             ],
-            Described(policy, ModelKinds.ActionValues, metadata)
+            Described(policy, ModelKinds.ActionValues, metadata),
+            options
         );
         return new ExportableModel(
             onnx,

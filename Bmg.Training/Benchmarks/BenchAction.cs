@@ -19,6 +19,17 @@ public static class BenchAction
     {
         var device = options.Device == DeviceKind.Cuda ? CUDA : CPU;
         var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
+        foreach (var members in options.Members)
+        {
+            foreach (var (inner, target) in s_horizons)
+            {
+                MemoryNeeds.Require(
+                    TrainingBenchmark.Configuration(members, inner, target, options.Device, options.Threads),
+                    $"--members {members}"
+                );
+            }
+        }
+
         // First, while the process is fresh: what the allocator keeps from larger populations would hide the difference.
         var shortTarget = TrainingBenchmark.Measure(10, 1, 1, options.Seconds / 2, options.Device, options.Threads);
         var longTarget = TrainingBenchmark.Measure(10, 1, 16, options.Seconds / 2, options.Device, options.Threads);

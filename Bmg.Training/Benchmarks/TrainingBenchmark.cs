@@ -38,6 +38,23 @@ public sealed record TrainingMeasurement(
 /// <summary>Times the two-colors BMG step as it trains.</summary>
 public static class TrainingBenchmark
 {
+    /// <summary>What is trained.</summary>
+    internal static RunConfiguration Configuration(
+        int members,
+        int innerSteps,
+        int targetSteps,
+        DeviceKind device,
+        int threads
+    ) =>
+        new()
+        {
+            Members = members,
+            Device = device,
+            Threads = threads,
+            Learner = new LearnerSettings { InnerSteps = innerSteps, TargetSteps = targetSteps },
+            Meta = new MetaSettings { Parameters = MetaParameterKind.Network, Context = ContextKind.Reward },
+        };
+
     /// <summary>Trains for a while and measures.</summary>
     /// <param name="members">P.</param>
     /// <param name="innerSteps">K.</param>
@@ -54,14 +71,7 @@ public static class TrainingBenchmark
         int threads
     )
     {
-        var configuration = new RunConfiguration
-        {
-            Members = members,
-            Device = device,
-            Threads = threads,
-            Learner = new LearnerSettings { InnerSteps = innerSteps, TargetSteps = targetSteps },
-            Meta = new MetaSettings { Parameters = MetaParameterKind.Network, Context = ContextKind.Reward },
-        };
+        var configuration = Configuration(members, innerSteps, targetSteps, device, threads);
         PeakMemory.Reset();
         var derived = DerivedSettings.Of(configuration);
         long learningTicks = 0;

@@ -17,9 +17,9 @@ internal static class BenchCommand
         };
         members.Validators.Add(result =>
         {
-            if (result.GetValueOrDefault<int[]>()?.Any(count => count < 1) == true)
+            if (result.GetValueOrDefault<int[]>()?.Any(count => count is < 1 or > 10_000) == true)
             {
-                result.AddError("--members: expected whole numbers, at least 1.");
+                result.AddError("--members: expected whole numbers, at least 1 and at most 10000.");
             }
         });
         Option<double> seconds = new("--seconds")
@@ -28,14 +28,14 @@ internal static class BenchCommand
             DefaultValueFactory = _ => 5,
             HelpName = "S",
         };
-        seconds.AtLeast(0.1);
+        seconds.Between(0.1, 86_400);
         Option<string?> device = Options.Device("--device", "Where tensors live; cpu where none is given.");
         Option<int> threads = new("--threads")
         {
             Description = "Threads of the tensor library; 0 takes all cores.",
             HelpName = "N",
         };
-        threads.AtLeast(0);
+        threads.Between(0, 1024);
         Option<bool> differentiation = new("--differentiation")
         {
             Description =

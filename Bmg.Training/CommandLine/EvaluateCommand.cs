@@ -19,7 +19,7 @@ internal static class EvaluateCommand
             DefaultValueFactory = _ => 10_000,
             HelpName = "N",
         };
-        steps.AtLeast(1);
+        steps.Between(1, 1_000_000_000_000);
         Option<string?> provider = Options.Device(
             "--provider",
             "Where ONNX Runtime runs an .onnx file; cpu where none is given."

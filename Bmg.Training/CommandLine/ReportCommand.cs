@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Bmg.Export;
 using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
 
@@ -34,7 +35,7 @@ internal static class ReportCommand
             host.Out.WriteLine(RunReport.Write(run));
             if (parsed.GetValue(figure) is { } file)
             {
-                File.WriteAllText(file, RunReport.Figure(run));
+                AtomicFile.WriteText(file, RunReport.Figure(run));
                 host.Out.WriteLine(file);
             }
         });

@@ -224,7 +224,7 @@ internal static class ReproduceCommand
         {
             Directory.CreateDirectory(results);
             string probe = Path.Combine(results, $".probe-{Environment.ProcessId}");
-            File.WriteAllText(probe, "");
+            AtomicFile.WriteText(probe, "");
             File.Delete(probe);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

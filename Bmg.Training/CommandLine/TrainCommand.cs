@@ -108,6 +108,7 @@ internal static class TrainCommand
             ? ReadQuickstart(settings)
             : ConfigurationReader.ReadFile(file, settings);
         RequireDevice(configuration);
+        MemoryNeeds.Require(configuration, file ?? Quickstart);
         RunDirectory directory = RunDirectory.Create(
             output ?? RunDirectory.DefaultPath(configuration.Name, host.Clock.GetLocalNow())
         );
@@ -133,6 +134,7 @@ internal static class TrainCommand
         RunDirectory directory = RunDirectory.Open(path);
         RunConfiguration configuration = ConfigurationReader.ReadFile(file ?? directory.Configuration, settings);
         RequireDevice(configuration);
+        MemoryNeeds.Require(configuration, file ?? directory.Configuration);
         return Execute(
             Run.Resume(directory, configuration, commandLine, services),
             directory,

@@ -50,7 +50,7 @@ public static class TrainingCli
         );
         if (Complaint(parsed) is { } complaint)
         {
-            host.Error.Complain($"error: {complaint}");
+            host.Error.Complain($"error: {Printable.Line(complaint)}");
             return WrongUsage;
         }
 
@@ -80,9 +80,9 @@ public static class TrainingCli
     /// <summary>Tells of an error: its message, and its trace for those who want it.</summary>
     private static void Report(Exception error, bool verbose, TextWriter output)
     {
-        foreach (string line in error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        foreach (string line in Printable.MessageOf(error).Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
-            output.Complain($"error: {line.TrimEnd('\r')}");
+            output.Complain($"error: {Printable.Line(line.TrimEnd('\r'))}");
         }
         if (verbose || Environment.GetEnvironmentVariable("BMG_VERBOSE") == "1")
         {

@@ -14,10 +14,12 @@ namespace Bmg.Training.Configuration;
 /// <param name="source">What to call the tree in messages.</param>
 /// <param name="overrides">Values by path that came from the command line, as they were typed.</param>
 /// <param name="faults">Where faults go.</param>
+/// <param name="asSingle">Whether numbers become float32 in the end, and so must be in range as float32 too, and not 0 unless they are.</param>
 internal sealed class ConfigurationBinder(
     string source,
     IReadOnlyDictionary<string, string> overrides,
-    List<Fault> faults
+    List<Fault> faults,
+    bool asSingle = false
 )
 {
     private const double LargestExactWhole = 9007199254740992; // 2^53
@@ -147,9 +149,13 @@ internal sealed class ConfigurationBinder(
             : overrides.TryGetValue(path, out string? typed) ? typed
             : null;
         RegularExpressionAttribute? pattern = property.GetCustomAttribute<RegularExpressionAttribute>();
-        bool fits = text is not null && (pattern is null || Regex.IsMatch(text, pattern.Pattern));
+        bool fits = text is not null && (pattern is null || Fits(text, pattern.Pattern));
         return fits ? text : Expected(path, node, Describe(typeof(string), property));
     }
+
+    /// <summary>Whether the whole of a text matches: to a regular expression, a line break may follow the end.</summary>
+    internal static bool Fits(string text, string pattern) =>
+        Regex.Match(text, pattern) is { Success: true, Index: 0 } match && match.Length == text.Length;
 
     private object? BindNumber(JsonNode node, Type type, PropertyInfo property, string path)
     {
@@ -162,13 +168,26 @@ internal sealed class ConfigurationBinder(
         double number = double.Parse(node.ToJsonString(), CultureInfo.InvariantCulture);
         RangeAttribute range = ConfigurationJson.RangeOf(property);
         (double low, double high) = ConfigurationJson.Bounds(range);
-        bool inside =
-            (range.MinimumIsExclusive ? number > low : number >= low)
-            && (range.MaximumIsExclusive ? number < high : number <= high);
         bool whole = type == typeof(double) || (double.IsInteger(number) && Math.Abs(number) <= LargestExactWhole);
-        return inside && whole
-            ? Convert.ChangeType(number, type, CultureInfo.InvariantCulture)
-            : Expected(path, node, Describe(type, property));
+        if (!whole || !Inside(number, low, high))
+        {
+            return Expected(path, node, Describe(type, property));
+        }
+
+        if (asSingle && type == typeof(double))
+        {
+            float single = (float)number;
+            if (!Inside(single, (float)low, (float)high) || (single == 0) != (number == 0))
+            {
+                string becomes = single.ToString(CultureInfo.InvariantCulture);
+                return Expected(path, node, $"{Describe(type, property)}, in float32 too, where this is {becomes}");
+            }
+        }
+        return Convert.ChangeType(number, type, CultureInfo.InvariantCulture);
+
+        bool Inside(double value, double least, double most) =>
+            (range.MinimumIsExclusive ? value > least : value >= least)
+            && (range.MaximumIsExclusive ? value < most : value <= most);
     }
 
     private object? Expected(string path, JsonNode? node, string expected)

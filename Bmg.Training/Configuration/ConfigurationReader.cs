@@ -7,34 +7,14 @@ namespace Bmg.Training.Configuration;
 /// <summary>Reads configurations: JSON with comments and trailing commas, settings of the command line on top, every fault reported at once.</summary>
 public static class ConfigurationReader
 {
-    private static readonly JsonDocumentOptions Lenient = new()
-    {
-        CommentHandling = JsonCommentHandling.Skip,
-        AllowTrailingCommas = true,
-        AllowDuplicateProperties = false,
-    };
+    private const int DeepestPath = 64;
 
     /// <summary>Reads a file.</summary>
     /// <param name="path">The file.</param>
     /// <param name="settings">Settings on top, each "path=value" with value as JSON or a bare string.</param>
     /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
-    public static RunConfiguration ReadFile(string path, params IEnumerable<string> settings)
-    {
-        string text;
-        try
-        {
-            text = File.ReadAllText(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            string problem =
-                Directory.Exists(path) ? "is a directory, expected a configuration file"
-                : e is FileNotFoundException or DirectoryNotFoundException ? "no such file, expected a configuration"
-                : $"cannot be read: {e.Message}";
-            throw new ConfigurationException([new Fault(path, "", problem)], e);
-        }
-        return Read(text, path, settings);
-    }
+    public static RunConfiguration ReadFile(string path, params IEnumerable<string> settings) =>
+        Read(ConfigurationText.ReadFile(path, "a configuration file"), path, settings);
 
     /// <summary>Reads a text.</summary>
     /// <param name="json">The configuration.</param>
@@ -43,7 +23,7 @@ public static class ConfigurationReader
     /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
     public static RunConfiguration Read(string json, string source, params IEnumerable<string> settings)
     {
-        JsonNode root = ParseObject(json, source);
+        JsonNode root = ConfigurationText.ParseObject(json, source);
         List<Fault> faults = [];
         Dictionary<string, string> overrides = [];
         foreach (string setting in settings)
@@ -51,7 +31,7 @@ public static class ConfigurationReader
             Overlay(root, setting, overrides, faults);
         }
 
-        ConfigurationBinder binder = new(source, overrides, faults);
+        ConfigurationBinder binder = new(source, overrides, faults, asSingle: true);
         if (binder.Bind(root, out RunConfiguration configuration) && faults.Count == 0)
         {
             foreach ((string path, string found, string expected) in ConfigurationRules.Broken(configuration))
@@ -62,23 +42,6 @@ public static class ConfigurationReader
         return faults.Count == 0 ? configuration : throw new ConfigurationException(faults);
     }
 
-    private static JsonNode ParseObject(string json, string source)
-    {
-        try
-        {
-            return JsonNode.Parse(json, documentOptions: Lenient) as JsonObject
-                ?? throw new ConfigurationException([
-                    new Fault(source, "", "expected a JSON object, { … }, around the settings"),
-                ]);
-        }
-        catch (JsonException e)
-        {
-            string where = e.LineNumber is { } line ? $"line {line + 1}, column {e.BytePositionInLine + 1}: " : "";
-            string what = e.Message.Split([" LineNumber:", " Path:"], StringSplitOptions.None)[0];
-            throw new ConfigurationException([new Fault(source, "", $"{where}not valid JSON: {what}")], e);
-        }
-    }
-
     /// <summary>Puts "a.b=value" into the tree, making the objects (and default lists) on the way; an index stands for an element of a list.</summary>
     private static void Overlay(JsonNode root, string setting, Dictionary<string, string> overrides, List<Fault> faults)
     {
@@ -86,13 +49,23 @@ public static class ConfigurationReader
         int equals = setting.IndexOf('=', StringComparison.Ordinal);
         string path = equals < 0 ? "" : setting[..equals].Trim();
         string[] parts = path.Split('.');
-        if (parts.Any(string.IsNullOrWhiteSpace))
+        if (parts.Any(string.IsNullOrWhiteSpace) || parts.Length > DeepestPath)
         {
             faults.Add(new Fault(source, "", "expected path=value, as in learner.targetSteps=16"));
             return;
         }
 
         string text = setting[(equals + 1)..];
+        JsonNode? given;
+        try
+        {
+            given = Value(setting, text);
+        }
+        catch (FormatException e)
+        {
+            faults.Add(new Fault(source, path, e.Message));
+            return;
+        }
         JsonNode? node = root;
         JsonNode? initial = JsonSerializer.SerializeToNode(new RunConfiguration(), ConfigurationJson.OneLine);
         for (int i = 0; i < parts.Length; i++)
@@ -113,7 +86,7 @@ public static class ConfigurationReader
             initial = initial is JsonObject known ? known[part] : null;
             node =
                 i == parts.Length - 1
-                    ? Put(node!, part, Value(text))
+                    ? Put(node!, part, given)
                     : Get(node!, part)
                         ?? Put(node!, part, initial is JsonArray ? initial.DeepClone() : new JsonObject());
         }
@@ -138,11 +111,13 @@ public static class ConfigurationReader
 
     private static int Index(string key) => int.Parse(key, CultureInfo.InvariantCulture);
 
-    private static JsonNode? Value(string text)
+    /// <summary>What a setting is given: JSON, or else the bare text.</summary>
+    private static JsonNode? Value(string setting, string text)
     {
+        _ = ConfigurationText.Utf8(setting); // Its path is text as well as its value.
         try
         {
-            return JsonNode.Parse(text, documentOptions: Lenient);
+            return ConfigurationText.Parse(text);
         }
         catch (JsonException)
         {

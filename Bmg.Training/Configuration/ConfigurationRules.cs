@@ -76,9 +76,14 @@ internal static class ConfigurationRules
         {
             yield return ("matching.functions", "weights that are all 0", "at least one positive weight");
         }
+
+        foreach (var broken in MemoryNeeds.BrokenSizes(configuration))
+        {
+            yield return broken;
+        }
     }
 
-    /// <summary>What a bounded hyper-parameter and its start must keep to.</summary>
+    /// <summary>What a bounded hyper-parameter and its start must keep to, as the float32 numbers that they become.</summary>
     private static IEnumerable<(string Path, string Found, string Expected)> Bounds(
         string path,
         double initial,
@@ -87,11 +92,12 @@ internal static class ConfigurationRules
         bool isFixed
     )
     {
-        if (high <= low)
+        var (first, least, most) = ((float)initial, (float)low, (float)high);
+        if (most <= least)
         {
             yield return ($"{path}.high", Text(high), $"more than {path}.low, which is {Text(low)}");
         }
-        else if (initial < low || initial > high)
+        else if (first < least || first > most)
         {
             yield return (
                 $"{path}.initial",
@@ -99,7 +105,7 @@ internal static class ConfigurationRules
                 $"a number from {path}.low to .high, {Text(low)} to {Text(high)}"
             );
         }
-        else if (!isFixed && (initial == low || initial == high))
+        else if (!isFixed && (first == least || first == most))
         {
             yield return (
                 $"{path}.initial",

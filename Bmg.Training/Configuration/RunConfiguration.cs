@@ -32,7 +32,7 @@ public enum DeviceKind
 public sealed record RunConfiguration
 {
     /// <summary>What <see cref="Name"/> may look like: parts of letters, digits, '.', '_' and '-', separated by '/'.</summary>
-    public const string NamePattern = "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$";
+    public const string NamePattern = "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$(?!\n)";
 
     [Description("Name of the run; its directory is runs/<name>-<date>-<time>.")]
     [RegularExpression(NamePattern)]

@@ -39,8 +39,9 @@ public interface IWorlds
     /// <exception cref="ArgumentOutOfRangeException">There is no such action.</exception>
     float Act(int member, int action);
 
-    /// <summary>Steps after the first and up to the second at which the world of every member changes.</summary>
-    IReadOnlyList<long> Changes(long after, long until);
+    /// <summary>Steps after the first and up to the second at which the world of every member changes, in order and one by one: there may be very
+    /// many.</summary>
+    IEnumerable<long> Changes(long after, long until);
 
     /// <summary>All there is to save of a member.</summary>
     long[] SaveMember(int member);

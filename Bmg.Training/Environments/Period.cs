@@ -4,14 +4,11 @@ namespace Bmg.Training.Environments;
 internal static class Period
 {
     /// <summary>The multiples of a period after the first step named and up to the second.</summary>
-    public static IReadOnlyList<long> Ends(long period, long after, long until)
+    public static IEnumerable<long> Ends(long period, long after, long until)
     {
-        var ends = new List<long>();
-        for (var at = (after / period + 1) * period; at <= until; at += period)
+        for (var count = after / period + 1; count <= until / period; count++)
         {
-            ends.Add(at);
+            yield return count * period;
         }
-
-        return ends;
     }
 }

@@ -115,7 +115,7 @@ public sealed class SwitchingMdps : IWorlds
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Changes(long after, long until) => Period.Ends(_period, after, until);
+    public IEnumerable<long> Changes(long after, long until) => Period.Ends(_period, after, until);
 
     /// <inheritdoc/>
     public long[] SaveMember(int member)

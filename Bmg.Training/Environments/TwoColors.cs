@@ -139,7 +139,7 @@ public sealed class TwoColors : IWorlds
     public bool BlueIsGood(int member) => _members[member].Steps / _swapPeriod % 2 == 0;
 
     /// <summary>Steps after the first and up to the second at which the rewards swap.</summary>
-    public IReadOnlyList<long> Changes(long after, long until) => Period.Ends(_swapPeriod, after, until);
+    public IEnumerable<long> Changes(long after, long until) => Period.Ends(_swapPeriod, after, until);
 
     /// <summary>Writes a member's observation: 30 numbers, six of them 1.</summary>
     public void Observe(int member, Span<float> observation) =>

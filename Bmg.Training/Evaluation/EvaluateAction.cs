@@ -1,4 +1,5 @@
 using System.Globalization;
+using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
@@ -22,7 +23,7 @@ public static class EvaluateAction
         output.WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{options.Target}: reward an environment step over {Figures.Count(options.Steps)} steps, through {engine}"
+                $"{Printable.Line(options.Target)}: reward an environment step over {Figures.Count(options.Steps)} steps, through {engine}"
             )
         );
         var table = new Table().Border(TableBorder.Simple);
@@ -109,25 +110,57 @@ public static class EvaluateAction
         var provider = options.Provider == DeviceKind.Cuda ? ExecutionProvider.Cuda : ExecutionProvider.Cpu;
         var session = PolicySession.Load(options.Target, new InferenceOptions(provider));
         using var policy = new OnnxPolicy(session);
-        if (session.Environment != TwoColors.Kind.Name)
-        {
-            throw new OnnxFileException(
-                $"{options.Target}: expected a policy for the environment 'two-colors', found one for '{session.Environment}'."
-            );
-        }
-
-        var metadata = session.Metadata;
-        var configuration = ConfigurationReader.Read(metadata[MetadataKeys.Configuration], options.Target);
+        RequireTwoColors(session, options.Target);
+        var metadata = session.MetadataEntries;
+        var configuration = ConfigurationReader.Read(
+            metadata.Text(MetadataKeys.Configuration),
+            $"{options.Target}: metadata '{MetadataKeys.Configuration}'"
+        );
+        var environmentSteps = metadata.Number(MetadataKeys.EnvironmentSteps);
         return (
             [
                 (
-                    int.Parse(metadata[MetadataKeys.Member], CultureInfo.InvariantCulture),
+                    (int)metadata.Number(MetadataKeys.Member, int.MaxValue),
                     PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)
                 ),
             ],
             configuration,
-            long.Parse(metadata[MetadataKeys.EnvironmentSteps], CultureInfo.InvariantCulture),
+            environmentSteps,
             policy.Engine
         );
+    }
+
+    /// <summary>Refuses a policy that sees or does other things than the world shows and takes, or that cannot be drawn from.</summary>
+    private static void RequireTwoColors(PolicySession session, string file)
+    {
+        if (session.Environment != TwoColors.Kind.Name)
+        {
+            throw new OnnxFileException(
+                $"{file}: expected a policy for the environment 'two-colors', found one for '{session.Environment}'."
+            );
+        }
+        var metadata = session.MetadataEntries;
+        if (!session.ObservationLayout.SequenceEqual(TwoColors.ObservationLayout))
+        {
+            throw metadata.Fault(
+                MetadataKeys.InputLayout,
+                $"{session.ObservationLayout.Count} names",
+                $"the {TwoColors.ObservationSize} of 'two-colors', in its order"
+            );
+        }
+        if (!session.ActionMeanings.SequenceEqual(TwoColors.ActionMeanings))
+        {
+            throw metadata.Fault(
+                MetadataKeys.ActionMeanings,
+                $"{session.ActionMeanings.Count} names",
+                $"the {TwoColors.ActionCount} of 'two-colors', in its order"
+            );
+        }
+        if (session.Kind == PolicyKind.Logits && !session.HasProbabilities)
+        {
+            throw new OnnxFileException(
+                $"'{file}': outputs: found only '{PolicyExporter.Action}', expected '{PolicyExporter.Logits}' or '{PolicyExporter.Probabilities}', from which actions are drawn."
+            );
+        }
     }
 }

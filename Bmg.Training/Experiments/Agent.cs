@@ -18,7 +18,7 @@ internal interface IPopulation : IDisposable
     long ActingTicks { get; }
 
     /// <summary>Steps after the first and up to the second at which the world changes.</summary>
-    IReadOnlyList<long> Changes(long after, long until);
+    IEnumerable<long> Changes(long after, long until);
 
     /// <summary>Runs one meta-step; values in the order of the agent's metrics.</summary>
     MetaStepReport Advance();

@@ -10,6 +10,10 @@ public sealed class ExperimentFactory : IExperimentFactory
     public IExperiment Create(RunConfiguration configuration) => Create(configuration, CancellationToken.None);
 
     /// <inheritdoc/>
-    public IExperiment Create(RunConfiguration configuration, CancellationToken abandon) =>
-        new PopulationExperiment(configuration, DerivedSettings.Of(configuration), abandon);
+    /// <exception cref="ConfigurationException">It cannot fit into this machine's memory.</exception>
+    public IExperiment Create(RunConfiguration configuration, CancellationToken abandon)
+    {
+        MemoryNeeds.Require(configuration, configuration.Name);
+        return new PopulationExperiment(configuration, DerivedSettings.Of(configuration), abandon);
+    }
 }

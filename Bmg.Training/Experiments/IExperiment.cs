@@ -57,8 +57,9 @@ public interface IExperiment : IDisposable
     /// <summary>What a meta-step reports; the first is the reward.</summary>
     IReadOnlyList<Metric> Metrics { get; }
 
-    /// <summary>Environment steps at which the world changes, after the first and up to the second, for marks in plots.</summary>
-    IReadOnlyList<long> Changes(long after, long until);
+    /// <summary>Environment steps at which the world changes, after the first and up to the second, for marks in plots: in order and one by one,
+    /// since there may be very many.</summary>
+    IEnumerable<long> Changes(long after, long until);
 
     /// <summary>Runs one meta-step.</summary>
     /// <exception cref="NumericalFailureException">A loss, a meta-gradient or a policy is not finite.</exception>

@@ -67,7 +67,7 @@ internal sealed class Population : IPopulation
     private int Members => _world.Members;
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Changes(long after, long until) => _world.Changes(after, until);
+    public IEnumerable<long> Changes(long after, long until) => _world.Changes(after, until);
 
     /// <inheritdoc/>
     public MetaStepReport Advance()

@@ -71,7 +71,7 @@ public sealed class PopulationExperiment : IExperiment
     public IReadOnlyList<Metric> Metrics => _agent.Metrics;
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Changes(long after, long until) => _parts[0].Changes(after, until);
+    public IEnumerable<long> Changes(long after, long until) => _parts[0].Changes(after, until);
 
     /// <inheritdoc/>
     public MetaStepReport Advance()

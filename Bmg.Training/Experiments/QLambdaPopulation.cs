@@ -90,7 +90,7 @@ internal sealed class QLambdaPopulation : IPopulation
     private int Members => _world.Members;
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Changes(long after, long until) => _world.Changes(after, until);
+    public IEnumerable<long> Changes(long after, long until) => _world.Changes(after, until);
 
     /// <inheritdoc/>
     /// <remarks>

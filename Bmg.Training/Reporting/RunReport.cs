@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 using Bmg.Export;
 using Bmg.Training.Configuration;
@@ -234,5 +233,5 @@ public static class RunReport
     private static string Text(Spread spread, Func<double, string> number) =>
         $"{number(spread.Mean)} ± {number(spread.Deviation)}";
 
-    private static string E(string text) => WebUtility.HtmlEncode(text);
+    private static string E(string text) => XmlText.Escape(text);
 }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 
 namespace Bmg.Training.Reporting;
@@ -288,5 +287,5 @@ public static class SvgChart
 
     internal static string N(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
 
-    internal static string Escape(string text) => WebUtility.HtmlEncode(text);
+    internal static string Escape(string text) => XmlText.Escape(text);
 }

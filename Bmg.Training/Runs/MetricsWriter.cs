@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Bmg.Export;
 using Bmg.Training.Experiments;
 using TorchSharp.Modules;
 using static TorchSharp.torch.utils;
@@ -19,6 +20,7 @@ internal sealed class MetricsWriter(Stream lines, string tensorBoard, IReadOnlyL
     /// <summary>Opens metrics.jsonl and cuts off what was written after a checkpoint, a torn line included.</summary>
     public static FileStream Open(string path, long length)
     {
+        InputFile.RequireNoLink(path);
         FileStream stream = new(path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read, bufferSize: 0);
         if (stream.Length < length)
         {

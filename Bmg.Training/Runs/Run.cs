@@ -257,7 +257,7 @@ public sealed class Run
                 configuration.Members
             )
             : HostState.Start(metrics.Count, configuration.Members);
-        IReadOnlyList<long> changes = experiment.Changes(0, configuration.EnvironmentSteps);
+        List<long> changes = [.. experiment.Changes(0, configuration.EnvironmentSteps).Take(MostChanges + 1)];
         record = record with
         {
             EnvironmentSteps = experiment.EnvironmentSteps,
@@ -403,7 +403,7 @@ public sealed class Run
         catch (Exception e)
         {
             throw new OperationException(
-                $"Run {directory.Root}: training is complete, but its export failed: {e.Message}",
+                $"Run {directory.Root}: training is complete, but its export failed: {Printable.MessageOf(e)}",
                 e
             );
         }
@@ -419,7 +419,10 @@ public sealed class Run
         {
             BmgException or CheckpointException => e,
             NumericalFailureException => new OperationException($"{e.Message} ({directory.Checkpoint})", e),
-            _ => new OperationException($"Run {directory.Root}: stopped {step}: {e.Message.TrimEnd('.')}. {kept}", e),
+            _ => new OperationException(
+                $"Run {directory.Root}: stopped {step}: {Printable.MessageOf(e).TrimEnd('.')}. {kept}",
+                e
+            ),
         };
     }
 }

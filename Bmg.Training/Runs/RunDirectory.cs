@@ -123,8 +123,10 @@ public sealed class RunDirectory
     {
         try
         {
+            string path = Path.Combine(root, ".lock");
+            Export.InputFile.RequireNoLink(path);
             return new FileStream(
-                Path.Combine(root, ".lock"),
+                path,
                 FileMode.OpenOrCreate,
                 FileAccess.ReadWrite,
                 FileShare.None,

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 using Bmg.Training.Reporting;
 
@@ -208,5 +207,5 @@ public static class ReproductionReport
         page.Append("</table></div>\n");
     }
 
-    private static string E(string text) => WebUtility.HtmlEncode(text);
+    private static string E(string text) => XmlText.Escape(text);
 }

@@ -39,7 +39,7 @@ public sealed record CellDescription
 public sealed record StudyDescription
 {
     /// <summary>What names of studies and cells may look like.</summary>
-    public const string IdPattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
+    public const string IdPattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)";
 
     [Description("Name of the study, as in \"two-colors\".")]
     [RegularExpression(IdPattern)]

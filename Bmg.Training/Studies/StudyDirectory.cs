@@ -142,8 +142,10 @@ public sealed class StudyDirectory : IDisposable
     {
         try
         {
+            string file = Path.Combine(path, part.Length == 0 ? ".lock" : $".lock-{part}");
+            InputFile.RequireNoLink(file);
             return new FileStream(
-                Path.Combine(path, part.Length == 0 ? ".lock" : $".lock-{part}"),
+                file,
                 FileMode.OpenOrCreate,
                 FileAccess.ReadWrite,
                 FileShare.None,
@@ -178,16 +180,13 @@ public sealed class StudyDirectory : IDisposable
     /// <summary>Waits for the right to write the record. Its file stays: deleted, two processes could each lock one of their own.</summary>
     private static FileStream Turn(string path)
     {
+        string file = Path.Combine(path, ".lock-record");
+        InputFile.RequireNoLink(file);
         for (int i = 0; ; i++)
         {
             try
             {
-                return new FileStream(
-                    Path.Combine(path, ".lock-record"),
-                    FileMode.OpenOrCreate,
-                    FileAccess.ReadWrite,
-                    FileShare.None
-                );
+                return new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
             }
             catch (IOException) when (i < Patience)
             {

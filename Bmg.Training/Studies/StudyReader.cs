@@ -1,6 +1,3 @@
-using System.Text.Json;
-using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Studies;
@@ -9,13 +6,6 @@ namespace Bmg.Training.Studies;
 public static class StudyReader
 {
     private const string Folder = "paper-configs/studies";
-
-    private static readonly JsonDocumentOptions Lenient = new()
-    {
-        CommentHandling = JsonCommentHandling.Skip,
-        AllowTrailingCommas = true,
-        AllowDuplicateProperties = false,
-    };
 
     /// <summary>The file of a study: the path itself, or the name of one in the nearest paper-configs from here upwards.</summary>
     /// <exception cref="UsageException">There is none.</exception>
@@ -63,22 +53,8 @@ public static class StudyReader
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
-    public static StudyDescription ReadFile(string path)
-    {
-        try
-        {
-            return Read(File.ReadAllText(path), path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            string problem =
-                Directory.Exists(path) ? "is a directory, expected the file of a study"
-                : e is FileNotFoundException or DirectoryNotFoundException
-                    ? "no such file, expected the file of a study"
-                : $"cannot be read: {e.Message}";
-            throw new ConfigurationException([new Fault(path, "", problem)], e);
-        }
-    }
+    public static StudyDescription ReadFile(string path) =>
+        Read(ConfigurationText.ReadFile(path, "the file of a study"), path);
 
     /// <summary>Reads a text.</summary>
     /// <param name="json">The study.</param>
@@ -88,7 +64,7 @@ public static class StudyReader
     {
         List<Fault> faults = [];
         ConfigurationBinder binder = new(source, new Dictionary<string, string>(), faults);
-        if (binder.Bind(Parse(json, source), out StudyDescription study))
+        if (binder.Bind(ConfigurationText.ParseObject(json, source), out StudyDescription study))
         {
             foreach ((string path, string found, string expected) in Broken(study))
             {
@@ -98,25 +74,10 @@ public static class StudyReader
         return faults.Count == 0 ? study : throw new ConfigurationException(faults);
     }
 
-    private static JsonNode Parse(string json, string source)
-    {
-        try
-        {
-            return JsonNode.Parse(json, documentOptions: Lenient) as JsonObject
-                ?? throw new ConfigurationException([new Fault(source, "", "expected a JSON object, { … }")]);
-        }
-        catch (JsonException e)
-        {
-            string where = e.LineNumber is { } line ? $"line {line + 1}, column {e.BytePositionInLine + 1}: " : "";
-            string what = e.Message.Split([" LineNumber:", " Path:"], StringSplitOptions.None)[0];
-            throw new ConfigurationException([new Fault(source, "", $"{where}not valid JSON: {what}")], e);
-        }
-    }
-
     /// <summary>What must be there, and hold between settings, beyond the range of each.</summary>
     private static IEnumerable<(string Path, string Found, string Expected)> Broken(StudyDescription study)
     {
-        if (!Regex.IsMatch(study.Name, StudyDescription.IdPattern))
+        if (!ConfigurationBinder.Fits(study.Name, StudyDescription.IdPattern))
         {
             yield return ("name", "none", "the name of the study");
         }

@@ -1,3 +1,4 @@
+using Bmg.Export;
 using Bmg.Training.Progress;
 using Bmg.Training.Runs;
 
@@ -98,7 +99,7 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
         }
         foreach (SweepPoint point in Points.Where(point => point.Problem is not null))
         {
-            yield return $"{Grid.Id(point.Index)} failed: {point.Problem}";
+            yield return $"{Grid.Id(point.Index)} failed: {Printable.Line(point.Problem!)}";
         }
     }
 }

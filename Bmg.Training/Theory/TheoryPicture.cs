@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 using Bmg.Training.Reporting;
 
@@ -236,5 +235,5 @@ internal static class TheoryPicture
 
     private static string N(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
 
-    private static string Escape(string text) => WebUtility.HtmlEncode(text);
+    private static string Escape(string text) => XmlText.Escape(text);
 }

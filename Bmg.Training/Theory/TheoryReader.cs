@@ -1,5 +1,3 @@
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Theory;
@@ -7,31 +5,10 @@ namespace Bmg.Training.Theory;
 /// <summary>Reads the configuration of a study, as strictly as that of a run: JSON with comments, every fault reported at once.</summary>
 public static class TheoryReader
 {
-    private static readonly JsonDocumentOptions Lenient = new()
-    {
-        CommentHandling = JsonCommentHandling.Skip,
-        AllowTrailingCommas = true,
-        AllowDuplicateProperties = false,
-    };
-
     /// <summary>Reads a file.</summary>
     /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
-    public static TheoryConfiguration ReadFile(string path)
-    {
-        try
-        {
-            return Read(File.ReadAllText(path), path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            string problem =
-                Directory.Exists(path) ? "is a directory, expected the configuration of a study"
-                : e is FileNotFoundException or DirectoryNotFoundException
-                    ? "no such file, expected the configuration of a study"
-                : $"cannot be read: {e.Message}";
-            throw new ConfigurationException([new Fault(path, "", problem)], e);
-        }
-    }
+    public static TheoryConfiguration ReadFile(string path) =>
+        Read(ConfigurationText.ReadFile(path, "the configuration of a study"), path);
 
     /// <summary>Reads a text.</summary>
     /// <param name="json">The configuration.</param>
@@ -41,7 +18,7 @@ public static class TheoryReader
     {
         List<Fault> faults = [];
         ConfigurationBinder binder = new(source, new Dictionary<string, string>(), faults);
-        if (binder.Bind(Parse(json, source), out TheoryConfiguration configuration))
+        if (binder.Bind(ConfigurationText.ParseObject(json, source), out TheoryConfiguration configuration))
         {
             foreach ((string path, string found, string expected) in Broken(configuration))
             {
@@ -49,23 +26,6 @@ public static class TheoryReader
             }
         }
         return faults.Count == 0 ? configuration : throw new ConfigurationException(faults);
-    }
-
-    private static JsonNode Parse(string json, string source)
-    {
-        try
-        {
-            return JsonNode.Parse(json, documentOptions: Lenient) as JsonObject
-                ?? throw new ConfigurationException([
-                    new Fault(source, "", "expected a JSON object, { … }, around the settings"),
-                ]);
-        }
-        catch (JsonException e)
-        {
-            string where = e.LineNumber is { } line ? $"line {line + 1}, column {e.BytePositionInLine + 1}: " : "";
-            string what = e.Message.Split([" LineNumber:", " Path:"], StringSplitOptions.None)[0];
-            throw new ConfigurationException([new Fault(source, "", $"{where}not valid JSON: {what}")], e);
-        }
     }
 
     /// <summary>What must hold between settings, beyond the range of each.</summary>

@@ -1,0 +1,123 @@
+using System.Globalization;
+
+namespace Bmg.Export.Onnx;
+
+/// <summary>
+/// Versions of the standard operator set and of the file format: the lowest that a graph needs, since readers refuse what is newer than
+/// they are. An operator keeps its meaning from the version named here up to <see cref="Highest"/>.
+/// </summary>
+public static class OnnxVersions
+{
+    /// <summary>The lowest operator set that is written. Its file format, 4, is the first in which constants need not be inputs.</summary>
+    public const int Lowest = 9;
+
+    /// <summary>The highest operator set that can be asked for.</summary>
+    public const int Highest = 22;
+
+    // From which version on an operator does what the exporters mean by it.
+    private static readonly Dictionary<string, int> Since = new(StringComparer.Ordinal)
+    {
+        ["Identity"] = 1,
+        ["Softplus"] = 1,
+        // Along the last of two axes, which is the same in every version.
+        ["Softmax"] = 1,
+        ["Relu"] = 6,
+        ["Tanh"] = 6,
+        ["Sigmoid"] = 6,
+        ["Elu"] = 6,
+        // Operands are broadcast without an attribute.
+        ["Gemm"] = 7,
+        ["Add"] = 7,
+        ["Mul"] = 7,
+        // The first of equals is the documented choice.
+        ["ArgMax"] = 12,
+        // Axes are an input.
+        ["Squeeze"] = 13,
+    };
+
+    /// <summary>The lowest operator set that a graph needs.</summary>
+    /// <exception cref="NotSupportedException">A node's operator is none of those that are known here.</exception>
+    public static int LowestFor(OnnxGraph graph)
+    {
+        ArgumentNullException.ThrowIfNull(graph);
+        return graph
+            .Nodes.Select(node =>
+                Since.TryGetValue(node.OpType, out var version)
+                    ? version
+                    : throw new NotSupportedException(
+                        $"Node '{node.Name}' is the operator '{node.OpType}', whose lowest version is not known."
+                    )
+            )
+            .Append(Lowest)
+            .Max();
+    }
+
+    /// <summary>The operator set that is written: the one asked for, or the lowest.</summary>
+    /// <exception cref="ArgumentException">The graph needs a higher one, or there is none so high.</exception>
+    public static int Choose(OnnxGraph graph, int? asked)
+    {
+        var lowest = LowestFor(graph);
+        return asked is null ? lowest
+            : asked >= lowest && asked <= Highest ? asked.Value
+            : throw new ArgumentException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Opset must be from {lowest}, the lowest with the operators {string.Join(", ", Operators(graph))}, to {Highest}, found {asked}."
+                )
+            );
+    }
+
+    /// <summary>The file format that was published with an operator set (ONNX's table of released versions).</summary>
+    public static int IrVersionOf(int opset) =>
+        opset switch
+        {
+            >= 21 => 10,
+            >= 19 => 9,
+            >= 15 => 8,
+            >= 12 => 7,
+            11 => 6,
+            10 => 5,
+            _ => 4,
+        };
+
+    private static IEnumerable<string> Operators(OnnxGraph graph) =>
+        graph.Nodes.Select(node => node.OpType).Distinct().Order(StringComparer.Ordinal);
+}
+
+/// <summary>How a model is written.</summary>
+public sealed record ExportOptions
+{
+    /// <summary>Version of the standard operator set; null for the lowest that the graph needs.</summary>
+    public int? Opset { get; init; }
+
+    /// <summary>Names of the outputs, in order; null for all. What no output needs is left out.</summary>
+    public IReadOnlyList<string>? Outputs { get; init; }
+
+    /// <summary>The outputs asked for of those there are, in the order asked for.</summary>
+    /// <exception cref="ArgumentException">One is unknown or stands twice, or there is none.</exception>
+    internal static IReadOnlyList<ValueInfoProto> Choose(ExportOptions? options, IReadOnlyList<ValueInfoProto> all)
+    {
+        if (options?.Outputs is not { } asked)
+        {
+            return all;
+        }
+        var known = string.Join(", ", all.Select(output => output.Name));
+        if (asked.Count == 0)
+        {
+            throw new ArgumentException($"Outputs must be some of {known}, found none.");
+        }
+        var chosen = new List<ValueInfoProto>();
+        foreach (var name in asked)
+        {
+            var output =
+                all.FirstOrDefault(value => value.Name == name)
+                ?? throw new ArgumentException($"Outputs must be some of {known}, found '{name}'.");
+            if (chosen.Contains(output))
+            {
+                throw new ArgumentException($"Outputs must be distinct, found '{name}' twice.");
+            }
+            chosen.Add(output);
+        }
+        return chosen;
+    }
+}
