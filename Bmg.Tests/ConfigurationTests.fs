@@ -306,7 +306,7 @@ let private writing =
                     [
                         "learner.gradientClip=0.1"
                         "target.optimizer.learningRate=1e-300"
-                        "seed=9007199254740991"
+                        "seed=9007199254740982"
                     ]
                 )
 

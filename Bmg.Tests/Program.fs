@@ -23,6 +23,9 @@ let private suite =
         EndToEndTests.tests
         TheoryTests.tests
         StudyTests.tests
+        SeedTests.tests
+        TensorBoardTests.tests
+        StudyFaultTests.tests
     ]
 
 [<EntryPoint>]

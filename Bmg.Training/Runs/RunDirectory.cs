@@ -71,6 +71,9 @@ public sealed class RunDirectory
         }
     }
 
+    /// <summary>Whether a directory is that of a run: the configuration is what is written first.</summary>
+    internal static bool IsRun(string path) => File.Exists(Path.Combine(path, ConfigurationName));
+
     /// <summary>Opens the directory of a run.</summary>
     /// <exception cref="UsageException">It is none.</exception>
     public static RunDirectory Open(string path)
