@@ -448,4 +448,319 @@ let private remains =
         }
     ]
 
-let tests = testList "study faults" [ freezing; marks; remains ]
+/// A theory study of seven methods.
+let private theoryText (name: string) (metaSteps: int) =
+    $"""{{ "name": "{name}", "conditionNumbers": [20, 100], "horizons": [1, 3], "targetSteps": [1, 2, 4], "metaSteps": {metaSteps},
+          "learnerSteps": 4, "seeds": 2 }}"""
+
+/// The program, told of every line of progress.
+let private theory (stop: CancellationToken) (arguments: string list) : int * string * string =
+    use output = new StringWriter()
+    use error = new StringWriter()
+    let code = TrainingCli.Run(List.toArray arguments, ProgramHost.Create(output, error, stop))
+    code, output.ToString(), error.ToString()
+
+/// theory.json without its times.
+let private measured (directory: string) =
+    let all =
+        (nonNull (JsonNode.Parse(File.ReadAllText(Path.Combine(directory, "theory.json"))))).AsObject()
+
+    all.Remove "seconds" |> ignore
+    all.ToJsonString()
+
+let private theories =
+    testList "theory" [
+        testPropertyWithConfig
+            {
+                FsCheckConfig.defaultConfig with
+                    maxTest = 10
+            }
+            "stopped anywhere, it keeps what is done, and measures the rest alone"
+        <| Prop.forAll (Arb.fromGen (Gen.choose (0, 7))) (fun done' ->
+            let configurations = [| Theory.TheoryReader.Read(theoryText "a" 5, "test") |]
+            use stop = new CancellationTokenSource()
+            let mutable kept = 0
+
+            if done' = 0 then
+                stop.Cancel()
+
+            let part =
+                Theory.TheorySummary.Measure(
+                    configurations,
+                    ignore,
+                    null,
+                    (fun summary ->
+                        kept <- kept + 1
+                        Expect.isNotNull summary.Missing "not all yet"
+
+                        if kept = done' then
+                            stop.Cancel()),
+                    stop.Token
+                )
+
+            let methods (summary: Theory.TheorySummary) =
+                summary.Studies[0].Cells
+                |> Seq.map (fun cell -> cell.Method)
+                |> Seq.distinct
+                |> List.ofSeq
+
+            Expect.hasLength (methods part) done' "what is done"
+            Expect.hasLength (nonNull part.Missing) (8 - done' + 1) "what is missing, and the one-step study"
+            let mutable more = 0
+
+            let rest = Theory.TheorySummary.Measure(configurations, ignore, part, (fun _ -> more <- more + 1))
+
+            Expect.equal more (8 - done') "the rest alone"
+            Expect.isNull rest.Missing "all"
+            let whole = Theory.TheorySummary.Measure(configurations, ignore)
+            Expect.equal (methods rest) (methods whole) "the same order"
+
+            for a, b in Seq.zip whole.Studies[0].Cells rest.Studies[0].Cells do
+                Expect.equal (List.ofArray b.Loss) (List.ofArray a.Loss) "the same numbers")
+
+        test "on a signal it stops soon with 130, writes what is done, says what is missing, and goes on" {
+            inDirectory (fun root ->
+                let file name = Path.Combine(root, name)
+                File.WriteAllText(file "a.json", theoryText "a" 5)
+                File.WriteAllText(file "b.json", theoryText "b" 1_000_000) // Days.
+                let command out = [ "theory"; file "a.json"; file "b.json"; "--output"; file out ]
+                use stop = new CancellationTokenSource()
+                let running = System.Threading.Tasks.Task.Run(fun () -> theory stop.Token (command "out"))
+                let written = Path.Combine(file "out", "theory.json")
+
+                // The first study is done, and the second has begun.
+                let begun () =
+                    File.Exists written
+                    && not ((File.ReadAllText written).Contains "\"b: untrained\"")
+
+                while not running.IsCompleted && not (begun ()) do
+                    Thread.Sleep 20
+
+                stop.Cancel()
+                let code, output, error = running.Result
+                Expect.equal code 130 (output + error)
+                Expect.stringContains output "a: f after 3 steps" "what is done"
+                Expect.stringContains output "Missing: b: MG; b: BMG, L = 1, L2" "what is missing"
+                Expect.stringContains output "one meta-step. To go on: theory" "how to go on"
+                Expect.isNotNull (Xml.Linq.XDocument.Load(Path.Combine(file "out", "theory.svg"))).Root "a picture"
+                // With other configurations the directory is another's.
+                File.WriteAllText(file "b.json", theoryText "b" 5)
+
+                theory CancellationToken.None (command "out")
+                |> refused "holds no results of these configurations"
+
+                // As if the second had been as short from the start.
+                File.WriteAllText(
+                    written,
+                    (File.ReadAllText written).Replace("\"metaSteps\": 1000000", "\"metaSteps\": 5")
+                )
+
+                theory CancellationToken.None (command "out") |> ok |> ignore
+                theory CancellationToken.None (command "whole") |> ok |> ignore
+                Expect.equal (measured (file "out")) (measured (file "whole")) "the same as in one go"
+                theory CancellationToken.None (command "out") |> ok |> ignore)
+        }
+
+        test "asked to stop before anything is done, it says that all is missing" {
+            inDirectory (fun root ->
+                let file name = Path.Combine(root, name)
+                File.WriteAllText(file "a.json", theoryText "a" 5)
+
+                let code, output, _ =
+                    theory (CancellationToken true) [ "theory"; file "a.json"; "--output"; file "out" ]
+
+                Expect.equal code 130 output
+                Expect.stringContains output "Missing: a: untrained; a: MG" "what is missing")
+        }
+    ]
+
+/// What a text breaks of a schema; knows what our schemas use.
+let rec private breaks (schema: JsonObject) (path: string) (node: JsonNode | null) : string list =
+    let kind =
+        match node with
+        | null -> "null"
+        | node ->
+            match node.GetValueKind() with
+            | System.Text.Json.JsonValueKind.Object -> "object"
+            | System.Text.Json.JsonValueKind.Array -> "array"
+            | System.Text.Json.JsonValueKind.String -> "string"
+            | System.Text.Json.JsonValueKind.Number ->
+                if Double.IsInteger(node.GetValue<float>()) then
+                    "integer"
+                else
+                    "number"
+            | _ -> "boolean"
+
+    let number (key: string) (wrong: float -> float -> bool) =
+        match schema[key] with
+        | null -> []
+        | limit ->
+            match node with
+            | null -> []
+            | value when
+                (kind = "integer" || kind = "number")
+                && wrong (value.GetValue<float>()) (limit.GetValue<float>())
+                  ->
+                  [ $"{path}: {key}" ]
+            | _ -> []
+
+    let types =
+        match schema["type"] with
+        | null -> []
+        | :? JsonArray as several -> [ for each in several -> string each ]
+        | one -> [ string one ]
+
+    [
+        if
+            not (List.isEmpty types)
+            && not (List.contains kind types)
+            && not (kind = "integer" && List.contains "number" types)
+        then
+            $"{path}: a {kind}, expected {types}"
+
+        match schema["enum"] with
+        | :? JsonArray as choices when choices |> Seq.forall (fun choice -> string choice <> string node) ->
+            $"{path}: none of the choices"
+        | _ -> ()
+
+        yield! number "minimum" (<)
+        yield! number "exclusiveMinimum" (<=)
+        yield! number "maximum" (>)
+        yield! number "exclusiveMaximum" (>=)
+
+        match schema["pattern"] with
+        | null -> ()
+        | pattern ->
+            if
+                kind = "string"
+                && not (Text.RegularExpressions.Regex.IsMatch(string node, string pattern))
+            then
+                $"{path}: pattern"
+
+        match node with
+        | :? JsonObject as members ->
+            let known = (nonNull schema["properties"]).AsObject()
+
+            for each in members do
+                match known[each.Key] with
+                | null -> $"{path}.{each.Key}: unknown"
+                | inner -> yield! breaks (inner.AsObject()) $"{path}.{each.Key}" each.Value
+
+            match schema["required"] with
+            | null -> ()
+            | required ->
+                for name in required.AsArray() do
+                    if not (members.ContainsKey(string name)) then
+                        $"{path}.{name}: missing"
+        | :? JsonArray as items ->
+            match schema["minItems"] with
+            | null -> ()
+            | least ->
+                if items.Count < least.GetValue<int>() then
+                    $"{path}: too few"
+
+            for i in 0 .. items.Count - 1 do
+                yield! breaks ((nonNull schema["items"]).AsObject()) $"{path}.{i}" items[i]
+        | _ -> ()
+    ]
+
+let private paperConfigs =
+    let rec search (folder: DirectoryInfo | null) =
+        match folder with
+        | null -> failtest "no paper-configs above the tests"
+        | folder ->
+            let here = Path.Combine(folder.FullName, "paper-configs")
+            if Directory.Exists here then here else search folder.Parent
+
+    search (DirectoryInfo AppContext.BaseDirectory)
+
+let private lenient =
+    System.Text.Json.JsonDocumentOptions(
+        CommentHandling = System.Text.Json.JsonCommentHandling.Skip,
+        AllowTrailingCommas = true
+    )
+
+let private parse (text: string) : JsonNode =
+    nonNull (JsonNode.Parse(text, Nullable(), lenient))
+
+let private schemas =
+    let printed (kind: string) : string = command [ "schema"; kind ] |> ok
+
+    testList "schemas" [
+        for kind, file in
+            [
+                "run", "schema.json"
+                "theory", "theory-schema.json"
+                "study", "study-schema.json"
+            ] do
+            test $"{file} is what the command prints" {
+                Expect.equal
+                    (File.ReadAllText(Path.Combine(paperConfigs, file)))
+                    (printed kind)
+                    $"out of date: dotnet run --project Bmg.Training -- schema {kind} > paper-configs/{file}"
+            }
+
+        for file in Directory.GetFiles(paperConfigs, "*.json", SearchOption.AllDirectories) do
+            if not (file.EndsWith "schema.json") then
+                test $"{Path.GetRelativePath(paperConfigs, file)} names its schema and keeps to it" {
+                    let root = parse (File.ReadAllText file)
+                    let here = nonNull (Path.GetDirectoryName file)
+                    let schema = Path.GetFullPath(Path.Combine(here, string root["$schema"]))
+
+                    let expected =
+                        match Path.GetFileName here with
+                        | "theory" -> "theory-schema.json"
+                        | "studies" -> "study-schema.json"
+                        | _ -> "schema.json"
+
+                    Expect.equal schema (Path.Combine(paperConfigs, expected)) "its schema"
+                    Expect.isEmpty (breaks ((parse (File.ReadAllText schema)).AsObject()) "" root) "faults"
+                }
+
+        for kind, text, expected in
+            [
+                "run", """{ "seeds": [1, -1] }""", [ ".seeds.1: minimum" ]
+                "run", """{ "run": { "whenNotFinite": "ignore" } }""", [ ".run.whenNotFinite: none of the choices" ]
+                "theory", """{ "horizon": [1] }""", [ ".horizon: unknown" ]
+                "theory", """{ "horizons": [] }""", [ ".horizons: too few" ]
+                "theory", """{ "meta": { "optimizer": "lion" } }""", [ ".meta.optimizer: none of the choices" ]
+                "theory", """{ "seed": 9007199254740992 }""", [ ".seed: maximum" ]
+                "study", """{ "name": "a" }""", [ ".cells: missing" ]
+                "study",
+                """{ "name": "a b", "cells": [{ "id": "x", "published": { "mean": 1 } }] }""",
+                [
+                    ".name: pattern"
+                    ".cells.0.published.deviation: missing"
+                    ".cells.0.config: missing"
+                ]
+            ] do
+            test $"what is wrong breaks them: {text}" {
+                Expect.equal (breaks ((parse (printed kind)).AsObject()) "" (parse text)) expected "what is broken"
+            }
+
+        test "each setting is explained" {
+            for kind in [ "theory"; "study" ] do
+                let rec check (path: string) (schema: JsonObject) =
+                    match schema["properties"] with
+                    | null -> ()
+                    | settings ->
+                        for each in settings.AsObject() do
+                            if each.Key <> "$schema" then
+                                let setting = (nonNull each.Value).AsObject()
+                                Expect.isTrue (setting.ContainsKey "description") $"{path}.{each.Key}"
+                                check $"{path}.{each.Key}" setting
+
+                                match setting["items"] with
+                                | :? JsonObject as items -> check $"{path}.{each.Key}.0" items
+                                | _ -> ()
+
+                check "" ((parse (printed kind)).AsObject())
+        }
+
+        test "another kind is refused" {
+            command [ "schema"; "studies" ]
+            |> refused "KIND: found studies, expected one of run, theory, study (did you mean study?)."
+        }
+    ]
+
+let tests = testList "study faults" [ freezing; marks; remains; theories; schemas ]

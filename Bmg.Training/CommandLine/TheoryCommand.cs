@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Bmg.Training.Runs;
 using Bmg.Training.Theory;
 using TorchSharp;
 
@@ -27,7 +28,8 @@ internal static class TheoryCommand
             "theory",
             """
             Meta-trains learning rates on a quadratic and in Rosenbrock's valley, by plain and by bootstrapped meta-gradients, and draws the
-            loss against condition number and horizon; and what one meta-step does to the loss beside what is predicted of it.
+            loss against condition number and horizon; and what one meta-step does to the loss beside what is predicted of it. Ctrl-C stops and
+            keeps what is done, and the same command goes on.
 
             Example: theory --output runs/theory
             """
@@ -40,14 +42,28 @@ internal static class TheoryCommand
         {
             string[] paths = parsed.GetValue(files) is { Length: > 0 } given ? given : Published();
             TheoryConfiguration[] configurations = [.. paths.Select(TheoryReader.ReadFile)];
-            string directory = Prepare(parsed.GetRequiredValue(output));
+            string directory = parsed.GetRequiredValue(output);
+            Prepare(directory);
+            using IDisposable claim = RunDirectory.LockAt(directory);
+            TheorySummary? before = Before(directory, configurations);
+            using StopSignals? signals = host.Stop is null
+                ? new StopSignals(() =>
+                    host.Error.WriteLine("Stopping; what is done is kept. Once more stops at once.")
+                )
+                : null;
             int threads = torch.get_num_threads();
             TheorySummary summary;
             try
             {
                 // Tensors of a hundred numbers: a second thread would only be waited for.
                 torch.set_num_threads(1);
-                summary = TheorySummary.Measure(configurations, host.Error.WriteLine);
+                summary = TheorySummary.Measure(
+                    configurations,
+                    host.Error.WriteLine,
+                    before,
+                    part => part.WriteNumbers(directory),
+                    host.Stop ?? signals!.Token
+                );
             }
             finally
             {
@@ -59,8 +75,16 @@ internal static class TheoryCommand
                 host.Out.WriteLine(line);
             }
             host.Out.WriteLine();
+            if (summary.Missing is { } missing)
+            {
+                host.Out.WriteLine(
+                    $"Interrupted; what is done is kept in {directory}. Missing: {string.Join("; ", missing)}. To go on: {string.Join(' ', parsed.Tokens.Select(token => token.Value))}"
+                );
+                return StopSignals.ExitCode;
+            }
             host.Out.WriteLine(Path.Combine(directory, "theory.svg"));
-            host.Out.WriteLine(Path.Combine(directory, "theory.json"));
+            host.Out.WriteLine(TheorySummary.PathOf(directory));
+            return 0;
         });
         return command;
     }
@@ -88,8 +112,8 @@ internal static class TheoryCommand
         );
     }
 
-    /// <summary>Makes the directory, which must not exist yet or be empty.</summary>
-    private static string Prepare(string path)
+    /// <summary>Makes the directory.</summary>
+    private static void Prepare(string path)
     {
         if (File.Exists(path))
         {
@@ -97,18 +121,22 @@ internal static class TheoryCommand
         }
         try
         {
-            if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
-            {
-                throw new UsageException(
-                    $"Output {path}: found a directory that is not empty, expected none yet. Choose another --output."
-                );
-            }
             Directory.CreateDirectory(path);
-            return path;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UsageException($"Output {path}: cannot be written: {e.Message}", e);
         }
+    }
+
+    /// <summary>What is in the directory of the same configurations; null where it is empty.</summary>
+    private static TheorySummary? Before(string path, IReadOnlyList<TheoryConfiguration> configurations)
+    {
+        Remains.ClearPartials(path);
+        return TheorySummary.Read(path, configurations) is { } there ? there
+            : Directory.EnumerateFileSystemEntries(path).All(entry => Path.GetFileName(entry) == ".lock") ? null
+            : throw new UsageException(
+                $"Output {path}: found a directory that is not empty and holds no results of these configurations by this version, expected that or none yet. Choose another --output."
+            );
     }
 }
