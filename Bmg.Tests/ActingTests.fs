@@ -359,7 +359,7 @@ let private rollouts =
                     | Some e ->
                         Expect.equal e.Member 1 "member"
                         Expect.equal e.EnvironmentStep (int64 length) "environment step"
-                        Expect.stringContains e.Message "of member 1 became NaN" "message")
+                        Expect.stringContains e.Message "of member 1 (seed " "message")
         ]
     ]
 

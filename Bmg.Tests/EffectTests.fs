@@ -228,7 +228,7 @@ let private exports =
                         | other -> failtestf "%A" other
 
                     for scaling in [ ContextScaling.Raw; ContextScaling.Normalized ] do
-                        let probes = nonNull (ContextProbes.Read(path, scaling))
+                        let probes = nonNull (ContextProbes.Read(path, scaling, [||]))
                         let contexts = nonNull (ContextProbes.Inputs(made.ContextNames(), scaling))
 
                         for probe, context in Seq.zip probes contexts do

@@ -32,6 +32,9 @@ let private suite =
         SampleTests.tests
         WiringTests.tests
         EffectTests.tests
+        SeedTests.tests
+        TensorBoardTests.tests
+        StudyFaultTests.tests
     ]
 
 [<EntryPoint>]

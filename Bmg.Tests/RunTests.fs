@@ -430,7 +430,7 @@ let private failing =
 
         keepsCheckpoint
             "a loss that is not a number"
-            "policy loss of member 1 became NaN at environment step 497"
+            "policy loss of member 1 (seed 2) became NaN at environment step 497"
             (fun run configuration ->
                 beginRun
                     run
@@ -438,7 +438,7 @@ let private failing =
                     (factory
                         (fun steps ->
                             if steps = 497L then
-                                raise (NumericalFailureException("policy loss", 1, steps, nan)))
+                                raise (NumericalFailureException("policy loss", 1, 2L, steps, nan)))
                         ignore))
 
         keepsCheckpoint "an export that fails" "no parity" (fun run configuration ->

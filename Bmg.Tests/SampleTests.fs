@@ -49,7 +49,7 @@ let private here = InstructionSet.Here
 /// Whatever the sources' documents show of results is drawn from the files beside them.
 let private results =
     test "the table of two-colors in the documents is what its results give today" {
-        match FaultsCommand.sources () with
+        match Planting.sources () with
         | null -> skiptest "the sources do not lie above the program"
         | root ->
             withScratch (fun directory ->
@@ -122,7 +122,7 @@ let tests =
         }
 
         test "every sample is shown once in its document" {
-            match FaultsCommand.sources () with
+            match Planting.sources () with
             | null -> skiptest "the sources do not lie above the program"
             | root ->
                 for sample in all do

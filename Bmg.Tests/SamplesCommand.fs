@@ -7,7 +7,7 @@ open System.IO
 open System.Text.RegularExpressions
 open Bmg
 open Bmg.Verify
-open Bmg.Tests.FaultsCommand
+open Bmg.Tests.Planting
 open Bmg.Training.CommandLine
 open Bmg.Training.Runs
 

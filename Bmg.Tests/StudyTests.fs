@@ -52,7 +52,7 @@ type private Fake(configuration: RunConfiguration, onAdvance: RunConfiguration -
             onAdvance configuration steps
 
             if configuration.Learner.TargetSteps = diverging && steps >= 70L then
-                raise (NumericalFailureException("policy loss", 1, steps, nan))
+                raise (NumericalFailureException("policy loss", 1, seeds[1], steps, nan))
 
             // How long it is since the swap, at the middle of this meta-step.
             let since = float (steps % 100L) + 5.0
@@ -83,7 +83,10 @@ type private Fake(configuration: RunConfiguration, onAdvance: RunConfiguration -
 
         member _.Dispose() = ()
 
-let private inDirectory (body: string -> unit) =
+/// A fake, told of every meta-step.
+let fake (configuration: RunConfiguration) onAdvance : IExperiment = new Fake(configuration, onAdvance)
+
+let inDirectory (body: string -> unit) =
     let path = Path.Combine(Path.GetTempPath(), "bmg-studies-" + Guid.NewGuid().ToString "N")
     Directory.CreateDirectory path |> ignore
 
@@ -93,7 +96,7 @@ let private inDirectory (body: string -> unit) =
         Directory.Delete(path, true)
 
 /// Carries out a command line with fake experiments; told of every meta-step.
-let private commandOf onAdvance (stop: CancellationToken) (arguments: string list) : int * string * string =
+let commandOf onAdvance (stop: CancellationToken) (arguments: string list) : int * string * string =
     use output = new StringWriter()
     use error = new StringWriter()
 
@@ -115,17 +118,17 @@ let private commandOf onAdvance (stop: CancellationToken) (arguments: string lis
     let code = TrainingCli.Run(List.toArray arguments, host)
     code, output.ToString(), error.ToString()
 
-let private command (arguments: string list) =
+let command (arguments: string list) =
     commandOf (fun _ _ -> ()) CancellationToken.None arguments
 
 /// The same, counting meta-steps.
-let private counted (arguments: string list) =
+let counted (arguments: string list) =
     let mutable advances = 0
     let result = commandOf (fun _ _ -> advances <- advances + 1) CancellationToken.None arguments
     result, advances
 
 /// The same, asked to stop after some meta-steps.
-let private stoppedAfter (count: int) (arguments: string list) =
+let stoppedAfter (count: int) (arguments: string list) =
     use stop = new CancellationTokenSource()
     let mutable advances = 0
 
@@ -141,11 +144,11 @@ let private stoppedAfter (count: int) (arguments: string list) =
 
     result, advances
 
-let private ok (code: int, output: string, error: string) =
+let ok (code: int, output: string, error: string) =
     Expect.equal (code, error) (0, "") output
     output
 
-let private refused (expected: string) (code: int, output: string, error: string) =
+let refused (expected: string) (code: int, output: string, error: string) =
     Expect.equal code 2 (error + output)
     Expect.stringContains error expected "the message"
     Expect.stringStarts error "error: " "the message"
@@ -153,7 +156,7 @@ let private refused (expected: string) (code: int, output: string, error: string
     Expect.isFalse (error.Contains "   at ") "no stack trace"
 
 /// Every file below a directory with its content.
-let private content (path: string) =
+let content (path: string) =
     if Directory.Exists path then
         [
             for file in Directory.GetFiles(path, "*", SearchOption.AllDirectories) |> Array.sort ->
@@ -162,11 +165,11 @@ let private content (path: string) =
     else
         []
 
-let private configText (name: string) (target: int) =
+let configText (name: string) (target: int) =
     $"""{{ "name": "{name}", "seed": 1, "learner": {{ "targetSteps": {target} }}, "run": {{ "metricsEvery": 10, "checkpointEvery": 50 }} }}"""
 
 /// A study of three cells, full at 400 steps and 3 seeds; returns its file.
-let private study (root: string) (targets: int list) =
+let study (root: string) (targets: int list) =
     let configs = Path.Combine(root, "configs")
     Directory.CreateDirectory configs |> ignore
 
@@ -188,7 +191,7 @@ let private study (root: string) (targets: int list) =
 
     file
 
-let private reproducing (root: string) (more: string list) =
+let reproducing (root: string) (more: string list) =
     [
         "reproduce"
         Path.Combine(root, "fake.json")
@@ -197,7 +200,7 @@ let private reproducing (root: string) (more: string list) =
     ]
     @ more
 
-let private resultsOf (root: string) = Path.Combine(root, "runs", "results")
+let resultsOf (root: string) = Path.Combine(root, "runs", "results")
 
 /// A table without its times.
 let private timeless (root: string) =
@@ -458,7 +461,7 @@ let private reproduceTests =
                 study root [ diverging; 9 ] |> ignore
                 let code, output, error = command (reproducing root [])
                 Expect.equal code 1 "exit code"
-                Expect.stringContains error "cell-0: policy loss of member 1 became NaN" "what went wrong"
+                Expect.stringContains error "cell-0: policy loss of member 1 (seed 2) became NaN" "what went wrong"
                 Expect.equal (error.TrimEnd().Split '\n').Length 1 "one line"
                 Expect.stringContains output "not run" "in the table"
                 Expect.isTrue (File.Exists(Path.Combine(resultsOf root, "cell-1.json"))) "the other cell")
@@ -961,12 +964,12 @@ let private measures =
         }
     ]
 
-let private gridConfig (root: string) =
+let gridConfig (root: string) =
     let file = Path.Combine(root, "base.json")
     File.WriteAllText(file, configText "base" 8)
     file
 
-let private sweeping (root: string) (output: string) (more: string list) =
+let sweeping (root: string) (output: string) (more: string list) =
     [
         "sweep"
         gridConfig root
@@ -1049,7 +1052,7 @@ let private sweepTests =
 
                 Expect.equal
                     csv[0]
-                    "point,learner.targetSteps,seed,seeds,steps,mean_total,deviation,interval95,final_rate,commit,problem"
+                    "point,learner.targetSteps,seed,seeds,steps,mean_total,deviation,interval95,final_rate,commit,problem,frozen"
                     "heading"
 
                 Expect.stringStarts csv[4] "0004,9,11,2,100," "the last setting changes fastest"
@@ -1129,7 +1132,7 @@ let private sweepTests =
                     ]
                     |> ok
 
-                Expect.stringContains output "0001 failed: policy loss of member 1 became NaN" "why"
+                Expect.stringContains output "0001 failed: policy loss of member 1 (seed 2) became NaN" "why"
                 Expect.stringContains ((sweepCsv root "all")[1]) "0001,13,2,100,,,," "no numbers")
         }
 
@@ -1244,7 +1247,7 @@ let private sweepTests =
                     "sweep"
                     gridConfig root
                     "--grid"
-                    "seed=1,2"
+                    "seed=1,3"
                     "--seeds"
                     "2"
                     "--steps"

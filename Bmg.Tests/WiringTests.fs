@@ -1195,7 +1195,7 @@ let private studied (study: Study) : (string * float[]) list = [
 let private studiedBy (configuration: TheoryConfiguration) : (string * float[]) list =
     let run method =
         use _ = scope ()
-        MetaTraining.Run(configuration, method)
+        nonNull (MetaTraining.Run(configuration, method, ignore, Threading.CancellationToken.None))
 
     [
         for method in TheoryMethod.Of configuration do

@@ -31,6 +31,10 @@ public sealed record CheckpointManifest
 
     /// <summary>State of the experiment that is no tensor (generators, environments), opaque here.</summary>
     public required string State { get; init; }
+
+    /// <summary>How a member is named, as in "member 5 (seed 6)".</summary>
+    /// <param name="member">Its index, from 0.</param>
+    public string NameOf(int member) => MemberName.Of(member, Seeds[member]);
 }
 
 /// <summary>What a policy's network puts out.</summary>

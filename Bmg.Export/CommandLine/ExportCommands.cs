@@ -30,7 +30,12 @@ public static class ExportCommands
     private static Command Export()
     {
         var run = new Argument<string>("RUN") { Description = "Directory of a run, or a checkpoint file." };
-        var member = Whole("--member", 0, "Which member of the population, counted from 0.", least: 0);
+        var member = Whole(
+            "--member",
+            0,
+            "Which member of the population, counted from 0; its seed is printed.",
+            least: 0
+        );
         var output = new Option<string>("--output", "-o") { Description = "The .onnx file to write.", Required = true };
         var network = new Option<string>("--network")
         {
@@ -96,7 +101,7 @@ public static class ExportCommands
             parsed.InvocationConfiguration.Output.WriteLine(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Wrote {Printable.Line(result.Path)} ({result.Bytes:N0} bytes, opset {model.Onnx.OpsetImport[0].Version}, IR version {model.Onnx.IrVersion}). ONNX Runtime against TorchSharp: {result.Parity}."
+                    $"Wrote {Printable.Line(result.Path)} ({result.Bytes:N0} bytes, opset {model.Onnx.OpsetImport[0].Version}, IR version {model.Onnx.IrVersion}), of {checkpoint.Manifest.NameOf(parsed.GetValue(member))}. ONNX Runtime against TorchSharp: {result.Parity}."
                 )
             );
             return ExportCli.Success;
@@ -174,7 +179,7 @@ public static class ExportCommands
             var now = checkpoint.Manifest.EnvironmentSteps.ToString(CultureInfo.InvariantCulture);
             parsed.InvocationConfiguration.Error.WriteLine(
                 Printable.Line(
-                    $"'{path}' does not compute what the checkpoint computes"
+                    $"'{path}' does not compute what the checkpoint computes for {Subject(session, checkpoint)}"
                         + (
                             steps == now
                                 ? "."
@@ -318,6 +323,10 @@ public static class ExportCommands
         result.AddError($"{name} must be {range}, found '{text}'.");
         return default;
     }
+
+    /// <summary>The member that a file says it is of.</summary>
+    private static string Subject(ModelSession session, Checkpoint checkpoint) =>
+        checkpoint.Manifest.NameOf(int.Parse(session.Metadata[MetadataKeys.Member], CultureInfo.InvariantCulture));
 
     // What the file should compute, built anew from the checkpoint by what the file says about itself.
     private static ExportableModel Reference(ModelSession session, string path, Checkpoint checkpoint)

@@ -75,6 +75,7 @@ public sealed class RolloutCollector : IDisposable
         _length = length;
         _rewards = new double[world.Members];
         _scratch = new float[2 * _plain.WidestLayer + _choices];
+        Guard = new MemberGuard(seeds, 0, freezes: false);
         _discounts = full([world.Members, length], discount, dtype: ScalarType.Float32, device: device)
             .DetachFromDisposeScope();
     }
@@ -88,6 +89,9 @@ public sealed class RolloutCollector : IDisposable
 
     /// <summary>γ of every step, [P, T]: one tensor, shared by all rollouts, that lives as long as the collector.</summary>
     public Tensor Discounts => _discounts;
+
+    /// <summary>Told of policies that put out something that is not a number, and asked who is frozen: such a member is not acted for.</summary>
+    internal MemberGuard Guard { get; init; }
 
     /// <summary>Environment steps that each member has done.</summary>
     public long EnvironmentSteps { get; private set; }
@@ -117,7 +121,8 @@ public sealed class RolloutCollector : IDisposable
     }
 
     /// <summary>Lets every member act for T steps with policy parameters <paramref name="x"/>.</summary>
-    /// <exception cref="NumericalFailureException">A member's policy puts out something that is not a number.</exception>
+    /// <exception cref="NumericalFailureException">A member's policy puts out something that is not a number, and members are not
+    /// frozen.</exception>
     public Experience<Rollout> Collect(Params x)
     {
         var start = Stopwatch.GetTimestamp();
@@ -146,7 +151,7 @@ public sealed class RolloutCollector : IDisposable
         {
             double sum = TensorPrimitives.Sum<float>(earned.Slice(member * _length, _length));
             _rewards[member] += sum;
-            if (_context is { Features: 1 })
+            if (_context is { Features: 1 } && !Guard.IsFrozen(member))
             {
                 _context.Add(member, sum / _length);
             }
@@ -187,6 +192,11 @@ public sealed class RolloutCollector : IDisposable
         var errors = new float[_length];
         for (var member = 0; member < _world.Members; member++)
         {
+            if (Guard.IsFrozen(member))
+            {
+                continue;
+            }
+
             var value = values.Slice(member * (_length + 1), _length + 1);
             var reward = earned.Slice(member * _length, _length);
             for (var t = 0; t < _length; t++)
@@ -230,6 +240,14 @@ public sealed class RolloutCollector : IDisposable
             var rows = observations.Slice(member * (_length + 1) * width, (_length + 1) * width);
             var chosen = actions.Slice(member * _length, _length);
             var earned = rewards.Slice(member * _length, _length);
+            if (Guard.IsFrozen(member))
+            {
+                rows.Clear();
+                chosen.Clear();
+                earned.Clear();
+                continue;
+            }
+
             for (var t = 0; t < _length; t++)
             {
                 if (t % StepsBetweenLooks == 0)
@@ -262,7 +280,15 @@ public sealed class RolloutCollector : IDisposable
             var row = TensorMemory.Elements<float>(now);
             for (var member = 0; member < members; member++)
             {
-                _world.Observe(member, row.Slice(member * width, width));
+                if (Guard.IsFrozen(member))
+                {
+                    row.Slice(member * width, width).Clear();
+                }
+                else
+                {
+                    _world.Observe(member, row.Slice(member * width, width));
+                }
+
                 row.Slice(member * width, width)
                     .CopyTo(
                         TensorMemory.Elements<float>(observations).Slice((member * (_length + 1) + t) * width, width)
@@ -278,6 +304,13 @@ public sealed class RolloutCollector : IDisposable
             var probabilities = TensorMemory.Elements<float>(Categorical.probabilities(logits).cpu());
             for (var member = 0; member < members; member++)
             {
+                if (Guard.IsFrozen(member))
+                {
+                    TensorMemory.Elements<long>(actions)[member * _length + t] = 0;
+                    TensorMemory.Elements<float>(rewards)[member * _length + t] = 0;
+                    continue;
+                }
+
                 var action = Draw(member, t, probabilities.Slice(member * _choices, _choices));
                 TensorMemory.Elements<long>(actions)[member * _length + t] = action;
                 TensorMemory.Elements<float>(rewards)[member * _length + t] = _world.Act(member, action);
@@ -288,8 +321,13 @@ public sealed class RolloutCollector : IDisposable
     private int Draw(int member, int t, ReadOnlySpan<float> probabilities)
     {
         var sum = TensorPrimitives.Sum(probabilities);
-        return float.IsFinite(sum)
-            ? Categorical.sample(probabilities, _actions[member].NextDouble())
-            : throw new NumericalFailureException("the policy's probability", member, EnvironmentSteps + t, sum);
+        if (float.IsFinite(sum))
+        {
+            return Categorical.sample(probabilities, _actions[member].NextDouble());
+        }
+
+        // Where members are frozen, this one goes through the motions to the end of its rollout.
+        Guard.Found("the policy's probability", member, EnvironmentSteps + t, sum);
+        return 0;
     }
 }

@@ -21,6 +21,8 @@ internal static class ReproduceCommand
         string Output,
         string Results,
         IReadOnlyList<string> Settings,
+        int? Seeds,
+        bool Quick,
         bool Replace,
         bool Quiet,
         string CommandLine
@@ -41,7 +43,8 @@ internal static class ReproduceCommand
         };
         Option<int> seeds = new("--seeds")
         {
-            Description = "Seeds of each cell; as many as were published where none are given.",
+            Description =
+                "Seeds of each cell, the first N of a configuration that lists its seeds. Where none are given, those that are listed, or as many as were published.",
             HelpName = "N",
         };
         seeds.AtLeast(1);
@@ -132,7 +135,6 @@ internal static class ReproduceCommand
                 );
             List<string> settings =
             [
-                $"members={Given(parsed.GetValue(seeds), brief ? QuickSeeds : study.FullSeeds)}",
                 $"environmentSteps={Given(parsed.GetValue(steps), brief ? QuickSteps : study.FullSteps)}",
             ];
             if (parsed.GetResult(threads) is not null)
@@ -146,6 +148,8 @@ internal static class ReproduceCommand
                 directory,
                 kept,
                 settings,
+                parsed.GetValue(seeds) is > 0 and var some ? some : null,
+                brief,
                 parsed.GetValue(replace),
                 parsed.GetValue(quiet),
                 string.Join(' ', parsed.Tokens.Select(token => token.Value))
@@ -174,8 +178,12 @@ internal static class ReproduceCommand
         // Everything is read and checked before anything is run or written.
         Dictionary<string, RunConfiguration> configurations = request.Cells.ToDictionary(
             cell => cell.Id,
-            cell => ConfigurationReader.ReadFile(ConfigurationOf(request, cell), request.Settings)
+            cell => Configure(request, ConfigurationOf(request, cell))
         );
+        if (StudySeeds.Overlap([.. configurations.Select(pair => (pair.Key, pair.Value))]) is { } overlap)
+        {
+            throw new UsageException($"{request.File}: cells {overlap}. Expected seeds that no two such cells share.");
+        }
         StudyRecord record = new(request.Study.Name, Provenance.Here.Version, [], configurations);
         StudyDirectory.Check(request.Output, record);
         StudyCell[] cells =
@@ -217,12 +225,27 @@ internal static class ReproduceCommand
             );
     }
 
+    /// <summary>A cell's configuration with the length and the seeds that are asked for.</summary>
+    private static RunConfiguration Configure(Request request, string file)
+    {
+        IReadOnlyList<long> listed = ConfigurationReader.ReadFile(file, request.Settings).Seeds;
+        int? asked = request.Seeds ?? (request.Quick && listed.Count > 0 ? Math.Min(QuickSeeds, listed.Count) : null);
+        return ConfigurationReader.ReadFile(
+            file,
+            [
+                .. request.Settings,
+                StudySeeds.Setting(file, request.Settings, asked, request.Quick ? QuickSeeds : request.Study.FullSeeds),
+            ]
+        );
+    }
+
     /// <summary>Finds out before the runs, not after the first of them, whether results can be written.</summary>
     private static void Probe(string results)
     {
         try
         {
             Directory.CreateDirectory(results);
+            Remains.ClearPartials(results);
             string probe = Path.Combine(results, $".probe-{Environment.ProcessId}");
             AtomicFile.WriteText(probe, "");
             File.Delete(probe);
@@ -300,6 +323,7 @@ internal static class ReproduceCommand
         try
         {
             Directory.CreateDirectory(request.Results);
+            Remains.ClearPartials(request.Results);
             AtomicFile.WriteText(Path.Combine(request.Results, "table.txt"), Text(reproduction.Lines()));
             AtomicFile.WriteText(Path.Combine(request.Results, "table.csv"), Text(reproduction.Csv()));
             AtomicFile.WriteText(report, ReproductionReport.Page(reproduction));

@@ -1,23 +1,54 @@
 using System.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Studies;
+using Bmg.Training.Theory;
 
 namespace Bmg.Training.CommandLine;
 
-/// <summary><c>schema</c>: the JSON schema of configurations.</summary>
+/// <summary><c>schema</c>: the JSON schemas of the files that people write.</summary>
 internal static class SchemaCommand
 {
+    private const string Run = "run";
+
+    /// <summary>Kinds of file: the record that each is read into, and what it is.</summary>
+    private static readonly Dictionary<string, (Type Record, string Title)> Kinds = new()
+    {
+        [Run] = (typeof(RunConfiguration), "Configuration of a Bmg run"),
+        ["theory"] = (typeof(TheoryConfiguration), "Configuration of a Bmg theory study"),
+        ["study"] = (typeof(StudyDescription), "A published table that Bmg reproduces"),
+    };
+
     /// <summary>The command.</summary>
     public static Command Create(TrainingHost host)
     {
+        Argument<string> kind = new("KIND")
+        {
+            Description =
+                "run: a configuration of train and sweep; theory: one of theory; study: a table of reproduce.",
+            DefaultValueFactory = _ => Run,
+        };
         Command command = new(
             "schema",
             """
-            Prints the JSON schema of configurations: every setting with its meaning, range and default.
+            Prints a JSON schema: every setting with its meaning, range and default.
 
-            Example: schema > paper-configs/schema.json
+            Examples:
+              schema > paper-configs/schema.json
+              schema theory > paper-configs/theory-schema.json
+              schema study > paper-configs/study-schema.json
             """
-        );
-        command.SetAction(_ => host.Out.Write(ConfigurationSchema.Text()));
+        )
+        {
+            kind,
+        };
+        command.SetAction(parsed =>
+        {
+            string found = parsed.GetRequiredValue(kind);
+            (Type record, string title) = Kinds.TryGetValue(found, out (Type, string) known)
+                ? known
+                : throw new UsageException($"KIND: found {found}, expected {Choices.Say(found, Kinds.Keys)}.");
+            host.Out.Write(ConfigurationSchema.Text(record, title));
+        });
         return command;
     }
 }

@@ -48,7 +48,8 @@ internal static class SweepCommand
         };
         Option<int> seeds = new("--seeds")
         {
-            Description = "Seeds of each point, for --set members=….",
+            Description =
+                "Seeds of each point, for --set members=…; the first N of a configuration that lists its seeds.",
             HelpName = "N",
         };
         seeds.AtLeast(1);
@@ -87,8 +88,8 @@ internal static class SweepCommand
                 four points, three seeds each: sweep.csv, ranked.txt
               sweep paper-configs/quickstart.json --grid learner.hidden=[64,64],[256] --output runs/widths
                 commas inside brackets or quotes do not separate
-              sweep paper-configs/quickstart.json --grid seed=1,2,3,4 --output runs/mine --shard 2/4
-                the second quarter, on a machine of its own
+              sweep paper-configs/quickstart.json --grid seed=1,9,17,25 --output runs/mine --shard 2/4
+                the second quarter, on a machine of its own; seeds 9 to 16, as the configuration has 8 members
               sweep --merge runs/mine runs/from-elsewhere --output runs/all
                 one table of all parts; see docs/studies.md for Slurm and Kubernetes
             """
@@ -124,7 +125,7 @@ internal static class SweepCommand
             List<string> settings = [.. parsed.GetValue(set) ?? []];
             if (parsed.GetValue(seeds) is > 0 and var members)
             {
-                settings.Add($"members={members}");
+                settings.Add(StudySeeds.Setting(path, settings, members, members));
             }
             if (parsed.GetValue(steps) is > 0 and var length)
             {
@@ -133,6 +134,8 @@ internal static class SweepCommand
             Shard? part = parsed.GetValue(shard) is { } text ? Shard.Parse(text) : null;
             Grid all = Grid.Parse(entries);
             RunConfiguration configuration = ConfigurationReader.ReadFile(path, settings);
+            List<RunConfiguration> points = Points(path, settings, all);
+            all.RequireDisjointSeeds(points);
             return Execute(
                 new Request(
                     all,
@@ -142,7 +145,7 @@ internal static class SweepCommand
                         all.Text,
                         new Dictionary<string, RunConfiguration> { [StudyRecord.Base] = configuration }
                     ),
-                    Points(path, settings, all),
+                    points,
                     parsed.GetValue(output) ?? Path.Combine("runs", "sweeps", configuration.Name),
                     part,
                     parsed.GetValue(quiet),
@@ -299,8 +302,15 @@ internal static class SweepCommand
             );
         (string, SweepPart)[] parts = [.. SweepMerge.Files(paths).Select(file => (file, SweepPart.Read(file)))];
         (StudyRecord sweep, IReadOnlyList<SweepPoint> points) = SweepMerge.Join(parts);
+        Grid grid = Grid.Parse(sweep.Grid);
+        string configuration = sweep.Cells[StudyRecord.Base].ToJson();
+        grid.RequireDisjointSeeds([
+            .. points.Select(point =>
+                ConfigurationReader.Read(configuration, "study.json", grid.Settings(grid.At(point.Index)))
+            ),
+        ]);
         using StudyDirectory directory = StudyDirectory.Open(target, sweep);
-        Write(target, new SweepTable(Grid.Parse(sweep.Grid), points), quiet, host);
+        Write(target, new SweepTable(grid, points), quiet, host);
         return 0;
     }
 

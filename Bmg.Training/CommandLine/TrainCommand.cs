@@ -198,12 +198,16 @@ internal static class TrainCommand
     {
         RunSummary summary = outcome.Summary!;
         yield return "";
-        yield return $"{"seed", 8}{"total reward", 16}{"reward a step, last tenth", 28}";
+        int width = Math.Max(8, summary.Seeds.Max(seed => $"  {seed}".Length));
+        yield return $"{"member", 8}{"seed".PadLeft(width)}{"total reward", 16}{"reward a step, last tenth", 28}";
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
-            yield return $"{summary.Seeds[i], 8}{Figures.Count(summary.TotalReward[i]), 16}{Figures.Number(summary.FinalRewardRate[i]), 28}";
+            string name = $"{i, 8}{$"{summary.Seeds[i]}".PadLeft(width)}";
+            yield return summary.Frozen.FirstOrDefault(mark => mark.Member == i) is { } frozen
+                ? $"{name}  frozen at environment step {Figures.Count(frozen.EnvironmentStep)}: {frozen.Quantity} was not finite"
+                : $"{name}{Figures.Count(summary.TotalReward[i]), 16}{Figures.Number(summary.FinalRewardRate[i]), 28}";
         }
-        yield return $"{"mean", 8}{Figures.Count(summary.TotalRewardSpread.Mean), 16}{Figures.Number(summary.FinalRewardRateSpread.Mean), 28}";
+        yield return $"{"mean".PadLeft(8 + width)}{Figures.Count(summary.TotalRewardSpread.Mean), 16}{Figures.Number(summary.FinalRewardRateSpread.Mean), 28}";
         yield return "";
         yield return $"{Figures.Count(summary.EnvironmentSteps)} environment steps by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
         foreach (string line in outcome.Finish!.Lines)

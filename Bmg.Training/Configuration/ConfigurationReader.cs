@@ -31,9 +31,11 @@ public static class ConfigurationReader
             Overlay(root, setting, overrides, faults);
         }
 
+        PutSeedsFirst(root.AsObject(), overrides);
         ConfigurationBinder binder = new(source, overrides, faults, asSingle: true);
         if (binder.Bind(root, out RunConfiguration configuration) && faults.Count == 0)
         {
+            configuration = WithListedSeeds(configuration, root.AsObject());
             foreach ((string path, string found, string expected) in ConfigurationRules.Broken(configuration))
             {
                 binder.Fault(path, $"found {found}, expected {expected}");
@@ -41,6 +43,31 @@ public static class ConfigurationReader
         }
         return faults.Count == 0 ? configuration : throw new ConfigurationException(faults);
     }
+
+    /// <summary>Seeds that the command line lists stand over the seed and the members of the file, as they stand over the file's list.</summary>
+    private static void PutSeedsFirst(JsonObject root, Dictionary<string, string> overrides)
+    {
+        if (overrides.Keys.Any(key => key == "seeds" || key.StartsWith("seeds.", StringComparison.Ordinal)))
+        {
+            foreach (string key in (string[])["seed", "members"])
+            {
+                if (!overrides.ContainsKey(key) && root["seeds"] is JsonArray { Count: > 0 })
+                {
+                    root.Remove(key);
+                }
+            }
+        }
+    }
+
+    /// <summary>Seeds that are listed determine seed and members where these are not given.</summary>
+    private static RunConfiguration WithListedSeeds(RunConfiguration configuration, JsonObject root) =>
+        configuration.Seeds is not [var first, ..] seeds
+            ? configuration
+            : configuration with
+            {
+                Seed = root.ContainsKey("seed") ? configuration.Seed : first,
+                Members = root.ContainsKey("members") ? configuration.Members : seeds.Count,
+            };
 
     /// <summary>Puts "a.b=value" into the tree, making the objects (and default lists) on the way; an index stands for an element of a list.</summary>
     private static void Overlay(JsonNode root, string setting, Dictionary<string, string> overrides, List<Fault> faults)

@@ -9,6 +9,10 @@ internal static class ConfigurationRules
         MetaSettings meta = configuration.Meta;
         LearnerSettings learner = configuration.Learner;
         bool isFixed = meta.Method == MetaMethod.Fixed;
+        foreach (var broken in BrokenSeeds(configuration))
+        {
+            yield return broken;
+        }
         if (learner.Agent == AgentKind.ActorCritic)
         {
             EntropyWeightSettings weight = meta.EntropyWeight;
@@ -82,6 +86,54 @@ internal static class ConfigurationRules
             yield return broken;
         }
     }
+
+    /// <summary>What must hold of seeds, so that every member has one of its own that every reader of JSON takes for the same number.</summary>
+    private static IEnumerable<(string Path, string Found, string Expected)> BrokenSeeds(RunConfiguration configuration)
+    {
+        IReadOnlyList<long> seeds = configuration.Seeds;
+        if (seeds.Count == 0)
+        {
+            if (LastSeed(configuration.Seed, configuration.Members) is { } most)
+            {
+                yield return (
+                    "seed",
+                    Text(configuration.Seed),
+                    $"at most {most}, so that all {configuration.Members} seeds are below 2^53"
+                );
+            }
+            yield break;
+        }
+        HashSet<long> seen = [];
+        for (int i = 0; i < seeds.Count; i++)
+        {
+            if (!seen.Add(seeds[i]))
+            {
+                yield return ($"seeds.{i}", $"{seeds[i]} for the second time", "each seed once");
+            }
+        }
+        if (configuration.Members != seeds.Count)
+        {
+            yield return (
+                "members",
+                Text(configuration.Members),
+                $"{seeds.Count}, one for each seed that is listed ({Some(seeds)}): leave members out, or list other seeds"
+            );
+        }
+        if (configuration.Seed != seeds[0])
+        {
+            yield return (
+                "seed",
+                Text(configuration.Seed),
+                $"{seeds[0]}, the first of the seeds that are listed ({Some(seeds)}): leave seed out, or list other seeds"
+            );
+        }
+    }
+
+    /// <summary>The greatest first seed of so many whose last is below 2^53; null where this one is no greater.</summary>
+    internal static long? LastSeed(long first, int count) => first > (1L << 53) - count ? (1L << 53) - count : null;
+
+    private static string Some(IReadOnlyList<long> seeds) =>
+        string.Join(", ", seeds.Take(5)) + (seeds.Count > 5 ? ", …" : "");
 
     /// <summary>What a bounded hyper-parameter and its start must keep to, as the float32 numbers that they become.</summary>
     private static IEnumerable<(string Path, string Found, string Expected)> Bounds(
@@ -166,6 +218,8 @@ internal static class ConfigurationRules
             );
         }
     }
+
+    private static string Text(long value) => FormattableString.Invariant($"{value}");
 
     private static string Text(double value) => FormattableString.Invariant($"{value}");
 }

@@ -3,7 +3,17 @@ using System.ComponentModel.DataAnnotations;
 
 namespace Bmg.Training.Configuration;
 
-/// <summary>What a run writes, and how often.</summary>
+/// <summary>What becomes of a run when a number of a member is not finite.</summary>
+public enum NotFiniteKind
+{
+    /// <summary>The run ends; the last good checkpoint is kept.</summary>
+    Stop,
+
+    /// <summary>The member is frozen with its last good parameters, and the others go on.</summary>
+    Freeze,
+}
+
+/// <summary>What a run writes, and how often, and what ends it.</summary>
 public sealed record RecordingSettings
 {
     [Description(
@@ -17,4 +27,9 @@ public sealed record RecordingSettings
     )]
     [Range(1, 1e12)]
     public long CheckpointEvery { get; init; } = 100_000;
+
+    [Description(
+        "When a loss, a meta-gradient, a policy or a parameter of a member is not finite: \"stop\" ends the run, \"freeze\" keeps the member as it last was and lets the others go on; it is marked, has no more metrics, and is left out of means and of the choice of whom to export."
+    )]
+    public NotFiniteKind WhenNotFinite { get; init; } = NotFiniteKind.Stop;
 }

@@ -46,7 +46,9 @@ public sealed record RunConfiguration
     )]
     public ExperimentKind Experiment { get; init; } = ExperimentKind.TwoColors;
 
-    [Description("Seed of the first member; member i has seed + i. All randomness of a member comes from its seed.")]
+    [Description(
+        "Seed of the first member; member i, counted from 0, has seed + i. All randomness of a member comes from its seed. All seeds are below 2^53."
+    )]
     [Range(0, 9007199254740991.0)]
     public long Seed { get; init; } = 1;
 
@@ -55,6 +57,13 @@ public sealed record RunConfiguration
     )]
     [Range(1, 10000)]
     public int Members { get; init; } = 10;
+
+    [Description(
+        "Seed of each member, each once, in place of seed and members, which then follow from it: its first, and how many there are. Empty for seed, seed + 1, …."
+    )]
+    [Length(0, 10000)]
+    [Range(0, 9007199254740991.0)]
+    public IReadOnlyList<long> Seeds { get; init; } = [];
 
     [Description(
         "Length of the run. Unit: environment steps of each member. The papers run 10 million (BMG 5.1; CMG, table 1)."
@@ -84,6 +93,6 @@ public sealed record RunConfiguration
     [Description("What is meta-learned, and how.")]
     public MetaSettings Meta { get; init; } = new();
 
-    [Description("What the run writes, and how often.")]
+    [Description("What the run writes, and how often, and what ends it.")]
     public RecordingSettings Run { get; init; } = new();
 }

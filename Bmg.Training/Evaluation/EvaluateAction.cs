@@ -28,6 +28,7 @@ public static class EvaluateAction
         );
         var table = new Table().Border(TableBorder.Simple);
         table.AddColumn("member");
+        table.AddColumn("seed");
         foreach (var world in new[] { "blue +1", "red +1" })
         {
             var mark = world.StartsWith("blue", StringComparison.Ordinal) == blueLast ? " *" : "";
@@ -35,10 +36,11 @@ public static class EvaluateAction
             table.AddColumn(new TableColumn($"{world}{mark}, greedy").RightAligned());
         }
 
-        foreach (var (member, result) in rows)
+        foreach (var (member, seed, result) in rows)
         {
             table.AddRow(
                 member.ToString(CultureInfo.InvariantCulture),
+                seed,
                 Number(result.BlueSampled),
                 Number(result.BlueGreedy),
                 Number(result.RedSampled),
@@ -60,7 +62,7 @@ public static class EvaluateAction
     private static string Number(double value) => value.ToString("F3", CultureInfo.InvariantCulture);
 
     private static (
-        IReadOnlyList<(int Member, EvaluationResult Result)>,
+        IReadOnlyList<(int Member, string Seed, EvaluationResult Result)>,
         RunConfiguration,
         long EnvironmentSteps,
         string Engine
@@ -88,20 +90,26 @@ public static class EvaluateAction
             );
         }
 
-        var rows = new List<(int, EvaluationResult)>();
+        var rows = new List<(int, string, EvaluationResult)>();
         var engine = "";
         for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
         {
             using var policy = new TorchPolicy(checkpoint, member);
             engine = policy.Engine;
-            rows.Add((member, PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)));
+            rows.Add(
+                (
+                    member,
+                    checkpoint.Manifest.Seeds[member].ToString(CultureInfo.InvariantCulture),
+                    PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)
+                )
+            );
         }
 
         return (rows, configuration, checkpoint.Manifest.EnvironmentSteps, engine);
     }
 
     private static (
-        IReadOnlyList<(int Member, EvaluationResult Result)>,
+        IReadOnlyList<(int Member, string Seed, EvaluationResult Result)>,
         RunConfiguration,
         long EnvironmentSteps,
         string Engine
@@ -121,6 +129,7 @@ public static class EvaluateAction
             [
                 (
                     (int)metadata.Number(MetadataKeys.Member, int.MaxValue),
+                    metadata.Number(MetadataKeys.Seed).ToString(CultureInfo.InvariantCulture),
                     PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)
                 ),
             ],

@@ -32,7 +32,7 @@ public static class ExportAndPlay
         {
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"Exported the policy of member {member} and compared it with TorchSharp on {Figures.Count(policy.Observations)} observations: largest difference {policy.MaxAbsDifference:G2}, greedy actions that differ: {policy.Parity.ActionDisagreements}."
+                $"Exported the policy of {checkpoint.Manifest.NameOf(member)} and compared it with TorchSharp on {Figures.Count(policy.Observations)} observations: largest difference {policy.MaxAbsDifference:G2}, greedy actions that differ: {policy.Parity.ActionDisagreements}."
             ),
         };
         string? metaNetwork = null;
@@ -67,12 +67,13 @@ public static class ExportAndPlay
         return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
     }
 
+    /// <summary>The member that earns most; one that was frozen has no rate and is never the one.</summary>
     private static int Best(IReadOnlyList<double> rates)
     {
         var best = 0;
         for (var i = 1; i < rates.Count; i++)
         {
-            best = rates[i] > rates[best] ? i : best;
+            best = rates[i] > rates[best] || double.IsNaN(rates[best]) ? i : best;
         }
 
         return best;

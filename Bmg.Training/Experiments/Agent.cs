@@ -6,13 +6,21 @@ using Bmg.Training.Environments;
 namespace Bmg.Training.Experiments;
 
 /// <summary>Of a population, what a checkpoint holds as numbers rather than tensors; one entry a member.</summary>
-internal sealed record PopulationState(long[][] Worlds, ulong[] Actions, double[][] Contexts);
+internal sealed record PopulationState(
+    long[][] Worlds,
+    ulong[] Actions,
+    double[][] Contexts,
+    FrozenMember[]? Frozen = null
+);
 
 /// <summary>Consecutive members that learn on one thread at a time.</summary>
 internal interface IPopulation : IDisposable
 {
     /// <summary>Environment steps that each member has done.</summary>
     long EnvironmentSteps { get; }
+
+    /// <summary>Members that are frozen.</summary>
+    IEnumerable<FrozenMember> Frozen { get; }
 
     /// <summary>Time spent acting so far, in stopwatch ticks.</summary>
     long ActingTicks { get; }

@@ -14,17 +14,6 @@ internal static class MemberValues
         return nothing;
     }
 
-    /// <summary>Refuses NaN and infinities, naming the member.</summary>
-    /// <exception cref="NumericalFailureException">A value is not finite.</exception>
-    public static void RequireFinite(string quantity, double[] values, long environmentSteps)
-    {
-        var member = Array.FindIndex(values, v => !double.IsFinite(v));
-        if (member >= 0)
-        {
-            throw new NumericalFailureException(quantity, member, environmentSteps, values[member]);
-        }
-    }
-
     /// <summary>Consecutive members of a checkpoint's set, on a device, out of every scope: the caller's to dispose.</summary>
     public static Params Own(Checkpoint checkpoint, string set, int first, int members, Device device) =>
         ParamsModule.detachFromScope(

@@ -16,6 +16,7 @@ internal sealed class Population : IPopulation
     private readonly RecentContext? _context;
     private readonly RolloutCollector _collector;
     private readonly Device _device;
+    private readonly MemberGuard _guard;
     private MetaState<Rollout> _state;
     private Tensor? _lastContext;
 
@@ -33,6 +34,7 @@ internal sealed class Population : IPopulation
         _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
         _world = Worlds.Create(configuration, seeds);
         _context = context;
+        _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
         _collector = new RolloutCollector(
             _world,
             agent.Networks,
@@ -44,6 +46,7 @@ internal sealed class Population : IPopulation
         )
         {
             Stop = agent.Stop,
+            Guard = _guard,
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
@@ -64,6 +67,9 @@ internal sealed class Population : IPopulation
     /// <inheritdoc/>
     public long ActingTicks => _collector.Ticks;
 
+    /// <inheritdoc/>
+    public IEnumerable<FrozenMember> Frozen => _guard.Frozen;
+
     private int Members => _world.Members;
 
     /// <inheritdoc/>
@@ -73,32 +79,36 @@ internal sealed class Population : IPopulation
     public MetaStepReport Advance()
     {
         var before = EnvironmentSteps;
-        try
+        var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, (x, _) => Collect(x), Keep);
+        _guard.Check("the meta-objective", log.Objective, EnvironmentSteps);
+        _guard.Check("the meta-gradient's norm", log.MetaGradientNorm, EnvironmentSteps);
+        foreach (var loss in log.Losses)
         {
-            var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, (x, _) => Collect(x), Keep);
-            Release(_state, next);
-            _state = next;
-            double[][] values =
-            [
-                _collector.TakeRewards(),
-                CurrentEntropyWeight(),
-                OrNothing(log.Objective),
-                OrNothing(log.MetaGradientNorm),
-                MeanOverSteps(log.Losses),
-            ];
-            RequireFinite("the meta-objective", log.Objective);
-            RequireFinite("the meta-gradient's norm", log.MetaGradientNorm);
-            foreach (var loss in log.Losses)
-            {
-                RequireFinite("the learner's loss", loss);
-            }
+            _guard.Check("the learner's loss", loss, EnvironmentSteps);
+        }
 
-            return new MetaStepReport((int)(EnvironmentSteps - before), values);
-        }
-        catch (NumericalFailureException failure) when (_first > 0)
-        {
-            throw failure.OfMember(_first + failure.Member);
-        }
+        _guard.Keep(
+            [
+                ("the learner", next.Learner.Parameters, _state.Learner.Parameters),
+                ("the learner's optimizer", next.Learner.Optimizer, _state.Learner.Optimizer),
+                ("the meta-parameters", next.MetaParameters, _state.MetaParameters),
+                ("the meta-optimizer", next.MetaOptimizer, _state.MetaOptimizer),
+            ],
+            EnvironmentSteps
+        );
+        ForgetContexts();
+        Release(_state, next);
+        _state = next;
+        double[][] values =
+        [
+            _collector.TakeRewards(),
+            CurrentEntropyWeight(),
+            OrNothing(log.Objective),
+            OrNothing(log.MetaGradientNorm),
+            MeanOverSteps(log.Losses),
+        ];
+        _guard.Silence(values);
+        return new MetaStepReport((int)(EnvironmentSteps - before), values);
     }
 
     /// <inheritdoc/>
@@ -131,7 +141,8 @@ internal sealed class Population : IPopulation
         return new PopulationState(
             [.. members.Select(_world.SaveMember)],
             [.. members.Select(_collector.GetActionState)],
-            _context is null ? [] : [.. members.Select(_context.GetState)]
+            _context is null ? [] : [.. members.Select(_context.GetState)],
+            [.. _guard.Frozen]
         );
     }
 
@@ -204,6 +215,8 @@ internal sealed class Population : IPopulation
             _world.RestoreMember(member, state.Worlds[_first + member]);
             _context?.SetState(member, state.Contexts[_first + member]);
         }
+
+        _guard.Restore(state.Frozen ?? []);
     }
 
     /// <inheritdoc/>
@@ -244,6 +257,26 @@ internal sealed class Population : IPopulation
         }
 
         return experience;
+    }
+
+    /// <summary>What a frozen member saw last may be as wrong as the rest of it, and a checkpoint holds it; nobody looks at it any more.</summary>
+    private void ForgetContexts()
+    {
+        if (_context is null)
+        {
+            return;
+        }
+
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        for (var member = 0; member < Members; member++)
+        {
+            if (_guard.IsFrozen(member))
+            {
+                _context.SetState(member, new double[_context.GetState(member).Length]);
+                _lastContext?[member].zero_();
+            }
+        }
     }
 
     /// <summary>Takes a rollout that outlives its meta-step out of the meta-step's scope.</summary>
@@ -299,7 +332,4 @@ internal sealed class Population : IPopulation
 
         return mean;
     }
-
-    private void RequireFinite(string quantity, double[] values) =>
-        MemberValues.RequireFinite(quantity, values, EnvironmentSteps);
 }

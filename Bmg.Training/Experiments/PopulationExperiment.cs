@@ -61,6 +61,9 @@ public sealed class PopulationExperiment : IExperiment
     /// <inheritdoc/>
     public long EnvironmentSteps => _parts[0].EnvironmentSteps;
 
+    /// <inheritdoc/>
+    public IReadOnlyList<FrozenMember> Frozen => [.. _parts.SelectMany(p => p.Frozen)];
+
     /// <summary>Parts that learn side by side.</summary>
     public int Parts => _parts.Length;
 
@@ -78,6 +81,11 @@ public sealed class PopulationExperiment : IExperiment
     {
         var reports = new MetaStepReport[_parts.Length];
         OnEachPart(i => reports[i] = _parts[i].Advance());
+        if (Frozen is { Count: > 0 } frozen && frozen.Count == Seeds.Count)
+        {
+            throw NumericalFailureException.OfAll(frozen);
+        }
+
         return reports.Length == 1
             ? reports[0]
             : new MetaStepReport(
@@ -96,7 +104,8 @@ public sealed class PopulationExperiment : IExperiment
         var state = new PopulationState(
             [.. _parts.SelectMany(p => p.Numbers().Worlds)],
             [.. _parts.SelectMany(p => p.Numbers().Actions)],
-            [.. _parts.SelectMany(p => p.Numbers().Contexts)]
+            [.. _parts.SelectMany(p => p.Numbers().Contexts)],
+            [.. Frozen]
         );
         // Not disposed: its tensors belong to the scope.
         CheckpointFile.Write(path, new Checkpoint(Manifest(hostState, JsonSerializer.Serialize(state)), sets));

@@ -31,6 +31,7 @@ internal sealed class QLambdaPopulation : IPopulation
     private readonly double[] _epsilons;
     private readonly double[] _losses;
     private readonly Params _aim;
+    private readonly MemberGuard _guard;
     private LearnerState _spare;
     private LearnerState _inUse;
     private MetaState<Rollout> _state;
@@ -46,6 +47,7 @@ internal sealed class QLambdaPopulation : IPopulation
         Seed[] all = [.. seeds];
         _agent = agent;
         _first = first;
+        _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
         _window = configuration.Learner.TargetSteps;
         _discount = (float)configuration.Learner.Discount;
         _world = Worlds.Create(configuration, seeds);
@@ -87,6 +89,9 @@ internal sealed class QLambdaPopulation : IPopulation
     /// <remarks>None: acting and learning take turns at every step and are not told apart.</remarks>
     public long ActingTicks => 0;
 
+    /// <inheritdoc/>
+    public IEnumerable<FrozenMember> Frozen => _guard.Frozen;
+
     private int Members => _world.Members;
 
     /// <inheritdoc/>
@@ -107,28 +112,22 @@ internal sealed class QLambdaPopulation : IPopulation
             values[i] = new double[Members];
         }
 
-        try
+        for (var round = 0; round < rounds; round++)
         {
-            for (var round = 0; round < rounds; round++)
+            var (objective, norm) = MetaStep();
+            double[][] all = [_rewards, _epsilons, objective, norm, _losses];
+            for (var i = 0; i < all.Length; i++)
             {
-                var (objective, norm) = MetaStep();
-                double[][] all = [_rewards, _epsilons, objective, norm, _losses];
-                for (var i = 0; i < all.Length; i++)
+                // Rewards add up; of the others the report holds the mean.
+                var share = i == 0 ? 1 : 1.0 / rounds;
+                for (var member = 0; member < Members; member++)
                 {
-                    // Rewards add up; of the others the report holds the mean.
-                    var share = i == 0 ? 1 : 1.0 / rounds;
-                    for (var member = 0; member < Members; member++)
-                    {
-                        values[i][member] += share * all[i][member];
-                    }
+                    values[i][member] += share * all[i][member];
                 }
             }
         }
-        catch (NumericalFailureException failure) when (_first > 0)
-        {
-            throw failure.OfMember(_first + failure.Member);
-        }
 
+        _guard.Silence(values);
         return new MetaStepReport(rounds * _window, values);
     }
 
@@ -136,39 +135,56 @@ internal sealed class QLambdaPopulation : IPopulation
     {
         double[] objective,
             norm;
+        MetaState<Rollout> next;
         if (_agent.Configuration.Meta.Method == MetaMethod.Fixed)
         {
             using var scope = NewDisposeScope();
-            var (next, _, _) = Live(_state.Learner);
-            Replace(
-                new MetaState<Rollout>(
-                    new LearnerState(
-                        ParamsModule.detachFromScope(next.Parameters),
-                        ParamsModule.detachFromScope(next.Optimizer)
-                    ),
-                    _state.MetaParameters,
-                    _state.MetaOptimizer,
-                    _state.Pending
-                )
+            var (learner, _, _) = Live(_state.Learner);
+            next = new MetaState<Rollout>(
+                new LearnerState(
+                    ParamsModule.detachFromScope(learner.Parameters),
+                    ParamsModule.detachFromScope(learner.Optimizer)
+                ),
+                _state.MetaParameters,
+                _state.MetaOptimizer,
+                _state.Pending
             );
             objective = norm = MemberValues.Nothing(Members);
         }
         else
         {
-            var (next, log) = MetaLearner.step(
+            (next, var log) = MetaLearner.step(
                 _metaLearner,
                 _state,
                 (_, _) => throw new NotSupportedException("The target gathers its own experience."),
                 _ => { }
             );
-            Replace(next);
             objective = log.Objective;
             norm = log.MetaGradientNorm;
-            RequireFinite("the meta-objective", objective);
-            RequireFinite("the meta-gradient's norm", norm);
+            _guard.Check("the meta-objective", objective, EnvironmentSteps);
+            _guard.Check("the meta-gradient's norm", norm, EnvironmentSteps);
         }
 
-        RequireFinite("the learner's loss", _losses);
+        _guard.Check("the learner's loss", _losses, EnvironmentSteps);
+        _guard.Keep(
+            [
+                ("the learner", next.Learner.Parameters, _state.Learner.Parameters),
+                ("the learner's optimizer", next.Learner.Optimizer, _state.Learner.Optimizer),
+                ("the meta-parameters", next.MetaParameters, _state.MetaParameters),
+                ("the meta-optimizer", next.MetaOptimizer, _state.MetaOptimizer),
+            ],
+            EnvironmentSteps
+        );
+        for (var member = 0; member < Members && _context is not null; member++)
+        {
+            if (_guard.IsFrozen(member))
+            {
+                // What it saw last may be as wrong as the rest of it, and a checkpoint holds it; nobody looks at it any more.
+                _context.SetState(member, new double[_context.GetState(member).Length]);
+            }
+        }
+
+        Replace(next);
         return (objective, norm);
     }
 
@@ -189,7 +205,8 @@ internal sealed class QLambdaPopulation : IPopulation
         return new PopulationState(
             [.. members.Select(_world.SaveMember)],
             [.. members.Select(m => _actions[m].State)],
-            _context is null ? [] : [.. members.Select(_context.GetState)]
+            _context is null ? [] : [.. members.Select(_context.GetState)],
+            [.. _guard.Frozen]
         );
     }
 
@@ -215,6 +232,8 @@ internal sealed class QLambdaPopulation : IPopulation
             _actions[member].State = state.Actions[_first + member];
             _context?.SetState(member, state.Contexts[_first + member]);
         }
+
+        _guard.Restore(state.Frozen ?? []);
 
         Params Own(string set) => MemberValues.Own(checkpoint, set, _first, Members, CPU);
     }
@@ -261,6 +280,21 @@ internal sealed class QLambdaPopulation : IPopulation
                 sum = 0,
                 loss = 0;
             var rows = seen.Slice(member * (_window + 1) * width, (_window + 1) * width);
+            if (_guard.IsFrozen(member))
+            {
+                // It neither acts nor learns: experience of zeros, and what it was.
+                rows.Clear();
+                done.Slice(member * _window, _window).Clear();
+                earned.Slice(member * _window, _window).Clear();
+                (
+                    _context is null ? [] : known.Slice(member * _window * _context.Size, _window * _context.Size)
+                ).Clear();
+                Copy(start.Parameters, next.Parameters, member);
+                Copy(start.Optimizer, next.Optimizer, member);
+                Copy(start.Parameters, aim, member);
+                continue;
+            }
+
             _world.Observe(member, rows[..width]);
             for (var t = 0; t < _window; t++)
             {
@@ -363,7 +397,4 @@ internal sealed class QLambdaPopulation : IPopulation
 
         _state = next;
     }
-
-    private void RequireFinite(string quantity, double[] values) =>
-        MemberValues.RequireFinite(quantity, values, EnvironmentSteps);
 }

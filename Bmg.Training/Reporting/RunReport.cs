@@ -97,6 +97,13 @@ public static class RunReport
 
             """
         );
+        if (record.Frozen.Count > 0)
+        {
+            page.Append(
+                CultureInfo.InvariantCulture,
+                $"<p><strong>{E(string.Join("; ", record.Frozen))}. Means are over the others.</strong></p>\n"
+            );
+        }
         if (record.Problem is { } problem)
         {
             page.Append(CultureInfo.InvariantCulture, $"<p><strong>{E(problem)}</strong></p>\n");
@@ -194,29 +201,32 @@ public static class RunReport
     private static void Members(StringBuilder page, RunSummary summary)
     {
         page.Append(
-            "<h2>Members</h2>\n<table>\n<tr><th>seed</th><th>total reward</th><th>reward a step, last tenth</th></tr>\n"
+            "<h2>Members</h2>\n<table>\n<tr><th>member</th><th>seed</th><th>total reward</th><th>reward a step, last tenth</th></tr>\n"
         );
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
+            FrozenMember? frozen = summary.Frozen.FirstOrDefault(mark => mark.Member == i);
             Row(
-                $"{summary.Seeds[i]}",
-                Figures.Count(summary.TotalReward[i]),
+                $"{i}</td><td>{summary.Seeds[i]}",
+                frozen is not null
+                    ? $"frozen at {Figures.Count(frozen.EnvironmentStep)}"
+                    : Figures.Count(summary.TotalReward[i]),
                 Figures.Number(summary.FinalRewardRate[i]),
                 ""
             );
         }
         Row(
-            "mean ± deviation",
+            "mean ± deviation</td><td>",
             Text(summary.TotalRewardSpread, Figures.Count),
             Text(summary.FinalRewardRateSpread, Figures.Number),
             " class=\"total\""
         );
         page.Append("</table>\n");
 
-        void Row(string seed, string total, string rate, string style) =>
+        void Row(string name, string total, string rate, string style) =>
             page.Append(
                 CultureInfo.InvariantCulture,
-                $"<tr{style}><td>{seed}</td><td>{total}</td><td>{rate}</td></tr>\n"
+                $"<tr{style}><td>{name}</td><td>{total}</td><td>{rate}</td></tr>\n"
             );
     }
 

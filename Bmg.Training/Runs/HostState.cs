@@ -9,17 +9,19 @@ namespace Bmg.Training.Runs;
 /// <param name="PeakMemoryBytes">Largest resident memory of the process so far.</param>
 /// <param name="TotalReward">Sum of all rewards, one number a member.</param>
 /// <param name="Interval">The unfinished interval.</param>
+/// <param name="Events">Where TensorBoard's event files were; null of a run that was checkpointed by a version that did not say.</param>
 public sealed record HostState(
     long MetricsBytes,
     double Seconds,
     long PeakMemoryBytes,
     IReadOnlyList<double> TotalReward,
-    Interval Interval
+    Interval Interval,
+    EventPosition? Events = null
 )
 {
     /// <summary>The start of a run.</summary>
     public static HostState Start(int metrics, int members) =>
-        new(0, 0, 0, new double[members], Interval.Empty(metrics, members));
+        new(0, 0, 0, new double[members], Interval.Empty(metrics, members), new EventPosition("", 0));
 
     /// <summary>One line of JSON; doubles keep every bit.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, ConfigurationJson.OneLine);

@@ -1,19 +1,21 @@
 using System.Text.Json;
 using Bmg.Export;
 using Bmg.Training.Experiments;
-using TorchSharp.Modules;
-using static TorchSharp.torch.utils;
 
 namespace Bmg.Training.Runs;
 
 /// <summary>Writes metrics as they come: a line of JSON each interval, and TensorBoard scalars.</summary>
 /// <param name="lines">metrics.jsonl, unbuffered, at its end.</param>
-/// <param name="tensorBoard">Folder of the event file.</param>
+/// <param name="events">TensorBoard's event files.</param>
 /// <param name="metrics">What is measured.</param>
-internal sealed class MetricsWriter(Stream lines, string tensorBoard, IReadOnlyList<Metric> metrics) : IDisposable
+/// <param name="seeds">Seed of each member.</param>
+internal sealed class MetricsWriter(
+    Stream lines,
+    EventWriter events,
+    IReadOnlyList<Metric> metrics,
+    IReadOnlyList<long> seeds
+) : IDisposable
 {
-    private readonly SummaryWriter events = tensorboard.SummaryWriter(tensorBoard);
-
     /// <summary>Bytes in metrics.jsonl.</summary>
     public long Length => lines.Position;
 
@@ -66,33 +68,36 @@ internal sealed class MetricsWriter(Stream lines, string tensorBoard, IReadOnlyL
         line.WriteByte((byte)'\n');
         lines.Write(line.GetBuffer().AsSpan(0, (int)line.Length));
         lines.Flush();
-        WriteEvents(environmentSteps, values);
+        events.Write(environmentSteps, Points(values));
     }
 
-    /// <summary>Makes sure that all lines are on the disk.</summary>
-    public void Settle() => (lines as FileStream)?.Flush(flushToDisk: true);
+    /// <summary>Marks members that were frozen.</summary>
+    public void Mark(long environmentSteps, IEnumerable<FrozenMember> frozen) =>
+        events.Write(environmentSteps, frozen.Select(mark => ($"frozen/{MemberName.Of(mark.Member, mark.Seed)}", 1.0)));
+
+    /// <summary>Makes sure that all lines and events are on the disk.</summary>
+    public void Settle()
+    {
+        (lines as FileStream)?.Flush(flushToDisk: true);
+        events.Settle();
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => lines.Dispose();
-
-    private void WriteEvents(long environmentSteps, double[][] values)
+    public void Dispose()
     {
-        int step = (int)Math.Min(environmentSteps, int.MaxValue);
+        lines.Dispose();
+        events.Dispose();
+    }
+
+    private IEnumerable<(string Tag, double Value)> Points(double[][] values)
+    {
         for (int i = 0; i < metrics.Count; i++)
         {
             string name = metrics[i].Name;
-            Add($"{name}/mean", values[i].Where(double.IsFinite).DefaultIfEmpty(double.NaN).Average());
+            yield return ($"{name}/mean", Spread.Of(values[i]).Mean);
             for (int member = 0; member < values[i].Length; member++)
             {
-                Add($"{name}/member {member}", values[i][member]);
-            }
-        }
-
-        void Add(string tag, double value)
-        {
-            if (double.IsFinite(value))
-            {
-                events.add_scalar(tag, (float)value, step);
+                yield return ($"{name}/{MemberName.Of(member, seeds[member])}", values[i][member]);
             }
         }
     }

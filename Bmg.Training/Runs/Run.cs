@@ -261,16 +261,23 @@ public sealed class Run
         record = record with
         {
             EnvironmentSteps = experiment.EnvironmentSteps,
+            Frozen = experiment.Frozen,
             Metrics = metrics,
             Changes = changes.Count <= MostChanges ? changes : [],
         };
         record.Write(directory);
 
+        EventWriter events = new(directory.TensorBoard, services.Clock);
         using MetricsWriter writer = new(
             services.OpenMetrics(directory.Metrics, state.MetricsBytes),
-            directory.TensorBoard,
-            metrics
+            events,
+            metrics,
+            record.Seeds
         );
+        if (resumed && state.Events is { } position)
+        {
+            events.Rewind(position);
+        }
         long startSteps = experiment.EnvironmentSteps;
         long saved = startSteps;
         double startSeconds = state.Seconds;
@@ -290,9 +297,19 @@ public sealed class Run
             state = state with
             {
                 Seconds = startSeconds + services.Clock.GetElapsedTime(startTime).TotalSeconds,
-                TotalReward = [.. state.TotalReward.Zip(report.Values[0], (sum, reward) => sum + reward)],
+                TotalReward =
+                [
+                    .. state.TotalReward.Zip(
+                        report.Values[0],
+                        (sum, reward) => double.IsNaN(reward) ? sum : sum + reward
+                    ),
+                ],
                 Interval = state.Interval.Add(metrics, report),
             };
+            if (experiment.Frozen.Count > record.Frozen.Count)
+            {
+                Mark(experiment.Frozen);
+            }
             if (Reaches(configuration.Run.MetricsEvery))
             {
                 WriteInterval();
@@ -343,7 +360,19 @@ public sealed class Run
                 services.Reporter.Say(line);
             }
             state = state with { Interval = Interval.Empty(metrics.Count, configuration.Members) };
-            figures = [.. metrics.Select((metric, i) => (metric, values[i].Average()))];
+            figures = [.. metrics.Select((metric, i) => (metric, Spread.Of(values[i]).Mean))];
+        }
+
+        void Mark(IReadOnlyList<FrozenMember> frozen)
+        {
+            FrozenMember[] fresh = [.. frozen.Where(mark => record.Frozen.All(known => known.Member != mark.Member))];
+            writer.Mark(experiment.EnvironmentSteps, fresh);
+            record = record with { Frozen = frozen };
+            record.Write(directory);
+            foreach (FrozenMember mark in fresh)
+            {
+                services.Reporter.Say($"{mark}. The others go on.");
+            }
         }
 
         void Checkpoint()
@@ -352,6 +381,7 @@ public sealed class Run
             state = state with
             {
                 MetricsBytes = writer.Length,
+                Events = events.Position,
                 PeakMemoryBytes = Math.Max(state.PeakMemoryBytes, PeakMemory.Bytes),
             };
             experiment.Save(directory.Checkpoint, state.ToJson());
@@ -364,17 +394,25 @@ public sealed class Run
     {
         snapshot = snapshot with { Phase = "exporting" };
         MetricsLog log = MetricsLog.Read(directory.Metrics, record.Metrics);
-        IReadOnlyList<double> finalRate = log.MeanSince(record.Metrics[0].Name, 0.9 * record.EnvironmentSteps);
+        IReadOnlyList<double> total = WithoutFrozen(state.TotalReward);
+        IReadOnlyList<double> finalRate = WithoutFrozen(
+            log.MeanSince(record.Metrics[0].Name, 0.9 * record.EnvironmentSteps)
+        );
         RunSummary summary = new()
         {
             Seeds = record.Seeds,
             EnvironmentSteps = record.EnvironmentSteps,
-            TotalReward = state.TotalReward,
-            TotalRewardSpread = Spread.Of(state.TotalReward),
+            Frozen = record.Frozen,
+            TotalReward = total,
+            TotalRewardSpread = Spread.Of(total),
             FinalRewardRate = finalRate,
             FinalRewardRateSpread = Spread.Of(finalRate),
             Seconds = state.Seconds,
-            EnvironmentStepsPerSecond = record.EnvironmentSteps * configuration.Members / state.Seconds,
+            EnvironmentStepsPerSecond =
+                (
+                    (record.EnvironmentSteps * (configuration.Members - record.Frozen.Count))
+                    + record.Frozen.Sum(mark => mark.EnvironmentStep)
+                ) / state.Seconds,
             PeakMemoryBytes = state.PeakMemoryBytes,
             Device = record.Device,
             Threads = record.Threads,
@@ -392,6 +430,17 @@ public sealed class Run
         };
         summary.Write(directory);
         return new RunOutcome(RunState.Finished, record.EnvironmentSteps, summary, finish);
+    }
+
+    /// <summary>Results of members: NaN of those that were frozen.</summary>
+    private double[] WithoutFrozen(IReadOnlyList<double> values)
+    {
+        double[] kept = [.. values];
+        foreach (FrozenMember mark in record.Frozen)
+        {
+            kept[mark.Member] = double.NaN;
+        }
+        return kept;
     }
 
     private FinishOutcome Export(IReadOnlyList<double> finalRate)

@@ -62,6 +62,9 @@ public sealed class RunDirectory
         }
     }
 
+    /// <summary>Whether a directory is that of a run: the configuration is what is written first.</summary>
+    internal static bool IsRun(string path) => File.Exists(Path.Combine(path, ConfigurationName));
+
     /// <summary>Opens the directory of a run.</summary>
     /// <exception cref="UsageException">It is none.</exception>
     public static RunDirectory Open(string path)
@@ -80,13 +83,8 @@ public sealed class RunDirectory
     /// <summary>Removes what killed processes left of files half written. To be called under the lock.</summary>
     internal void ClearPartials()
     {
-        foreach (string folder in new[] { Root, Path.GetDirectoryName(Checkpoint)! }.Where(Directory.Exists))
-        {
-            foreach (string file in Directory.EnumerateFiles(folder).Where(IsPartial))
-            {
-                File.Delete(file);
-            }
-        }
+        Remains.ClearPartials(Root);
+        Remains.ClearPartials(Path.GetDirectoryName(Checkpoint)!);
     }
 
     /// <summary>What to do where a run cannot be started; null where it can.</summary>

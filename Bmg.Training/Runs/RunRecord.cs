@@ -51,6 +51,9 @@ public sealed record RunRecord
     /// <summary>Seed of each member.</summary>
     public IReadOnlyList<long> Seeds { get; init; } = [];
 
+    /// <summary>Members that were frozen, as of the last write of this file.</summary>
+    public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
+
     /// <summary>What metrics.jsonl holds.</summary>
     public IReadOnlyList<Metric> Metrics { get; init; } = [];
 

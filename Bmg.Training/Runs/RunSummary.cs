@@ -2,20 +2,26 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
 
 namespace Bmg.Training.Runs;
 
 /// <summary>A number for each member, with their mean and sample deviation.</summary>
-/// <param name="Mean">Mean over members.</param>
+/// <param name="Mean">Mean over members, those that were frozen left out.</param>
 /// <param name="Deviation">Sample standard deviation over members; 0 for one.</param>
 public sealed record Spread(double Mean, double Deviation)
 {
-    /// <summary>Of some numbers.</summary>
-    public static Spread Of(IReadOnlyList<double> values)
+    /// <summary>Of those of some numbers that are finite: what was not measured, or of a member that was frozen, is NaN. NaN of none.</summary>
+    public static Spread Of(IReadOnlyList<double> all)
     {
+        double[] values = [.. all.Where(double.IsFinite)];
+        if (values.Length == 0)
+        {
+            return new Spread(double.NaN, double.NaN);
+        }
         double mean = values.Average();
         double squares = values.Sum(value => (value - mean) * (value - mean));
-        return new Spread(mean, values.Count > 1 ? Math.Sqrt(squares / (values.Count - 1)) : 0);
+        return new Spread(mean, values.Length > 1 ? Math.Sqrt(squares / (values.Length - 1)) : 0);
     }
 }
 
@@ -32,6 +38,9 @@ public sealed record RunSummary
 
     /// <summary>Environment steps that each member did.</summary>
     public required long EnvironmentSteps { get; init; }
+
+    /// <summary>Members that were frozen, since their numbers were not finite; results are NaN of them, and means are over the others.</summary>
+    public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
 
     /// <summary>Sum of all rewards, one number a member.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;
@@ -51,6 +52,9 @@ public sealed record CellResult
 
     /// <summary>The seeds.</summary>
     public required IReadOnlyList<long> Seeds { get; init; }
+
+    /// <summary>Members that were frozen, since their numbers were not finite: NaN in the results, and left out of means and intervals.</summary>
+    public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
 
     /// <summary>Sum of all rewards, one number a seed.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }
@@ -110,6 +114,7 @@ public sealed record CellResult
             Config = cell.Config,
             Steps = summary.EnvironmentSteps,
             Seeds = summary.Seeds,
+            Frozen = summary.Frozen,
             TotalReward = [.. summary.TotalReward.Select(Digits.Six)],
             FinalRewardRate = [.. summary.FinalRewardRate.Select(Digits.Six)],
             Seconds = Digits.Six(summary.Seconds),
@@ -129,7 +134,7 @@ public sealed record CellResult
             Learning = CurveReader.Learning(log, reward, exploration),
             AroundSwaps = CurveReader.AroundSwaps(log, record.Changes, reward, exploration),
             Probes = summary.MetaNetwork is not null
-                ? ContextProbes.Read(run.Checkpoint, summary.Configuration.Meta.ContextScaling)
+                ? ContextProbes.Read(run.Checkpoint, summary.Configuration.Meta.ContextScaling, summary.Frozen)
                 : null,
             Configuration = summary.Configuration,
         };

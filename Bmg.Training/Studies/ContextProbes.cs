@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
+using Bmg.Training.Experiments;
 using Bmg.Training.Runs;
 using TorchSharp;
 
@@ -36,13 +37,18 @@ public static partial class ContextProbes
     /// <summary>Probes the meta-network of a checkpoint; null where there is none, or none that sees rewards.</summary>
     /// <param name="checkpoint">The checkpoint's file.</param>
     /// <param name="scaling">How rewards enter the context.</param>
+    /// <param name="frozen">Members that were frozen; their answers are NaN and left out of means.</param>
     /// <exception cref="CheckpointException">The file is missing, or no checkpoint.</exception>
-    public static IReadOnlyList<ContextProbe>? Read(string checkpoint, ContextScaling scaling)
+    public static IReadOnlyList<ContextProbe>? Read(
+        string checkpoint,
+        ContextScaling scaling,
+        IReadOnlyList<FrozenMember> frozen
+    )
     {
         using Checkpoint read = CheckpointFile.Read(checkpoint);
         CheckpointContents.RequireMetaNetwork(read);
         return read.Manifest.MetaNetwork is { } meta
-            ? Of(meta, read.Set(meta.ParameterSet), read.Manifest.Seeds.Length, scaling)
+            ? Of(meta, read.Set(meta.ParameterSet), read.Manifest.Seeds.Length, scaling, frozen)
             : null;
     }
 
@@ -51,11 +57,13 @@ public static partial class ContextProbes
     /// <param name="parameters">Its parameters, for as many members as there are seeds, or for one that serves all.</param>
     /// <param name="seeds">Seeds of the population.</param>
     /// <param name="scaling">How rewards enter the context.</param>
+    /// <param name="frozen">Members that were frozen; their answers are NaN and left out of means.</param>
     public static IReadOnlyList<ContextProbe>? Of(
         MetaNetworkDescription meta,
         Params parameters,
         int seeds,
-        ContextScaling scaling
+        ContextScaling scaling,
+        IReadOnlyList<FrozenMember>? frozen = null
     )
     {
         if (Inputs(meta.InputNames, scaling) is not { } contexts)
@@ -86,10 +94,12 @@ public static partial class ContextProbes
                     [
                         .. Enumerable
                             .Range(0, seeds)
-                            .Select(seed => members == 1 ? 0 : seed)
-                            .Select(member =>
-                                Digits.Six(meta.Low + ((meta.High - meta.Low) * unit[(member * Contexts.Length) + i]))
-                            ),
+                            .Select(seed =>
+                                frozen?.Any(mark => mark.Member == seed) == true
+                                    ? double.NaN
+                                    : unit[((members == 1 ? 0 : seed) * Contexts.Length) + i]
+                            )
+                            .Select(share => Digits.Six(meta.Low + ((meta.High - meta.Low) * share))),
                     ];
                     Spread spread = Spread.Of(values);
                     return new ContextProbe(

@@ -1,3 +1,5 @@
+using Bmg.Training.Configuration;
+
 namespace Bmg.Training.Studies;
 
 /// <summary>A setting and the values it is to take.</summary>
@@ -19,6 +21,7 @@ public sealed record GridPoint(int Index, IReadOnlyList<string> Values);
 public sealed record Grid(IReadOnlyList<GridAxis> Axes)
 {
     private const int MostPoints = 100_000;
+    private const int MostSuggested = 8;
 
     /// <summary>How many points there are.</summary>
     public int Count => Axes.Aggregate(1, (product, axis) => product * axis.Values.Count);
@@ -65,6 +68,32 @@ public sealed record Grid(IReadOnlyList<GridAxis> Axes)
         return count <= MostPoints
             ? new Grid(axes)
             : throw new UsageException($"--grid: found {count:0} points, expected at most {MostPoints}.");
+    }
+
+    /// <summary>Refuses points that differ in their seeds alone and share some: they would be ranked as more learners than there are.</summary>
+    /// <param name="configurations">Of all points, in order.</param>
+    /// <exception cref="UsageException">There are such points.</exception>
+    public void RequireDisjointSeeds(IReadOnlyList<RunConfiguration> configurations)
+    {
+        string? overlap = StudySeeds.Overlap([
+            .. configurations.Select((each, i) => ($"{Id(i)} ({string.Join(' ', Settings(At(i)))})", each)),
+        ]);
+        if (overlap is not null)
+        {
+            throw new UsageException(
+                $"--grid: points {overlap}. Expected seeds that no two such points share{Suggestion(configurations)}."
+            );
+        }
+    }
+
+    /// <summary>", as in seed=1,9,17,25": the values of an axis of seeds with which points of as many members each do not overlap.</summary>
+    private string Suggestion(IReadOnlyList<RunConfiguration> configurations)
+    {
+        long members = configurations.Max(each => each.Members);
+        long first = configurations.Min(each => each.Seed);
+        return Axes.FirstOrDefault(axis => axis.Key == "seed") is not { } seeds ? ""
+            : configurations.Any(each => each.Seeds.Count > 0) ? ""
+            : $", as in seed={string.Join(',', Enumerable.Range(0, Math.Min(seeds.Values.Count, MostSuggested)).Select(i => first + (i * members)))}{(seeds.Values.Count > MostSuggested ? ",…" : "")}";
     }
 
     /// <summary>Splits at commas that stand in no brackets and no quotes; parts come without the blanks around them.</summary>

@@ -100,7 +100,7 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 : !full ? "longer"
                 : Difference(row) is { } difference ? difference.ToString("+0.0;-0.0;0.0", CultureInfo.InvariantCulture)
                 : "–",
-                $"{Figures.Count(result.Steps)} × {result.Seeds.Count}",
+                $"{Figures.Count(result.Steps)} × {Seeds(result)}",
                 $"{Figures.Number(rate.Mean)} ({Figures.Number(rate.Deviation)})",
                 Figures.Time(TimeSpan.FromSeconds(result.Seconds)),
                 result.Commit is { } commit ? commit[..Math.Min(ShownCommit, commit.Length)] : "unknown",
@@ -141,6 +141,13 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
         if (Study.Source.Length > 0)
         {
             yield return $"published in: {Study.Source}";
+        }
+        foreach (ReproductionRow row in Rows)
+        {
+            if (row.Result is { Frozen.Count: > 0 } result)
+            {
+                yield return $"{row.Cell.Id}: {Seeds(result)}, the others are left out: {string.Join("; ", result.Frozen)}";
+            }
         }
         foreach (ReproductionRow row in Rows.Where(row => row.Change is not null))
         {
@@ -192,6 +199,7 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
             "version",
             "commit",
             "config",
+            "frozen",
         ]);
         foreach (ReproductionRow row in Rows)
         {
@@ -220,9 +228,16 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 result?.Version ?? "",
                 result?.Commit ?? "",
                 row.Cell.Config,
+                result is null ? "" : $"{result.Frozen.Count}",
             ]);
         }
     }
+
+    /// <summary>How many seeds a row is over, and of how many where some were frozen.</summary>
+    private static string Seeds(CellResult result) =>
+        result.Frozen.Count == 0
+            ? $"{result.Seeds.Count}"
+            : $"{result.Seeds.Count - result.Frozen.Count} of {result.Seeds.Count} seeds";
 
     private static string Text(double mean, double deviation) =>
         string.Create(CultureInfo.InvariantCulture, $"{mean:0.00} ({deviation:0.00})");

@@ -7,12 +7,12 @@ public static class SettingChanges
 {
     /// <summary>
     /// As "learner.targetSteps: 8, now 16"; what a run is called, where it is computed and what it writes do not count, nor do its length and
-    /// seeds, which are compared by size.
+    /// the number of its seeds, which are compared by size; seeds that both have must be the same.
     /// </summary>
     public static IReadOnlyList<string> Between(RunConfiguration then, RunConfiguration now) =>
         ConfigurationJson.Differences(
             then,
-            now with
+            (HaveSeedsInCommon(then, now) ? now with { Seed = then.Seed, Seeds = then.Seeds } : now) with
             {
                 Name = then.Name,
                 Description = then.Description,
@@ -23,6 +23,10 @@ public static class SettingChanges
                 EnvironmentSteps = then.EnvironmentSteps,
             }
         );
+
+    /// <summary>Whether the seeds of one are those of the other, or the first of them.</summary>
+    private static bool HaveSeedsInCommon(RunConfiguration then, RunConfiguration now) =>
+        DerivedSettings.Of(then).Seeds.Zip(DerivedSettings.Of(now).Seeds).All(pair => pair.First == pair.Second);
 
     /// <summary>The first of them; null where there is none.</summary>
     public static string? First(RunConfiguration then, RunConfiguration now) =>

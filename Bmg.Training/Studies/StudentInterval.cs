@@ -9,11 +9,12 @@ public static class StudentInterval
     private const double Level = 0.95;
     private static readonly ConcurrentDictionary<int, double> Known = new();
 
-    /// <summary>Half the interval's width, t·s/√n; NaN for fewer than two values.</summary>
-    public static double HalfWidth(IReadOnlyList<double> values) =>
-        values.Count < 2
-            ? double.NaN
-            : Quantile(values.Count - 1) * Spread.Of(values).Deviation / Math.Sqrt(values.Count);
+    /// <summary>Half the interval's width over the values that are finite, t·s/√n; NaN for fewer than two.</summary>
+    public static double HalfWidth(IReadOnlyList<double> values)
+    {
+        int count = values.Count(double.IsFinite);
+        return count < 2 ? double.NaN : Quantile(count - 1) * Spread.Of(values).Deviation / Math.Sqrt(count);
+    }
 
     /// <summary>t with P(|T| &lt; t) = 0.95 for T of Student's distribution.</summary>
     /// <param name="freedom">Degrees of freedom, at least 1.</param>

@@ -25,11 +25,11 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
         }
     }
 
-    /// <summary>What there is of the run: the results where it is complete, and how far it is otherwise.</summary>
+    /// <summary>What there is of the run, where what has no configuration is remains of one that was killed: the results where it is complete, and how far it is otherwise.</summary>
     /// <exception cref="UsageException">The directory holds another run, or something else.</exception>
     internal CellState Look()
     {
-        if (!System.IO.Directory.Exists(Directory) || IsBare(Directory))
+        if (!System.IO.Directory.Exists(Directory) || !RunDirectory.IsRun(Directory))
         {
             return new CellState(null, null, 0);
         }
@@ -70,17 +70,20 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
         {
             if (System.IO.Directory.Exists(Directory))
             {
-                RunDirectory.LockAt(Directory).Dispose(); // Another process that trains in it is no remains.
-                System.IO.Directory.Delete(Directory, recursive: true); // Killed before its first checkpoint.
+                // Killed before its first checkpoint; another process that trains in it is no remains.
+                RunDirectory.LockAt(Directory).Dispose();
+                Remains.Clear(Directory);
             }
             directory = RunDirectory.Create(Directory);
             return Run.Begin(directory, Configuration, commandLine, services);
         }
         directory = state.Run;
-        // What it is called, where it is computed and what it writes stays as it was; threads are of this session.
-        RunConfiguration before = ConfigurationReader.ReadFile(directory.Configuration) with
+        // What it is called, where it is computed and what it writes stays as it was; threads are of this session, and so is what ends it.
+        RunConfiguration before = ConfigurationReader.ReadFile(directory.Configuration);
+        before = before with
         {
             Threads = Configuration.Threads,
+            Run = before.Run with { WhenNotFinite = Configuration.Run.WhenNotFinite },
         };
         directory.Lock().Dispose(); // Refused before anything is written.
         Bmg.Export.AtomicFile.WriteText(directory.Configuration, before.ToJson());
@@ -94,11 +97,6 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
             services
         );
     }
-
-    private static bool IsBare(string path) =>
-        System
-            .IO.Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories)
-            .All(file => Path.GetFileName(file) == ".lock" || file.EndsWith(".partial", StringComparison.Ordinal));
 }
 
 /// <summary>What there is of a cell's run.</summary>

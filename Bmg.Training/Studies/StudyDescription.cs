@@ -12,6 +12,7 @@ public sealed record PublishedNumber
 
     [Description("Deviation over seeds, in the study's unit.")]
     [Range(0, 1e300, MinimumIsExclusive = true)]
+    [Required]
     public double Deviation { get; init; } = double.NaN;
 }
 
@@ -20,6 +21,7 @@ public sealed record CellDescription
 {
     [Description("Short name: of the run's directory and of the result's file.")]
     [RegularExpression(StudyDescription.IdPattern)]
+    [Required]
     public string Id { get; init; } = "";
 
     [Description("What the cell is, for tables and plots.")]
@@ -29,6 +31,7 @@ public sealed record CellDescription
     public string Group { get; init; } = "";
 
     [Description("The run's configuration, relative to the study's file.")]
+    [Required]
     public string Config { get; init; } = "";
 
     [Description("What was published; null where nothing was.")]
@@ -43,6 +46,7 @@ public sealed record StudyDescription
 
     [Description("Name of the study, as in \"two-colors\".")]
     [RegularExpression(IdPattern)]
+    [Required]
     public string Name { get; init; } = "";
 
     [Description("Title of its table and report.")]
@@ -71,5 +75,6 @@ public sealed record StudyDescription
 
     [Description("The cells of the table, in order.")]
     [Length(1, 1000)]
+    [Required]
     public IReadOnlyList<CellDescription> Cells { get; init; } = [];
 }

@@ -86,6 +86,7 @@ public sealed class StudyDirectory : IDisposable
             try
             {
                 Enter(path, record);
+                ClearRemains(path, part);
                 return new StudyDirectory(path, claim);
             }
             catch (Exception)
@@ -122,10 +123,12 @@ public sealed class StudyDirectory : IDisposable
             Directory.Exists(path)
             && Directory
                 .EnumerateFileSystemEntries(path)
-                .Select(Path.GetFileName)
-                .Any(name =>
-                    !name!.StartsWith(".lock", StringComparison.Ordinal)
+                .Any(entry =>
+                    Path.GetFileName(entry) is var name
+                    && !name.StartsWith(".lock", StringComparison.Ordinal)
                     && !name.StartsWith(FileName, StringComparison.Ordinal)
+                    && !Remains.IsAside(name)
+                    && !Remains.IsOfRun(entry)
                 )
         )
         {
@@ -133,6 +136,20 @@ public sealed class StudyDirectory : IDisposable
                 $"Output {path}: found a directory that is not empty and has no {FileName}, expected that of a study or none yet. Choose another --output."
             );
         }
+    }
+
+    /// <summary>Deletes what killed processes left; where several work on the same sweep, of files no more than one's own.</summary>
+    private static void ClearRemains(string path, string part)
+    {
+        Remains.Sweep(path);
+        string parts = Path.Combine(path, SweepPart.Folder);
+        if (part.Length > 0)
+        {
+            Remains.ClearPartials(parts, $"part-{part}.json.partial");
+            return;
+        }
+        Remains.ClearPartials(path);
+        Remains.ClearPartials(parts);
     }
 
     /// <inheritdoc/>
@@ -169,6 +186,7 @@ public sealed class StudyDirectory : IDisposable
         {
             cells[id] = configuration;
         }
+        Remains.ClearPartials(path, $"{FileName}.partial");
         string text = JsonSerializer.Serialize(record with { Cells = cells }, ConfigurationJson.Indented) + "\n";
         string file = Path.Combine(path, FileName);
         if (!File.Exists(file) || File.ReadAllText(file) != text)

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Bmg.Export;
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;
@@ -16,6 +17,9 @@ public sealed record SweepPoint
 
     /// <summary>Environment steps that each seed did; that were asked for, where there is a problem.</summary>
     public required long Steps { get; init; }
+
+    /// <summary>Members that were frozen, since their numbers were not finite: NaN in the results, and left out of means and intervals.</summary>
+    public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
 
     /// <summary>Sum of all rewards, one number a seed; empty where there is a problem.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }
@@ -39,6 +43,7 @@ public sealed record SweepPoint
             Index = index,
             Seeds = summary.Seeds.Count,
             Steps = summary.EnvironmentSteps,
+            Frozen = summary.Frozen,
             TotalReward = summary.TotalReward,
             FinalRewardRate = summary.FinalRewardRate,
             Seconds = summary.Seconds,

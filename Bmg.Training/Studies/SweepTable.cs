@@ -24,6 +24,7 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
             "seconds",
             "commit",
             "problem",
+            "frozen",
         ]);
         foreach (SweepPoint point in Points)
         {
@@ -36,10 +37,11 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
                 TextTable.Csv(total?.Mean),
                 TextTable.Csv(total?.Deviation),
                 TextTable.Csv(StudentInterval.HalfWidth(point.TotalReward)),
-                TextTable.Csv(total is null ? null : point.FinalRewardRate.Average()),
+                TextTable.Csv(total is null ? null : Spread.Of(point.FinalRewardRate).Mean),
                 TextTable.Csv(point.Seconds),
                 point.Commit ?? "",
                 point.Problem ?? "",
+                $"{point.Frozen.Count}",
             ]);
         }
     }
@@ -63,7 +65,7 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
         ];
         IOrderedEnumerable<SweepPoint> ranked = Points
             .Where(point => point.Problem is null)
-            .OrderByDescending(point => point.TotalReward.Average());
+            .OrderByDescending(point => Spread.Of(point.TotalReward).Mean);
         foreach (SweepPoint point in ranked)
         {
             Spread total = Spread.Of(point.TotalReward);
@@ -74,8 +76,8 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
                 Figures.Number(total.Mean),
                 Figures.Number(StudentInterval.HalfWidth(point.TotalReward)),
                 Figures.Number(total.Deviation),
-                Figures.Number(point.FinalRewardRate.Average()),
-                $"{point.Seeds}",
+                Figures.Number(Spread.Of(point.FinalRewardRate).Mean),
+                point.Frozen.Count == 0 ? $"{point.Seeds}" : $"{point.Seeds - point.Frozen.Count} of {point.Seeds}",
                 Figures.Count(point.Steps),
             ]);
         }
@@ -96,6 +98,10 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
         foreach (string line in TextTable.Lines(rows))
         {
             yield return line;
+        }
+        foreach (SweepPoint point in Points.Where(point => point.Frozen.Count > 0))
+        {
+            yield return $"{Grid.Id(point.Index)}: {point.Seeds - point.Frozen.Count} of {point.Seeds} seeds, the others are left out: {string.Join("; ", point.Frozen)}";
         }
         foreach (SweepPoint point in Points.Where(point => point.Problem is not null))
         {

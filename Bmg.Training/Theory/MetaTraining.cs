@@ -9,6 +9,9 @@ namespace Bmg.Training.Theory;
 /// <param name="Matching">μ; null for a plain meta-gradient.</param>
 public sealed record TheoryMethod(int? TargetSteps, MatchKind? Matching)
 {
+    /// <summary>Name of the cells whose rates were left as they start.</summary>
+    public const string Untrained = "untrained";
+
     /// <summary>As in "MG" or "BMG, L = 4, kl".</summary>
     public string Name =>
         TargetSteps is { } steps ? $"BMG, L = {steps}, {(Matching == MatchKind.Kl ? "KL" : "L2")}" : "MG";
@@ -47,7 +50,17 @@ internal static class MetaTraining
     private const string Prefix = "rate/";
 
     /// <summary>Trains with a method; without one the rates stay where they start.</summary>
-    public static TheoryCell[] Run(TheoryConfiguration configuration, TheoryMethod? method)
+    /// <param name="configuration">The study.</param>
+    /// <param name="method">What tunes the rates.</param>
+    /// <param name="alive">Called at every step.</param>
+    /// <param name="stop">Asks to stop at the next step.</param>
+    /// <returns>A cell for every condition number; null where it was asked to stop before the end.</returns>
+    public static TheoryCell[]? Run(
+        TheoryConfiguration configuration,
+        TheoryMethod? method,
+        Action alive,
+        CancellationToken stop
+    )
     {
         double[] conditions =
         [
@@ -61,14 +74,18 @@ internal static class MetaTraining
         Params w = rates.Init.Invoke(new Seed[conditions.Length], ScalarType.Float64, CPU);
         if (method is not null)
         {
-            w = Train(configuration, method, learner, landscape, seeds, ParamsModule.detachFromScope(w));
+            w = Train(configuration, method, learner, landscape, seeds, ParamsModule.detachFromScope(w), alive, stop);
         }
         Params hyper = rates.Apply.Invoke(w, null);
         double[][] found = [.. hyper.Tensors.Select(t => t.data<double>().ToArray())];
-        double[][] losses = Evaluate(configuration, learner.UpdateRule, landscape, hyper, seeds);
+        double[][] losses = Evaluate(configuration, learner.UpdateRule, landscape, hyper, seeds, alive, stop);
         if (method is not null)
         {
             ParamsModule.dispose(w);
+        }
+        if (stop.IsCancellationRequested)
+        {
+            return null;
         }
         return
         [
@@ -78,7 +95,7 @@ internal static class MetaTraining
                     Range members = (k * configuration.Seeds)..((k + 1) * configuration.Seeds);
                     double[][] ofSeeds = [.. losses.Select(row => row[members])];
                     return new TheoryCell(
-                        method?.Name ?? "untrained",
+                        method?.Name ?? TheoryMethod.Untrained,
                         condition,
                         [
                             .. Enumerable
@@ -129,14 +146,16 @@ internal static class MetaTraining
         );
     }
 
-    /// <summary>w after all meta-steps, the caller's to dispose; takes ownership of the first w.</summary>
+    /// <summary>w after all meta-steps, or those before it was asked to stop, the caller's to dispose; takes ownership of the first w.</summary>
     private static Params Train(
         TheoryConfiguration configuration,
         TheoryMethod method,
         MetaLearner<Observation> learner,
         Landscape landscape,
         Seed[] seeds,
-        Params first
+        Params first,
+        Action alive,
+        CancellationToken stop
     )
     {
         Rng[] starts = Generators(seeds, "start");
@@ -145,8 +164,9 @@ internal static class MetaTraining
         MetaState<Observation> state = MetaLearner.init(learner, landscape.Start(starts), first);
         // The last step of a target is not part of the learner's own life.
         int livesOn = configuration.InnerSteps + (method.TargetSteps ?? 1) - 1;
-        for (int i = 0; i < configuration.MetaSteps; i++)
+        for (int i = 0; i < configuration.MetaSteps && !stop.IsCancellationRequested; i++)
         {
+            alive();
             if (lived >= configuration.LearnerSteps)
             {
                 lived = 0;
@@ -191,15 +211,18 @@ internal static class MetaTraining
         UpdateRule<Observation> rule,
         Landscape landscape,
         Params hyper,
-        Seed[] seeds
+        Seed[] seeds,
+        Action alive,
+        CancellationToken stop
     )
     {
         Rng[] noise = Generators(seeds, "evaluation noise");
         LearnerState learner = rule.Init.Invoke(landscape.Start(Generators(seeds, "evaluation")));
         double[] start = landscape.Loss(learner.Parameters);
         List<double[]> rows = [];
-        for (int step = 1; step <= configuration.Horizons[^1]; step++)
+        for (int step = 1; step <= configuration.Horizons[^1] && !stop.IsCancellationRequested; step++)
         {
+            alive();
             using DisposeScope scope = NewDisposeScope();
             Observation seen = landscape.Observe(configuration.Noise, noise);
             LearnerState next = rule.Step.Invoke(learner, hyper, seen, Differentiation.None).Learner;

@@ -23,10 +23,11 @@ internal static class TheoryPicture
 
     private sealed record Plot(string Title, string XLabel, string YLabel, Axis X, Axis Y, IReadOnlyList<Curve> Curves);
 
-    /// <summary>The picture.</summary>
+    /// <summary>The picture of what is measured.</summary>
     public static string Draw(TheorySummary summary)
     {
-        double height = (summary.Studies.Count + 1) * PanelHeight;
+        StudyResult[] studies = [.. summary.Studies.Where(study => study.Cells.Count > 0)];
+        double height = (studies.Length + (summary.LocalGain.Count > 0 ? 1 : 0)) * PanelHeight;
         StringBuilder svg = new();
         svg.Append(
             CultureInfo.InvariantCulture,
@@ -34,7 +35,7 @@ internal static class TheoryPicture
         );
         double half = (Width - LegendWidth) / 2;
         double at = 0;
-        foreach (StudyResult study in summary.Studies)
+        foreach (StudyResult study in studies)
         {
             Plot byCondition = ByCondition(study);
             Panel(svg, byCondition, 0, at, half);
@@ -42,9 +43,12 @@ internal static class TheoryPicture
             Legend(svg, byCondition.Curves, Width - LegendWidth, at);
             at += PanelHeight;
         }
-        Plot gain = Gain(summary);
-        Panel(svg, gain, 0, at, Width - LegendWidth);
-        Legend(svg, gain.Curves, Width - LegendWidth, at);
+        if (summary.LocalGain.Count > 0)
+        {
+            Plot gain = Gain(summary);
+            Panel(svg, gain, 0, at, Width - LegendWidth);
+            Legend(svg, gain.Curves, Width - LegendWidth, at);
+        }
         return svg.Append("</svg>\n").ToString();
     }
 

@@ -31,6 +31,14 @@ public static class TheoryReader
     /// <summary>What must hold between settings, beyond the range of each.</summary>
     private static IEnumerable<(string Path, string Found, string Expected)> Broken(TheoryConfiguration configuration)
     {
+        if (ConfigurationRules.LastSeed(configuration.Seed, configuration.Seeds) is { } most)
+        {
+            yield return (
+                "seed",
+                FormattableString.Invariant($"{configuration.Seed}"),
+                $"at most {most}, so that all {configuration.Seeds} seeds are below 2^53"
+            );
+        }
         RateSettings rate = configuration.Rate;
         if (rate.High <= rate.Low)
         {

@@ -8,10 +8,10 @@ internal static class TheoryTable
     private const int NameWidth = 22;
     private const int NumberWidth = 10;
 
-    /// <summary>All tables, line by line.</summary>
+    /// <summary>All tables of what is measured, line by line.</summary>
     public static IEnumerable<string> Lines(TheorySummary summary)
     {
-        foreach (StudyResult study in summary.Studies)
+        foreach (StudyResult study in summary.Studies.Where(study => study.Cells.Count > 0))
         {
             TheoryConfiguration configuration = study.Configuration;
             IGrouping<string, TheoryCell>[] methods = [.. study.Cells.GroupBy(cell => cell.Method)];
@@ -44,6 +44,10 @@ internal static class TheoryTable
                 }
             }
             yield return "";
+        }
+        if (summary.LocalGain.Count == 0)
+        {
+            yield break;
         }
         yield return "one meta-step: Δf/β as law 5 predicts it, and measured";
         double[] shown = [.. TheorySummary.Betas.Where((_, i) => i % 3 == 0)];
