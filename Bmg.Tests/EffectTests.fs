@@ -389,6 +389,48 @@ let private evaluation =
                 Expect.isLessThan result.RedGreedy (result.RedSampled - 0.02) "and loses more"
         }
 
+        for agent in agents do
+            scoped $"a policy to be played gives its network's probabilities, through either engine: {agent}" (fun () ->
+                inDirectory (fun folder ->
+                    let configuration = settings agent
+                    let path, onnx = Path.Combine(folder, "a.safetensors"), Path.Combine(folder, "a.onnx")
+                    trained configuration path
+                    use checkpoint = CheckpointFile.Read path
+                    let network = checkpoint.Manifest.Policy.Network.ToNetwork()
+                    let all = TwoColors.AllObservations()
+                    // Some of each region: where the greedy action differs.
+                    let rows = [| for i in 0..99 -> Array.sub all (30 * 137 * i) 30 |] |> Array.concat
+
+                    for m in 0..2 do
+                        let outputs =
+                            Network.apply
+                                network
+                                (Params.ofMember (int64 m) (checkpoint.Set "learner"))
+                                (torch.tensor(rows).reshape(1L, 100L, 30L))
+
+                        let expected =
+                            numbers outputs
+                            |> Array.chunkBySize 4
+                            |> Array.collect (fun row ->
+                                if agent = "q-lambda" then
+                                    let best = Array.IndexOf(row, Array.max row)
+                                    Array.init 4 (fun a -> if a = best then 1.0 else 0.0)
+                                else
+                                    let total = row |> Array.sumBy exp
+                                    row |> Array.map (fun v -> exp v / total))
+
+                        ModelFile.Write(PolicyExporter.Build(checkpoint, m), onnx) |> ignore
+
+                        for make in
+                            [
+                                (fun () -> new TorchPolicy(checkpoint, m) :> IPlayablePolicy)
+                                (fun () -> new OnnxPolicy(PolicySession.Load onnx) :> IPlayablePolicy)
+                            ] do
+                            use policy = make ()
+                            let found = Array.zeroCreate<float32> 400
+                            policy.Probabilities(ReadOnlySpan rows, 100, Span found)
+                            near singlePrecision $"{policy.Engine}, member {m}" expected (Array.map float found)))
+
         test "the world that was learned last" {
             let configuration length =
                 ConfigurationReader.Read("{}", "test", [ "environment.swapPeriod=100"; $"environmentSteps={length}" ])
@@ -792,6 +834,49 @@ let private carried =
 
                 // A tick or two for each meta-step, of the first part as of the second.
                 Expect.isGreaterThan b.Seconds (0.75 * a.Seconds) "seconds of both parts")
+        }
+
+        test "a restored experiment knows how many steps it has done" {
+            for agent in agents do
+                inDirectory (fun folder ->
+                    let configuration = settings agent
+                    let path = Path.Combine(folder, "a.safetensors")
+                    use straight = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+                    straight.Advance() |> ignore
+                    straight.Save(path, "")
+                    use restored = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+                    restored.Restore path |> ignore
+                    Expect.isGreaterThan straight.EnvironmentSteps 0L "some are done"
+                    Expect.equal restored.EnvironmentSteps straight.EnvironmentSteps $"{agent}: at once"
+                    straight.Advance() |> ignore
+                    restored.Advance() |> ignore
+                    Expect.equal restored.EnvironmentSteps straight.EnvironmentSteps $"{agent}: and later")
+        }
+
+        test "a parity check compares every input that it counts" {
+            let network = Network.Mlp("net", 2, [||], 1, Activation.Relu)
+            let x = Network.init network Initialization.Uniform [| Seed.Of 1L |] torch.float32 torch.CPU
+            let model = NetworkExporter.Build(network, x, 0, "x", "y")
+            let inputs = Array.zeroCreate<float32>(2 * 3000)
+
+            // The reference is off wherever the first feature is 7.
+            let off =
+                ExportableModel(
+                    model.Onnx,
+                    2,
+                    fun input ->
+                        let outputs = Dictionary(model.Evaluate input)
+                        let marked = input.narrow(1L, 0L, 1L).eq(torch.tensor 7.0f).``to`` torch.float32
+                        outputs["y"] <- outputs["y"].plus marked
+                        outputs :> IReadOnlyDictionary<_, _>
+                )
+
+            for row in [ 0; 1023; 1024; 1500; 2047; 2048; 2999 ] do
+                let given = Array.copy inputs
+                given[2 * row] <- 7.0f
+                let report = ParityCheck.Run(off, given)
+                Expect.equal report.Inputs 3000 "inputs"
+                Expect.isFalse report.Passed $"the one that is off is row {row}"
         }
 
         test "a parity check keeps the largest difference, wherever it is" {

@@ -3,7 +3,9 @@
 module Bmg.Tests.Float32Tests
 
 open System
+open System.IO
 open Bmg
+open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
 open Bmg.Training.Experiments
 open Bmg.Training.Runs
@@ -487,6 +489,42 @@ let private bounds =
 
             let _, found = slope meta "rate/x" (ofType torch.float32 [ 1 ] [| -200.0 |])
             Expect.isGreaterThan found[0] 1e-14 "derivative where the rate is 0")
+
+        test "training says it once" {
+            let folder = Path.Combine(Path.GetTempPath(), "bmg-tests-" + Guid.NewGuid().ToString "N")
+            Directory.CreateDirectory folder |> ignore
+
+            try
+                let file = Path.Combine(folder, "small.json")
+
+                File.WriteAllText(
+                    file,
+                    """{
+                      "name": "small", "members": 2, "environmentSteps": 300, "threads": 1,
+                      "learner": { "hidden": [4], "rolloutLength": 5, "innerSteps": 1, "targetSteps": 1 },
+                      "meta": { "parameters": "scalar", "learningRate": 1e-9, "entropyWeight": { "initial": 0.9999999 } },
+                      "run": { "metricsEvery": 50, "checkpointEvery": 300 }
+                    }"""
+                )
+
+                use said = new StringWriter()
+
+                let code =
+                    TrainingCli.Run(
+                        [| "train"; file; "--output"; Path.Combine(folder, "run") |],
+                        ProgramHost.Create(said, said)
+                    )
+
+                Expect.equal code 0 (said.ToString())
+
+                let lines =
+                    said.ToString().Split '\n'
+                    |> Array.filter (fun l -> l.Contains "of its bound 1,")
+
+                Expect.equal lines.Length 1 (said.ToString())
+            finally
+                Directory.Delete(folder, true)
+        }
 
         test "a run says when every member sits at one bound, and not otherwise" {
             let metrics = [|

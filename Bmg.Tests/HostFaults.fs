@@ -440,7 +440,7 @@ let private formula = [
         "Onnx/ParityCheck.cs"
         "for (var start = 0; start < rows; start += Block)"
         "for (var start = 0; start < rows; start += 2 * Block)"
-        [ "effects: a parity check"; "export" ]
+        [ "effects: a parity check" ]
 
     export "one-hot groups that turn together" "Onnx/OneHotLayout.cs" "left /= size;" "" [ "one-hot layout" ]
 ]
@@ -461,7 +461,7 @@ let private resume = [
         population
         "_context?.SetState(member, state.Contexts[_first + member]);"
         ""
-        [ "end to end: saved and restored" ]
+        [ "effects: a restored experiment" ]
 
     training
         "Q(λ)'s actions drawn anew after a resume"
@@ -580,7 +580,7 @@ let private evaluation = [
         "Evaluation/PlayablePolicies.cs"
         "probabilities[row * width + (int)actions[row]] = 1;"
         "probabilities[row * width] = 1;"
-        [ "effects: evaluate prints" ]
+        [ "effects: a policy to be played" ]
 ]
 
 let private report = [
