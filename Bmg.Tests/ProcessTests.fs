@@ -101,6 +101,39 @@ let private signalTests =
                 Expect.isGreaterThan kept.Manifest.EnvironmentSteps 0L "a checkpoint")
         }
 
+        test "a second one ends the process at once" {
+            withScratch (fun directory ->
+                let file = Path.Combine(directory, "small.json")
+                let output = Path.Combine(directory, "run")
+                File.WriteAllText(file, small "bmg")
+
+                use running =
+                    start [
+                        "train"
+                        file
+                        "--output"
+                        output
+                        "--set"
+                        "learner.targetSteps=100000"
+                        "--set"
+                        "environmentSteps=10000000"
+                    ]
+
+                let checkpoint = Path.Combine(output, "checkpoints", "latest.safetensors")
+                waitFor "training" 60.0 (fun () -> running.HasExited || File.Exists checkpoint)
+                signal (running.Id, Terminate) |> ignore
+                // It says so when it has heeded the first.
+                let mutable line = running.StandardOutput.ReadLine()
+
+                while not (isNull line) && not ((nonNull line).StartsWith "Stopping") do
+                    line <- running.StandardOutput.ReadLine()
+
+                signal (running.Id, Terminate) |> ignore
+                let code, said, error = ended "the run" running
+                Expect.equal (code, error) (130, "") said
+                Expect.isFalse (said.Contains "Interrupted") "without waiting for anything")
+        }
+
         for setting, where, hasCheckpoint in
             [
                 "meta.pretrainingSteps=1000000", "before the first checkpoint", false

@@ -9,7 +9,7 @@ namespace Bmg.Training.Runs;
 /// end by itself, with an exit code that says how the command went; the one after does what it does by default. A signal that the process was
 /// started with as ignored, as SIGHUP under nohup, stays ignored.
 /// </summary>
-public sealed class StopSignals : IDisposable
+public sealed partial class StopSignals : IDisposable
 {
     /// <summary>What shells expect of a process that ended on Ctrl-C.</summary>
     public const int ExitCode = 130;
@@ -79,7 +79,7 @@ public sealed class StopSignals : IDisposable
             to = listener;
             if (to.asked)
             {
-                Environment.Exit(ExitCode);
+                EndAtOnce();
             }
             to.asked = true;
         }
@@ -94,4 +94,17 @@ public sealed class StopSignals : IDisposable
         }
         return true;
     }
+
+    /// <summary>Ends the process without a goodbye: an orderly exit takes libtorch's globals down under the threads that compute with them.</summary>
+    private static void EndAtOnce()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Environment.Exit(ExitCode);
+        }
+        ExitNow(ExitCode);
+    }
+
+    [LibraryImport("libc", EntryPoint = "_exit")]
+    private static partial void ExitNow(int status);
 }
