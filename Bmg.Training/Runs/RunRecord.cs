@@ -63,7 +63,7 @@ public sealed record RunRecord
     {
         try
         {
-            return JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(run.Record), ConfigurationJson.Indented)
+            return JsonSerializer.Deserialize<RunRecord>(InputFile.ReadText(run.Record), ConfigurationJson.Indented)
                 ?? throw new JsonException("found null");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
