@@ -6,6 +6,9 @@ public static class InputFile
     /// <summary>Bytes that are read at most of what does not say how long it is: a device, or a pipe.</summary>
     public const int MostOfStream = 64 << 20;
 
+    /// <summary>Bytes of a text that are read at most: more than any record or table of results has.</summary>
+    public const int MostOfText = 256 << 20;
+
     /// <summary>The whole content of a file, or of a device or pipe that ends.</summary>
     /// <param name="path">The file.</param>
     /// <param name="most">Bytes that are read at most.</param>
@@ -44,6 +47,15 @@ public static class InputFile
             content.Write(block, 0, read);
         }
         return content.Length == content.Capacity ? content.GetBuffer() : content.ToArray();
+    }
+
+    /// <summary>A file of text, in UTF-8 or with a byte order mark; errors as those of <see cref="ReadBytes"/>.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="most">Bytes that are read at most.</param>
+    public static string ReadText(string path, int most = MostOfText)
+    {
+        using var reader = new StreamReader(new MemoryStream(ReadBytes(path, most)));
+        return reader.ReadToEnd();
     }
 
     /// <summary>Refuses a symbolic link at a place where a file of our own is about to be opened for writing.</summary>

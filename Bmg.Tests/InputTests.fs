@@ -234,7 +234,10 @@ let private texts =
                     let output = Path.Combine(root, "out")
                     refused [ "train"; "/dev/zero" ] [ "/dev/zero: cannot be read"; "16,777,216" ]
                     refused [ "theory"; "/dev/zero"; "--output"; output ] [ "/dev/zero: cannot be read"; "16,777,216" ]
-                    refused [ "reproduce"; "/dev/zero"; "--output"; output ] [ "/dev/zero: cannot be read" ])
+                    refused [ "reproduce"; "/dev/zero"; "--output"; output ] [ "/dev/zero: cannot be read" ]
+                    refused [ "sweep"; "--merge"; "/dev/zero"; "--output"; output ] [ "/dev/zero: cannot be read" ]
+                    refused [ "evaluate"; "/dev/zero" ] [ "/dev/zero"; "too few for a checkpoint" ]
+                    refused [ "evaluate"; "" ] [ "no run directory or checkpoint" ])
         }
     ]
 

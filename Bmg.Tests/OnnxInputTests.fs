@@ -141,7 +141,7 @@ let private endsWell (file: string) (command: string list -> int * string * stri
     let code, output, error = command args
     let label = String.concat " " args
     Expect.isTrue (code >= 0 && code <= 2) $"{label}: exit code {code}"
-    Expect.isFalse (error.Contains "Unexpected" || error.Contains "   at ") $"{label}: no trace: {error}"
+    Expect.isFalse (error.StartsWith "Unexpected" || error.Contains "   at ") $"{label}: no trace: {error}"
 
     for text: string in [ output; error ] do
         Expect.isFalse (text |> Seq.exists (fun c -> Char.IsControl c && c <> '\n')) $"{label}: no control character"

@@ -68,7 +68,7 @@ public sealed record RunRecord
         try
         {
             RunRecord record =
-                JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(run.Record), ConfigurationJson.Indented)
+                JsonSerializer.Deserialize<RunRecord>(InputFile.ReadText(run.Record), ConfigurationJson.Indented)
                 ?? throw new JsonException("found null");
             if (record is { Started: null } or { Seeds: null } or { Metrics: null } or { Changes: null })
             {

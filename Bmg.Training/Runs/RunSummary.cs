@@ -95,7 +95,7 @@ public sealed record RunSummary
         try
         {
             return File.Exists(run.Summary)
-                ? JsonSerializer.Deserialize<RunSummary>(File.ReadAllText(run.Summary), Json)
+                ? JsonSerializer.Deserialize<RunSummary>(InputFile.ReadText(run.Summary), Json)
                 : null;
         }
         catch (JsonException e)

@@ -152,7 +152,7 @@ public sealed record CellResult
                 return null;
             }
             CellResult result =
-                JsonSerializer.Deserialize<CellResult>(File.ReadAllText(path), Json)
+                JsonSerializer.Deserialize<CellResult>(InputFile.ReadText(path), Json)
                 ?? throw new JsonException("found null");
             return result.Cell == cell
                 ? result

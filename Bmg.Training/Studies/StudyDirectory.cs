@@ -189,7 +189,7 @@ public sealed class StudyDirectory : IDisposable
         Remains.ClearPartials(path, $"{FileName}.partial");
         string text = JsonSerializer.Serialize(record with { Cells = cells }, ConfigurationJson.Indented) + "\n";
         string file = Path.Combine(path, FileName);
-        if (!File.Exists(file) || File.ReadAllText(file) != text)
+        if (!File.Exists(file) || InputFile.ReadText(file) != text)
         {
             AtomicFile.WriteText(file, text);
         }
@@ -219,7 +219,7 @@ public sealed class StudyDirectory : IDisposable
         try
         {
             return File.Exists(file)
-                ? JsonSerializer.Deserialize<StudyRecord>(File.ReadAllText(file), ConfigurationJson.Indented)
+                ? JsonSerializer.Deserialize<StudyRecord>(InputFile.ReadText(file), ConfigurationJson.Indented)
                     ?? throw new JsonException("found null")
                 : null;
         }

@@ -95,7 +95,7 @@ public sealed record SweepPart(StudyRecord Sweep, Shard Shard, IReadOnlyList<Swe
     {
         try
         {
-            SweepPart? part = JsonSerializer.Deserialize<SweepPart>(File.ReadAllText(path), Json);
+            SweepPart? part = JsonSerializer.Deserialize<SweepPart>(InputFile.ReadText(path), Json);
             return part is { Sweep.Grid: not null, Shard: not null, Points: not null }
                 ? part
                 : throw new JsonException("something is missing");
