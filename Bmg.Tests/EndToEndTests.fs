@@ -256,7 +256,7 @@ let private pathTests =
                         |> Array.pick (fun line ->
                             let words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
 
-                            if words.Length = 5 && words[0] = "1" then
+                            if words.Length = 6 && words[0] = "1" && words[1] = "12" then
                                 Some words
                             else
                                 None)

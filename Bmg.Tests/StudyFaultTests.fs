@@ -193,6 +193,108 @@ let private freezing =
                         Expect.isTrue (Double.IsFinite metric[0]) "something of the others")
         }
 
+        test "is the same one in whichever part it lies, before and after a resume" {
+            inDirectory (fun root ->
+                let file name =
+                    Path.Combine(root, name + ".safetensors")
+
+                let experiment (threads: int) : IExperiment =
+                    let configuration = settings "bmg-reward" [ $"threads={threads}" ]
+                    new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+
+                for kind in 0..2 do
+                    use healthy = experiment 1
+                    healthy.Advance() |> ignore
+                    healthy.Save(file "healthy", "")
+
+                    // One member's parameters are too large to go on with.
+                    using (Bmg.Export.Checkpoints.CheckpointFile.Read(file "healthy")) (fun checkpoint ->
+                        use _ = torch.no_grad ()
+
+                        for tensor in checkpoint.Set("learner").Tensors do
+                            tensor[int64 kind].fill_(torch.tensor(1e38f).ToScalar()) |> ignore
+
+                        Bmg.Export.Checkpoints.CheckpointFile.Write(file "poisoned", checkpoint)
+                        |> ignore)
+
+                    let frozen = [
+                        for threads in 1..3 do
+                            use population = experiment threads
+                            population.Restore(file "poisoned") |> ignore
+
+                            for _ in 1..3 do
+                                population.Advance() |> ignore
+
+                            population.Save(file "frozen", "")
+                            use resumed = experiment (4 - threads)
+                            resumed.Restore(file "frozen") |> ignore
+                            Expect.sequenceEqual resumed.Frozen population.Frozen "after a resume"
+                            let report = resumed.Advance()
+
+                            for metric in report.Values do
+                                for m in 0..2 do
+                                    Expect.equal (Double.IsNaN metric[m]) (m = kind) "the frozen one alone"
+
+                            List.ofSeq population.Frozen
+                    ]
+
+                    Expect.equal (List.distinct frozen).Length 1 "the same in any part"
+
+                    Expect.equal
+                        [ for mark in frozen.Head -> mark.Member, mark.Seed ]
+                        [ kind, [ 3L; 17L; 99L ][kind] ]
+                        "who")
+        }
+
+        for plainly in [ true; false ] do
+            test $"is acted for to the end of its rollout, and no more, and the others as ever (plainly: {plainly})" {
+                let configuration = settings "bmg-reward" []
+                let agent = ActorCriticAgent.Create(configuration, DerivedSettings.Of configuration, null)
+                let seeds = [| Seed.Of 3L; Seed.Of 17L; Seed.Of 99L |]
+                use _ = torch.NewDisposeScope()
+
+                let good = ActorCritic.init agent.Networks Initialization.Uniform seeds torch.float32 torch.CPU
+
+                let broken =
+                    good.Map(fun t ->
+                        let copy = t.clone ()
+                        copy[1L].fill_(torch.tensor(nanf).ToScalar()) |> ignore
+                        copy)
+
+                let collector () =
+                    new Acting.RolloutCollector(
+                        Environments.Worlds.Create(configuration, seeds),
+                        agent.Networks,
+                        seeds,
+                        16,
+                        0.97,
+                        Acting.RecentContext(3, 3, Acting.ContextScaling.Raw),
+                        torch.CPU,
+                        plainly,
+                        Guard = MemberGuard(seeds, 0, true)
+                    )
+
+                use bad = collector ()
+                use fine = collector ()
+                let rows (t: Tensor) (m: int64) = t[m].contiguous().bytes.ToArray()
+
+                for round in 1..3 do
+                    let a, b = bad.Collect broken, fine.Collect good
+
+                    for m in [ 0L; 2L ] do
+                        Expect.equal (rows a.Data.Observations m) (rows b.Data.Observations m) "observations"
+                        Expect.equal (rows a.Data.Actions m) (rows b.Data.Actions m) "actions"
+                        Expect.equal (rows a.Data.Rewards m) (rows b.Data.Rewards m) "rewards"
+
+                    Expect.all (rows a.Data.Actions 1L) ((=) 0uy) "the first action for the frozen one"
+
+                    if round > 1 then
+                        Expect.all (rows a.Data.Observations 1L) ((=) 0uy) "and nothing seen any more"
+
+                let mark = Seq.exactlyOne bad.Guard.Frozen
+                Expect.equal (mark.Member, mark.Seed, mark.EnvironmentStep) (1, 17L, 0L) "the mark"
+            }
+
         test "when all are frozen the run fails and names them" {
             use population = failing (settings "bmg-reward" []) [ 0; 1; 2 ] 20
 
@@ -275,7 +377,26 @@ let private marks =
                 let last = points |> List.filter (fun (tag, _, _) -> tag = "reward/member 1 (seed 17)")
                 Expect.all last (fun (_, step, _) -> step < 600L) "no points of it afterwards"
                 Expect.stringContains output "Exported the policy of member " "exported"
-                Expect.isFalse (output.Contains "Exported the policy of member 1") "another one")
+                Expect.isFalse (output.Contains "Exported the policy of member 1") "another one"
+                // Whoever asks for it is told.
+                Expect.stringContains
+                    (program 30 [ "evaluate"; path; "--steps"; "100" ] |> ok)
+                    "17, frozen"
+                    "evaluated"
+
+                use exported = new StringWriter()
+                use error = new StringWriter()
+                let file = Path.Combine(root, "member.onnx")
+
+                let code =
+                    Bmg.Export.CommandLine.ExportCli.Run(
+                        [| "export"; path; "--member"; "1"; "--output"; file |],
+                        exported,
+                        error
+                    )
+
+                Expect.equal (code, error.ToString()) (0, "") "exported"
+                Expect.stringContains (exported.ToString()) "of member 1 (seed 17), frozen since" "said")
         }
 
         test "a study goes on without it and its row says so" {
@@ -759,7 +880,7 @@ let private schemas =
 
         test "another kind is refused" {
             command [ "schema"; "studies" ]
-            |> refused "KIND: found studies, expected one of run, theory, study (did you mean study?)."
+            |> refused "KIND: found studies, expected one of run, theory, study"
         }
     ]
 

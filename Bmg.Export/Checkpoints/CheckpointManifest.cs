@@ -17,6 +17,9 @@ public sealed record CheckpointManifest
     /// <summary>One seed a member.</summary>
     public required long[] Seeds { get; init; }
 
+    /// <summary>Indices of members that were frozen, since their numbers were not finite; their parameters are the last good ones.</summary>
+    public int[] Frozen { get; init; } = [];
+
     /// <summary>The resolved configuration of the run, JSON text.</summary>
     public required string Configuration { get; init; }
 
@@ -32,9 +35,11 @@ public sealed record CheckpointManifest
     /// <summary>State of the experiment that is no tensor (generators, environments), opaque here.</summary>
     public required string State { get; init; }
 
-    /// <summary>How a member is named, as in "member 5 (seed 6)".</summary>
+    /// <summary>How a member is named, as in "member 5 (seed 6)", and "frozen" where it is.</summary>
     /// <param name="member">Its index, from 0.</param>
-    public string NameOf(int member) => MemberName.Of(member, Seeds[member]);
+    public string NameOf(int member) =>
+        MemberName.Of(member, Seeds[member])
+        + (Frozen.Contains(member) ? ", frozen since its numbers were not finite" : "");
 }
 
 /// <summary>What a policy's network puts out.</summary>

@@ -99,7 +99,8 @@ public static class EvaluateAction
             rows.Add(
                 (
                     member,
-                    checkpoint.Manifest.Seeds[member].ToString(CultureInfo.InvariantCulture),
+                    checkpoint.Manifest.Seeds[member].ToString(CultureInfo.InvariantCulture)
+                        + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : ""),
                     PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)
                 )
             );

@@ -172,6 +172,7 @@ public sealed class PopulationExperiment : IExperiment
             Experiment = _agent.World.Name,
             EnvironmentSteps = EnvironmentSteps,
             Seeds = [.. Seeds],
+            Frozen = [.. Frozen.Select(mark => mark.Member)],
             Configuration = _agent.Configuration.ToJson(),
             Policy = _agent.Policy,
             MetaNetwork = MetaNetwork(),

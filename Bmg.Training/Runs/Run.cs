@@ -371,7 +371,7 @@ public sealed class Run
             record.Write(directory);
             foreach (FrozenMember mark in fresh)
             {
-                services.Reporter.Say($"{mark}. The others go on.");
+                Say($"{mark}. The others go on.");
             }
         }
 
@@ -387,6 +387,19 @@ public sealed class Run
             experiment.Save(directory.Checkpoint, state.ToJson());
             saved = experiment.EnvironmentSteps;
             record = record with { EnvironmentSteps = saved };
+        }
+    }
+
+    /// <summary>Says a line; a display that fails, on a terminal that went away, is no reason to lose a run.</summary>
+    private void Say(string line)
+    {
+        try
+        {
+            services.Reporter.Say(line);
+        }
+        catch (IOException)
+        {
+            // It is on record.
         }
     }
 
