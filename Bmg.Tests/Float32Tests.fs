@@ -336,22 +336,24 @@ let private closedForm =
     ]
 
 let private counting =
-    let x = lazy (Params.Single("x", ofType torch.float32 [ 2; 3 ] (Array.init 6 float)))
+    // Each test's own: tensors go with the scope that they were made in.
+    let x () =
+        Params.Single("x", ofType torch.float32 [ 2; 3 ] (Array.init 6 float))
 
     let late (schedule: Schedule) (count: float) (dtype: torch.ScalarType) =
         let t = Transformations.scheduled schedule
         let state = Params.Single("count", torch.full ([| 2L |], scalar count, dtype = dtype))
-        t.Update.Invoke(x.Value, state, x.Value, Params.Empty)
+        t.Update.Invoke(x (), state, x (), Params.Empty)
 
     testList "long counts" [
         scoped "a schedule in float32 goes on beyond 2²⁴ steps" (fun () ->
             let schedule = Schedules.linear 1.0 0.0 30_000_000
             let t = Transformations.scheduled schedule
-            let mutable state = t.Init.Invoke x.Value
+            let mutable state = t.Init.Invoke(x ())
             state <- state |> Params.map (fun c -> torch.full_like (c, scalar (2.0 ** 24.0 - 1.0)))
 
             for i in 0..3 do
-                let made = t.Update.Invoke(x.Value, state, x.Value, Params.Empty)
+                let made = t.Update.Invoke(x (), state, x (), Params.Empty)
                 state <- made.State
                 near exact "count" [| 2.0 ** 24.0 + float i; 2.0 ** 24.0 + float i |] (numbers state["count"])
                 Expect.equal made.Direction["x"].dtype torch.float32 "the direction's type"

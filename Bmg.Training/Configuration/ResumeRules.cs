@@ -1,6 +1,7 @@
 namespace Bmg.Training.Configuration;
 
-/// <summary>What may differ between a run and one that goes on from its checkpoint: its length, which may grow, and its threads.</summary>
+/// <summary>What may differ between a run and one that goes on from its checkpoint: its length, which may grow, its threads, and
+/// what becomes of members whose numbers stop being finite.</summary>
 public static class ResumeRules
 {
     /// <summary>A configuration with what may differ set to what it was, so that what still differs may not.</summary>
@@ -11,5 +12,6 @@ public static class ResumeRules
         {
             EnvironmentSteps = Math.Min(now.EnvironmentSteps, then.EnvironmentSteps),
             Threads = then.Threads,
+            Run = now.Run with { WhenNotFinite = then.Run.WhenNotFinite },
         };
 }

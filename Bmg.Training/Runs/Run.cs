@@ -126,7 +126,7 @@ public sealed class Run
         if (differences.Count > 0)
         {
             throw new UsageException(
-                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps and for threads. Found changes: {string.Join("; ", differences)}."
+                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps, threads and run.whenNotFinite. Found changes: {string.Join("; ", differences)}."
             );
         }
         RunRecord record = File.Exists(directory.Record) ? RunRecord.Read(directory) : new RunRecord();

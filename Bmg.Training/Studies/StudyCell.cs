@@ -80,18 +80,13 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
         directory = state.Run;
         // What it is called, where it is computed and what it writes stays as it was; threads are of this session, and so is what ends it.
         RunConfiguration before = ConfigurationReader.ReadFile(directory.Configuration);
-        before = before with
-        {
-            Threads = Configuration.Threads,
-            Run = before.Run with { WhenNotFinite = Configuration.Run.WhenNotFinite },
-        };
-        directory.Lock().Dispose(); // Refused before anything is written.
-        Bmg.Export.AtomicFile.WriteText(directory.Configuration, before.ToJson());
         return Run.Resume(
             directory,
             before with
             {
                 EnvironmentSteps = Configuration.EnvironmentSteps,
+                Threads = Configuration.Threads,
+                Run = before.Run with { WhenNotFinite = Configuration.Run.WhenNotFinite },
             },
             commandLine,
             services
