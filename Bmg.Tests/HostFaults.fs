@@ -453,7 +453,7 @@ let private resume = [
     ]
 
     training "steps counted from 0 after a resume" collector "EnvironmentSteps = environmentSteps;" "" [
-        "end to end: saved and restored"
+        "effects: a restored experiment"
     ]
 
     training
@@ -461,7 +461,7 @@ let private resume = [
         population
         "_context?.SetState(member, state.Contexts[_first + member]);"
         ""
-        [ "effects: a restored experiment" ]
+        [ "end to end: saved and restored" ]
 
     training
         "Q(λ)'s actions drawn anew after a resume"
