@@ -489,7 +489,7 @@ let private evaluation =
                             |> Array.pick (fun line ->
                                 let words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
 
-                                if words.Length = 5 && words[0] = string m then
+                                if words.Length = 6 && words[0] = string m then
                                     Some words[1..]
                                 else
                                     None)
@@ -497,6 +497,8 @@ let private evaluation =
                         use policy = new TorchPolicy(checkpoint, m)
 
                         let expected = [|
+                            string checkpoint.Manifest.Seeds[m]
+
                             for blue, greedy in [ true, false; true, true; false, false; false, true ] ->
                                 (played policy Respawn.Square blue greedy 160)
                                     .ToString("F3", Globalization.CultureInfo.InvariantCulture)
@@ -643,7 +645,7 @@ let private tables =
 
                 for m in 0..2 do
                     let row =
-                        $"<tr><td>{5 + m}</td><td>{Figures.Count totals[m]}</td><td>{Figures.Number rates[m]}</td></tr>"
+                        $"<tr><td>{m}</td><td>{5 + m}</td><td>{Figures.Count totals[m]}</td><td>{Figures.Number rates[m]}</td></tr>"
 
                     Expect.stringContains page row "a row of the report"
                     let words = [| string (5 + m); Figures.Count totals[m]; Figures.Number rates[m] |]

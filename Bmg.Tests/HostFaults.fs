@@ -167,8 +167,8 @@ let private wiring = [
     training
         "seeds of a study taken from its first cell's configuration"
         "CommandLine/ReproduceCommand.cs"
-        "brief ? QuickSeeds : study.FullSeeds"
-        "brief ? QuickSeeds : 1"
+        "request.Quick ? QuickSeeds : request.Study.FullSeeds"
+        "request.Quick ? QuickSeeds : 1"
         [ "wiring: fullSeeds" ]
 ]
 

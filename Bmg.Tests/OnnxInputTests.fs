@@ -326,7 +326,7 @@ let private outputs =
 
                 for args, says in
                     [
-                        [ "--outputs"; "" ], "found ''"
+                        [ "--outputs"; "" ], "found an empty value"
                         [ "--outputs"; "logits,what" ], "found 'what'"
                         [ "--outputs"; "logits"; "--value" ], "--value goes without --outputs"
                         [ "--outputs"; "logits"; "--network"; "meta" ], "--network policy"
@@ -781,7 +781,7 @@ let private damaged =
                     [
                         directory, "is a directory"
                         Path.Combine(directory, "none.onnx"), "no file"
-                        "", "no file"
+                        "", "found an empty value"
                     ] do
                     for command in [ [ "inspect"; path ]; [ "bench"; path ] ] do
                         Expect.stringContains (errorOf export command) says path

@@ -357,6 +357,12 @@ let private learnerEffects = [
 
     numeric "seed" anActorCritic [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]
     numeric "seed" aQLambda [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]
+    effect "seeds" (fun () ->
+        let listed = ConfigurationReader.Read("{}", "test", [ "seeds=[3, 99]" ])
+        let derived = DerivedSettings.Of listed
+        Expect.equal (List.ofSeq derived.Seeds, listed.Members, listed.Seed) ([ 3L; 99L ], 2, 3L) "seeds and members"
+        use experiment = new PopulationExperiment(listed, derived)
+        Expect.equal (List.ofSeq experiment.Seeds) [ 3L; 99L ] "the population's")
     for start in [ anActorCritic; aQLambda ] do
         numeric "members" start [
             "1", (fun l -> { l with Seeds = [ 7L ] })
@@ -858,6 +864,22 @@ let private command (arguments: string list) =
     let code = TrainingCli.Run(List.toArray arguments, ProgramHost.Create(output, error))
     code, output.ToString(), error.ToString()
 
+/// Who is frozen after the second member's numbers have become too large to go on with.
+let private burst (choice: string) : (int * int64) list =
+    use _ = scope ()
+    let configuration = configured anActorCritic [ $"run.whenNotFinite={choice}" ]
+    let agent = Agent.Create(configuration, DerivedSettings.Of configuration)
+    use population = agent.CreatePopulation([| Seed.Of 7L; Seed.Of 8L |], 0)
+
+    for tensor in population.Tensors()["learner"].Tensors do
+        use _ = torch.no_grad ()
+        tensor[1L].fill_ (Scalars.constant 1e38) |> ignore
+
+    for _ in 1..3 do
+        population.Advance() |> ignore
+
+    [ for mark in population.Frozen -> mark.Member, mark.Seed ]
+
 /// Meta-steps of 7 environment steps, and nothing learned.
 let private brief =
     """{
@@ -983,6 +1005,10 @@ let private runEffects = [
         Expect.equal saves [ 0L; 35L; 63L; 91L; 105L ] "at the start, every 30 steps, and at the end"
         let _, saves, _ = ran [ "run.checkpointEvery=1000" ]
         Expect.equal saves [ 0L; 105L ] "at the start and at the end")
+    effect "run.whenNotFinite=stop" (fun () ->
+        Expect.throwsT<NumericalFailureException> (fun () -> burst "stop" |> ignore) "the run ends")
+    effect "run.whenNotFinite=freeze" (fun () ->
+        Expect.equal (burst "freeze") [ 1, 8L ] "the member and its seed; the other goes on")
     effect "threads" (fun () ->
         for threads, parts in [ 1, 1; 2, 2; 3, 3; 4, 3; 0, min 3 Environment.ProcessorCount ] do
             let configuration = configured anActorCritic [ $"threads={threads}"; "members=3" ]
