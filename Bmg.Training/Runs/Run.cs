@@ -85,7 +85,8 @@ public sealed class Run
 
     /// <summary>A run that goes on from its last checkpoint.</summary>
     /// <param name="directory">The run's directory.</param>
-    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was.</param>
+    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was, and
+    /// run.whenNotFinite another.</param>
     /// <param name="commandLine">How it was resumed, for the record.</param>
     /// <param name="services">What it needs from outside.</param>
     /// <exception cref="UsageException">The configuration is another one, the run is complete, or has no checkpoint.</exception>
@@ -102,12 +103,13 @@ public sealed class Run
             configuration with
             {
                 EnvironmentSteps = before.EnvironmentSteps,
+                Run = configuration.Run with { WhenNotFinite = before.Run.WhenNotFinite },
             }
         );
         if (differences.Count > 0)
         {
             throw new UsageException(
-                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps. Found changes: {string.Join("; ", differences)}."
+                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps and for run.whenNotFinite. Found changes: {string.Join("; ", differences)}."
             );
         }
         if (configuration.EnvironmentSteps < before.EnvironmentSteps)
