@@ -440,6 +440,27 @@ let private marks =
                 ignore study)
         }
 
+        test "a run that stopped at it goes on when it is to be frozen" {
+            inDirectory (fun root ->
+                let file = Path.Combine(root, "small.json")
+                File.WriteAllText(file, (settings "bmg-reward" [ "run.whenNotFinite=stop" ]).ToJson())
+                let path = Path.Combine(root, "run")
+                let code, output, error = program 100 [ "train"; file; "--output"; path ]
+                Expect.equal code 1 output
+                Expect.stringContains error "of member 1 (seed 17) became NaN" "who"
+                Expect.stringContains error "run.whenNotFinite=freeze" "what could be done"
+                let before = (RunRecord.Read(RunDirectory.Open path)).EnvironmentSteps
+                Expect.isGreaterThan before 0L "a checkpoint on the way"
+
+                let output =
+                    program 5 [ "train"; "--resume"; path; "--set"; "run.whenNotFinite=freeze" ]
+                    |> ok
+
+                Expect.stringContains output "1      17  frozen at environment step" "the table"
+                let mark = Seq.exactlyOne (RunRecord.Read(RunDirectory.Open path)).Frozen
+                Expect.isGreaterThan mark.EnvironmentStep before "since then")
+        }
+
         test "a study that stopped at it goes on when it is to be frozen" {
             inDirectory (fun root ->
                 let file = Path.Combine(root, "small.json")

@@ -38,7 +38,7 @@ public sealed class NumericalFailureException : Exception
         : this(
             new FrozenMember(member, seed, quantity, environmentStep),
             FormattableString.Invariant(
-                $"{quantity} of {MemberName.Of(member, seed)} became {value} at environment step {environmentStep}. Training stopped; the last good checkpoint is kept."
+                $"{quantity} of {MemberName.Of(member, seed)} became {value} at environment step {environmentStep}. Training stopped (run.whenNotFinite=freeze lets the others go on); the last good checkpoint is kept."
             )
         ) { }
 

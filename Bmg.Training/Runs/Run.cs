@@ -70,6 +70,7 @@ public sealed class Run
             State = RunState.Running,
             Problem = null,
             Started = [.. record.Started, services.Clock.GetUtcNow()],
+            Instructions = [.. record.Instructions, InstructionSet.Here],
             Provenance = Provenance.Here,
             Device = configuration.Device,
             Threads = derived.Threads,
@@ -101,7 +102,7 @@ public sealed class Run
 
     /// <summary>A run that goes on from its last checkpoint, or from the beginning where it was stopped before the first.</summary>
     /// <param name="directory">The run's directory.</param>
-    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was, and threads others.</param>
+    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was, threads and run.whenNotFinite others.</param>
     /// <param name="commandLine">How it was resumed, for the record.</param>
     /// <param name="services">What it needs from outside.</param>
     /// <exception cref="UsageException">The configuration is another one, the run is complete, or has lost its checkpoint.</exception>
@@ -186,6 +187,16 @@ public sealed class Run
         // not complete, whatever its record still says (see RunRecord.Read).
         AtomicFile.WriteText(directory.Configuration, configuration.ToJson());
         record.Write(directory);
+        if (
+            beginning == Beginning.Checkpoint
+            && record.Instructions.Count > 1
+            && record.Instructions[^2] != InstructionSet.Here
+        )
+        {
+            services.Reporter.Say(
+                $"Warning: this run was computed with {record.Instructions[^2]} before, and goes on with {InstructionSet.Here}: from here on its numbers differ in their last bits from those of a run that was never moved."
+            );
+        }
 
         using CancellationTokenSource abandon = new();
         using CancellationTokenRegistration patience = stop.Register(() => abandon.CancelAfter(services.Patience));

@@ -36,6 +36,10 @@ public sealed record RunRecord
     /// <summary>When the run started, and was resumed.</summary>
     public IReadOnlyList<DateTimeOffset> Started { get; init; } = [];
 
+    /// <summary>Instructions of the processor at each start, in the order of <see cref="Started"/> (see <see cref="InstructionSet"/>); those of
+    /// starts before this was noted are missing.</summary>
+    public IReadOnlyList<string> Instructions { get; init; } = [];
+
     /// <summary>Command line of the last start.</summary>
     public string CommandLine { get; init; } = "";
 
@@ -70,7 +74,14 @@ public sealed record RunRecord
             RunRecord record =
                 JsonSerializer.Deserialize<RunRecord>(InputFile.ReadText(run.Record), ConfigurationJson.Indented)
                 ?? throw new JsonException("found null");
-            if (record is { Started: null } or { Seeds: null } or { Metrics: null } or { Changes: null })
+            if (
+                record
+                is { Started: null }
+                    or { Instructions: null }
+                    or { Seeds: null }
+                    or { Metrics: null }
+                    or { Changes: null }
+            )
             {
                 throw new JsonException("found null, expected a list");
             }
