@@ -497,11 +497,11 @@ let private evaluation =
                         use policy = new TorchPolicy(checkpoint, m)
 
                         let expected = [|
-                            string checkpoint.Manifest.Seeds[m]
+                            yield string checkpoint.Manifest.Seeds[m]
 
-                            for blue, greedy in [ true, false; true, true; false, false; false, true ] ->
-                                (played policy Respawn.Square blue greedy 160)
-                                    .ToString("F3", Globalization.CultureInfo.InvariantCulture)
+                            for blue, greedy in [ true, false; true, true; false, false; false, true ] do
+                                let reward: float = played policy Respawn.Square blue greedy 160
+                                yield reward.ToString("F3", Globalization.CultureInfo.InvariantCulture)
                         |]
 
                         Expect.equal found expected $"member {m}"

@@ -871,7 +871,9 @@ let private burst (choice: string) : (int * int64) list =
     let agent = Agent.Create(configuration, DerivedSettings.Of configuration)
     use population = agent.CreatePopulation([| Seed.Of 7L; Seed.Of 8L |], 0)
 
-    for tensor in population.Tensors()["learner"].Tensors do
+    let sets = population.Tensors()
+
+    for tensor in sets["learner"].Tensors do
         use _ = torch.no_grad ()
         tensor[1L].fill_ (Scalars.constant 1e38) |> ignore
 
