@@ -641,7 +641,7 @@ let private genMutant =
     }
 
 /// A reader returns what is valid, or every fault with its file; nothing else.
-let private readsOrTells (source: string) (read: unit -> 'T) (again: 'T -> 'T) =
+let private readsOrTells (sources: string list) (read: unit -> 'T) (again: 'T -> 'T) =
     match
         (try
             Ok(read ())
@@ -653,7 +653,7 @@ let private readsOrTells (source: string) (read: unit -> 'T) (again: 'T -> 'T) =
         Expect.isNonEmpty faults "faults"
 
         for fault in faults do
-            Expect.equal fault.Source source "the file"
+            Expect.contains sources fault.Source "the file"
             Expect.isNotEmpty fault.Problem "the problem"
 
 /// Written out and compared as text: lists in records are compared by reference.
@@ -663,13 +663,13 @@ let private mutants =
     testList "damaged configurations" [
         testPropertyWithConfig (config 3000) "are read, or refused with every fault and the file"
         <| Prop.forAll (Arb.fromGen genMutant) (fun (file, json) ->
-            readsOrTells file (fun () -> written (ConfigurationReader.Read(json, file, []))) (fun text ->
+            readsOrTells [ file ] (fun () -> written (ConfigurationReader.Read(json, file, []))) (fun text ->
                 written (ConfigurationReader.Read(text, file, []))))
 
         testPropertyWithConfig (config 1000) "of studies and theory, too"
         <| Prop.forAll (Arb.fromGen genMutant) (fun (file, json) ->
-            readsOrTells file (fun () -> StudyReader.Read(json, file) |> ignore) id
-            readsOrTells file (fun () -> TheoryReader.Read(json, file) |> ignore) id)
+            readsOrTells [ file ] (fun () -> StudyReader.Read(json, file) |> ignore) id
+            readsOrTells [ file ] (fun () -> TheoryReader.Read(json, file) |> ignore) id)
 
         testPropertyWithConfig (config 500) "as bytes"
         <| Prop.forAll
@@ -683,7 +683,7 @@ let private mutants =
                         bytes[at % bytes.Length] <- byte value
 
                     File.WriteAllBytes(file, bytes)
-                    readsOrTells file (fun () -> ConfigurationReader.ReadFile(file, []) |> ignore) id))
+                    readsOrTells [ file ] (fun () -> ConfigurationReader.ReadFile(file, []) |> ignore) id))
 
         testPropertyWithConfig (config 2000) "by settings of the command line"
         <| Prop.forAll
@@ -696,8 +696,10 @@ let private mutants =
                 }
             ))
             (fun setting ->
-                readsOrTells $"--set {setting}" (fun () -> written (read "{}" [ setting ])) (fun text ->
-                    written (read text [])))
+                // Where two settings do not go together, the fault may be the file's.
+                let sources = [ $"--set {setting}"; "file.json" ]
+
+                readsOrTells sources (fun () -> written (read "{}" [ setting ])) (fun text -> written (read text [])))
     ]
 
 // --------------------------------------------------------------------------------------------------------------------- links
