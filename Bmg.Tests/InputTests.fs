@@ -696,9 +696,10 @@ let private mutants =
                 }
             ))
             (fun setting ->
-                // A rule between two settings names the one that it is about, which may be the file's.
-                readsOrTells [ $"--set {setting}"; "file.json" ] (fun () -> written (read "{}" [ setting ])) (fun text ->
-                    written (read text [])))
+                // Where two settings do not go together, the fault may be the file's.
+                let sources = [ $"--set {setting}"; "file.json" ]
+
+                readsOrTells sources (fun () -> written (read "{}" [ setting ])) (fun text -> written (read text [])))
     ]
 
 // --------------------------------------------------------------------------------------------------------------------- links

@@ -755,6 +755,22 @@ let private mutants =
 
 let private damaged =
     testList "damaged files" [
+        test "a link planted at a checkpoint's partial file, or an export's, is not followed" {
+            withFiles (fun directory run ->
+                let target = Path.Combine(directory, "target")
+                File.WriteAllText(target, "precious")
+                let file = Path.Combine(directory, "latest.safetensors")
+                File.CreateSymbolicLink(file + ".partial", target) |> ignore
+                use c = checkpoint ()
+                CheckpointFile.Write(file, c)
+                (CheckpointFile.Read file).Dispose()
+                let model = Path.Combine(directory, "model.onnx")
+                File.CreateSymbolicLink(model + ".partial", target) |> ignore
+                let code, _, error = export [ "export"; run; "-o"; model ]
+                Expect.equal (code, error) (0, "") "export"
+                Expect.equal (File.ReadAllText target) "precious" "untouched")
+        }
+
         testPropertyWithConfig (config mutants) "end every command with 0, 1 or 2, and one line that names the file"
         <| Prop.forAll (Arb.fromGen genMutant) (fun mutant -> throughAll mutant.Bytes)
 

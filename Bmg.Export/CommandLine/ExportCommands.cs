@@ -162,14 +162,25 @@ public static class ExportCommands
             var path = parsed.GetValue(file)!;
             using var session = ModelSession.Load(path);
             using var checkpoint = CheckpointFile.Read(RunDirectory.FindCheckpoint(parsed.GetValue(run)!));
-            var report = ParityCheck.Run(
-                session,
-                Reference(session, path, checkpoint),
-                session.Metadata.GetValueOrDefault(MetadataKeys.Kind) is ModelKinds.Policy or ModelKinds.ActionValues
-                    ? Reachable(checkpoint)
-                    : null,
-                parsed.GetValue(observations)
-            );
+            var reference = Reference(session, path, checkpoint);
+            ParityReport report;
+            try
+            {
+                report = ParityCheck.Run(
+                    session,
+                    reference,
+                    session.Metadata.GetValueOrDefault(MetadataKeys.Kind)
+                        is ModelKinds.Policy
+                            or ModelKinds.ActionValues
+                        ? Reachable(checkpoint)
+                        : null,
+                    parsed.GetValue(observations)
+                );
+            }
+            catch (OnnxFileException exception) when (!exception.Message.Contains(path, StringComparison.Ordinal))
+            {
+                throw new OnnxFileException($"'{path}': {exception.Message}", exception);
+            }
             Reports.Parity(report, parsed.InvocationConfiguration.Output);
             if (report.Passed)
             {

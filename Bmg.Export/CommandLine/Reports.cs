@@ -108,8 +108,9 @@ internal static class Reports
         return table;
     }
 
-    // Plain text: file contents are not markup, and nothing that a terminal obeys.
-    private static Text[] Cells(params string[] cells) => [.. cells.Select(cell => new Text(Printable.Lines(cell)))];
+    // Plain text: file contents are not markup, and nothing that a terminal obeys, line breaks excepted.
+    private static Text[] Cells(params string[] cells) =>
+        [.. cells.Select(cell => new Text(string.Join('\n', cell.Split('\n').Select(Printable.Line))))];
 
     private static string ElementType(ValueInfoProto value) =>
         value.Type?.TensorType is { } tensor
