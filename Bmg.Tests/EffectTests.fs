@@ -657,8 +657,9 @@ let private tables =
                                 line.Split("  ", StringSplitOptions.RemoveEmptyEntries)
                                 |> Array.map (fun w -> w.Trim())
 
-                            found.Length >= 3
-                            && found[0] = words[0]
+                            found.Length >= 4
+                            && found[0] = string m
+                            && found[1] = words[0]
                             && found[found.Length - 2] = words[1]
                             && found[found.Length - 1] = words[2])
                         $"a line of the summary: {words}"

@@ -179,8 +179,8 @@ let private index = [
     training
         "the worst member exported as the best"
         finished
-        "rates[i] > rates[best] ? i : best"
-        "rates[i] < rates[best] ? i : best"
+        "rates[i] > rates[best] || "
+        "rates[i] < rates[best] || "
         [ "effects: best member" ]
 
     training
@@ -206,10 +206,33 @@ let private index = [
 
     training
         "a member that fails named by its place in its part"
-        population
-        "throw failure.OfMember(_first + failure.Member);"
-        "throw failure.OfMember(failure.Member);"
+        "Experiments/MemberGuard.cs"
+        "throw new NumericalFailureException(quantity, first + member, seed"
+        "throw new NumericalFailureException(quantity, member, seed"
         [ "effects: a member that fails" ]
+
+    training
+        "a member that is frozen marked by its place in its part"
+        "Experiments/MemberGuard.cs"
+        "new FrozenMember(first + member, seed"
+        "new FrozenMember(member, seed"
+        [ "study faults: " ]
+
+    core
+        "index or member"
+        "a lone member's vectors multiplied by another path than those of several"
+        "MemberWise.fs"
+        "(members = 1L || a.requires_grad || b.requires_grad)"
+        "(members = 0L)"
+        [ "a member's numbers are its own: alone" ]
+
+    core
+        "index or member"
+        "a sigmoid that depends on where a member stands in the batch"
+        "MemberWise.fs"
+        "if own % Block = 0L then"
+        "if own > 0L then"
+        [ "a member's numbers are its own: alone" ]
 
     training
         "a context's names newest first"
@@ -320,15 +343,15 @@ let private unit = [
     training
         "the speed of one member given as that of all"
         "Runs/Run.cs"
-        "record.EnvironmentSteps * configuration.Members / state.Seconds"
-        "record.EnvironmentSteps / state.Seconds"
+        "record.EnvironmentSteps * (configuration.Members - record.Frozen.Count)"
+        "record.EnvironmentSteps * (1 - record.Frozen.Count)"
         [ "effects: a run's report" ]
 
     training
         "a deviation over the population for that of a sample"
         "Runs/RunSummary.cs"
-        "squares / (values.Count - 1)"
-        "squares / values.Count"
+        "squares / (values.Length - 1)"
+        "squares / values.Length"
         [ "effects: a spread" ]
 
     training
@@ -363,7 +386,7 @@ let private unit = [
     training
         "an interval of √n too wide"
         "Studies/StudentInterval.cs"
-        "Spread.Of(values).Deviation / Math.Sqrt(values.Count)"
+        "Spread.Of(values).Deviation / Math.Sqrt(count)"
         "Spread.Of(values).Deviation"
         [ "studies: Student's" ]
 
@@ -417,7 +440,7 @@ let private formula = [
     export
         "probabilities over the batch"
         "Onnx/PolicyExporter.cs"
-        "OnnxGraph.Node(\"Softmax\", [Logits], Probabilities, (\"axis\", -1))"
+        "OnnxGraph.Node(\"Softmax\", [Logits], Probabilities, (\"axis\", 1))"
         "OnnxGraph.Node(\"Softmax\", [Logits], Probabilities, (\"axis\", 0))"
         [ "export: ONNX Runtime and TorchSharp" ]
 
@@ -438,8 +461,8 @@ let private formula = [
     export
         "a parity check that looks at fewer inputs than it says"
         "Onnx/ParityCheck.cs"
-        "for (var start = 0; start < rows; start += Block)"
-        "for (var start = 0; start < rows; start += 2 * Block)"
+        "start += batch;"
+        "start += 2 * batch;"
         [ "effects: a parity check" ]
 
     export "one-hot groups that turn together" "Onnx/OneHotLayout.cs" "left /= size;" "" [ "one-hot layout" ]
@@ -637,8 +660,8 @@ let private report = [
     training
         "a sweep ranked from the worst"
         "Studies/SweepTable.cs"
-        ".OrderByDescending(point => point.TotalReward.Average())"
-        ".OrderBy(point => point.TotalReward.Average())"
+        ".OrderByDescending(point => Spread.Of(point.TotalReward).Mean)"
+        ".OrderBy(point => Spread.Of(point.TotalReward).Mean)"
         [ "studies: ranks them" ]
 
     training

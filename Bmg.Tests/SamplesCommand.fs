@@ -45,7 +45,10 @@ let private quickstart (recorded: FileInfo | null) : string[] =
                     Directory.Delete(directory, true)
         | file -> File.ReadAllLines file.FullName
 
-    let first = lines |> Array.findIndex (fun l -> l.TrimStart().StartsWith "seed ")
+    let first =
+        lines
+        |> Array.findIndex (fun l -> l.TrimStart().StartsWith "member " && l.Contains "total reward")
+
     let last = lines |> Array.findIndexBack (fun l -> l.StartsWith "Played it ")
     lines[first..last] |> Array.map (fun l -> l.TrimEnd())
 

@@ -426,10 +426,19 @@ let private faults =
             match Planting.sources () with
             | null -> skiptest "the sources do not lie above the program"
             | root ->
+                let misplaced = [
+                    for fault in HostFaults.all do
+                        let text = File.ReadAllText(Path.Combine(root, fault.Project, fault.File))
+                        let found = Planting.occurrences text fault.Find
+
+                        if found <> 1 then
+                            $"'{fault.Name}' in {fault.Project}/{fault.File}: {found}"
+                ]
+
+                if not misplaced.IsEmpty then
+                    failtest ("places that do not read so once:\n" + String.Join("\n", misplaced))
+
                 for fault in HostFaults.all do
-                    let text = File.ReadAllText(Path.Combine(root, fault.Project, fault.File))
-                    let found = Planting.occurrences text fault.Find
-                    Expect.equal found 1 $"'{fault.Name}' in {fault.Project}/{fault.File}: places that read so"
                     Expect.notEqual fault.Find fault.Replace $"'{fault.Name}' changes something"
                     Expect.contains HostFaults.kinds fault.Kind $"the kind of '{fault.Name}'"
                     Expect.isNonEmpty fault.Tests $"tests that are tried first on '{fault.Name}'"
