@@ -58,7 +58,7 @@ module ActorCriticDescent =
             match network.Layers[i] with
             | Layer.Linear _ ->
                 let weight, bias = x[network.WeightName i], x[network.BiasName i]
-                write (network.WeightName i) (MemberWise.productPlus weight ((first values[i]).transpose(1L, 2L)) delta)
+                write (network.WeightName i) (MemberWise.transposedPlus weight (first values[i]) delta)
 
                 write (network.BiasName i) (bias.plus (delta.sum (1L, true)))
 

@@ -8,31 +8,35 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module MemberWise =
 
-    /// A batch of one product goes to the library's single product, which takes a vector's path where an axis is 1 and sums in another
-    /// order there than the batched one.
-    let private isVector (a: Tensor) (b: Tensor) =
-        a.size 1 = 1L || a.size 2 = 1L || b.size 2 = 1L
+    // A batch of one product goes to the library's single product, which takes a vector's path where an axis is 1 and sums in another order
+    // there than the batched one. Which axis it is that matters differs with what is multiplied, as each function below says.
 
     /// `multiply`, on members that are two where there is one, which then takes the batched path; where an axis is 1, the second costs
     /// little. A graph has the same nodes for one member and for several: the order in which a derivative's parts add up follows from them.
-    let private batched (multiply: (Tensor -> Tensor) -> Tensor) (a: Tensor) (b: Tensor) : Tensor =
-        let members = a.size 0
-
-        if isVector a b && (members = 1L || a.requires_grad || b.requires_grad) then
+    let private batched (vector: bool) (a: Tensor) (b: Tensor) (multiply: (Tensor -> Tensor) -> Tensor) : Tensor =
+        if vector && (a.size 0 = 1L || a.requires_grad || b.requires_grad) then
+            let members = a.size 0
             let several = max 2L members
-
             (multiply (fun t -> t.expand (several, -1L, -1L))).narrow(0L, 0L, members)
         else
             multiply id
 
-    /// a·b for a population: [P, B, I]·[P, I, O] → [P, B, O].
+    /// a·b for a population: [P, B, I]·[P, I, O] → [P, B, O]; a is no transpose.
     let product (a: Tensor) (b: Tensor) : Tensor =
-        batched (fun prepared -> (prepared a).bmm(prepared b)) a b
+        batched (b.size 2 = 1L) a b (fun prepared -> (prepared a).bmm(prepared b))
 
     /// c + a·b for a population, in one native call: c [P, B or 1, O], a [P, B, I], b [P, I, O] → [P, B, O].
     /// TorchSharp's `Tensor.baddbmm` passes its arguments in another order than it documents; this is the one place that knows.
-    let productPlus (c: Tensor) (a: Tensor) (b: Tensor) : Tensor =
-        batched (fun prepared -> (prepared a).baddbmm(prepared b, prepared c)) a b
+    let private plus (vector: bool) (c: Tensor) (a: Tensor) (b: Tensor) : Tensor =
+        batched vector a b (fun prepared -> (prepared a).baddbmm(prepared b, prepared c))
+
+    /// c + a·b where a and b are no transposes: an affine map, c [P, 1, O], a [P, B, I], b [P, I, O] → [P, B, O].
+    let affine (c: Tensor) (a: Tensor) (b: Tensor) : Tensor =
+        plus (b.size 2 = 1L || a.size 2 = 1L) c a b
+
+    /// c + aᵀ·b: c [P, I, O], a [P, B, I], b [P, B, O] → [P, I, O].
+    let transposedPlus (c: Tensor) (a: Tensor) (b: Tensor) : Tensor =
+        plus (b.size 2 = 1L || a.size 1 = 1L || a.size 2 = 1L) c (a.transpose (1L, 2L)) b
 
     /// Twice the longest vector that libtorch computes with, in numbers: 16 floats of AVX-512.
     [<Literal>]
@@ -46,6 +50,8 @@ module MemberWise =
 
         if own % Block = 0L then
             f (x.contiguous ())
+        elif own = 1L then
+            (f (x.reshape(members, 1L).expand(members, Block))).select(1L, 0L).reshape x.shape
         else
             let rest = torch.zeros ([| members; Block - own % Block |], dtype = x.dtype, device = x.device)
             let rows = torch.cat ([| x.reshape (members, own); rest |], 1L)

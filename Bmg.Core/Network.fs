@@ -97,7 +97,7 @@ type Network = {
 module Network =
 
     /// b + x·w for a population: x [P, B, I], w [P, I, O], b [P, 1, O] → [P, B, O], in one native call.
-    let affine (x: Tensor) (w: Tensor) (b: Tensor) : Tensor = MemberWise.productPlus b x w
+    let affine (x: Tensor) (w: Tensor) (b: Tensor) : Tensor = MemberWise.affine b x w
 
     /// An element-wise nonlinearity, any shape.
     let activate (activation: Activation) (x: Tensor) : Tensor =

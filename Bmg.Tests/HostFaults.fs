@@ -216,14 +216,14 @@ let private index = [
         "Experiments/MemberGuard.cs"
         "new FrozenMember(first + member, seed"
         "new FrozenMember(member, seed"
-        [ "study faults: " ]
+        [ "study faults" ]
 
     core
         "index or member"
         "a lone member's vectors multiplied by another path than those of several"
         "MemberWise.fs"
-        "(members = 1L || a.requires_grad || b.requires_grad)"
-        "(members = 0L)"
+        "if vector && (a.size 0 = 1L ||"
+        "if vector && (a.size 0 = 0L ||"
         [ "a member's numbers are its own: alone" ]
 
     core
