@@ -52,12 +52,14 @@ let private quickstart (recorded: FileInfo | null) : string[] =
     let last = lines |> Array.findIndexBack (fun l -> l.StartsWith "Played it ")
     lines[first..last] |> Array.map (fun l -> l.TrimEnd())
 
-/// A report of the laws; of one that names something broken, no more than its first law.
+/// A report of the laws; of one that names something broken, its heading and the first law that is.
 let private verdict (report: unit -> Report) (_: FileInfo | null) : string[] =
     let lines = (string (report ())).TrimEnd().Split '\n' |> Array.map (fun l -> l.TrimEnd())
 
     match lines |> Array.tryFindIndex (fun l -> l.TrimStart().StartsWith "once more:") with
-    | Some i -> Array.append lines[..i] [| "  …" |]
+    | Some last ->
+        let first = lines |> Array.findIndex (fun l -> l.Contains " FAILS ")
+        Array.concat [ [| lines[0] |]; lines[first..last]; [| "  …" |] ]
     | None -> lines
 
 /// All that is shown.
@@ -148,8 +150,8 @@ let judge (root: string) (write: bool) (recorded: FileInfo | null) (sample: Samp
                 |> Seq.tryFind (fun i -> comparable (line shown i) <> comparable (line made i))
 
             match stale with
-            | None -> Holds
-            | Some _ when write ->
+            | None when not write || instructionsOf lines[at] = InstructionSet.Here -> Holds
+            | _ when write ->
                 File.WriteAllLines(
                     path,
                     Array.concat [
@@ -163,6 +165,7 @@ let judge (root: string) (write: bool) (recorded: FileInfo | null) (sample: Samp
 
                 Written
             | Some i -> Stale(first + i + 1, line shown i, line made i)
+            | None -> Holds
 
 let private run (output: TextWriter) (error: TextWriter) (only: string[]) (write: bool) (recorded: FileInfo | null) =
     let chosen = all |> List.filter (fun s -> only.Length = 0 || Array.contains s.Name only)
