@@ -176,12 +176,9 @@ let private index = [
     let training = training "index or member"
     let export = export "index or member"
 
-    training
-        "the worst member exported as the best"
-        finished
-        "rates[i] > rates[best] || "
-        "rates[i] < rates[best] || "
-        [ "effects: best member" ]
+    training "the worst member exported as the best" finished "rates[i] > rates[best] || " "rates[i] < rates[best] || " [
+        "effects: best member"
+    ]
 
     training
         "members of several parts reported in the parts' reverse order"

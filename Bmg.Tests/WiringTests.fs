@@ -875,7 +875,7 @@ let private burst (choice: string) : (int * int64) list =
 
     for tensor in sets["learner"].Tensors do
         use _ = torch.no_grad ()
-        tensor[1L].fill_ (Scalars.constant 1e38) |> ignore
+        tensor[1L].fill_(Scalars.constant 1e38) |> ignore
 
     for _ in 1..3 do
         population.Advance() |> ignore
