@@ -202,16 +202,6 @@ let private outputTests =
             }
     ]
 
-/// The nearest directory upwards that has the sources that this was built from; null where there is none.
-let private sources () : string | null =
-    let rec up (directory: DirectoryInfo | null) =
-        match directory with
-        | null -> null
-        | here when File.Exists(Path.Combine(here.FullName, "Directory.Build.targets")) -> here.FullName
-        | here -> up here.Parent
-
-    up (DirectoryInfo AppContext.BaseDirectory)
-
 /// A library of many methods, each called for the first time at its own time; the numbers are what changes between two builds.
 let private part (shift: int) =
     let methods =
@@ -229,7 +219,7 @@ let private part (shift: int) =
 let private buildTests =
     testList "builds" [
         test "nothing of ours in an output is a link to another file" {
-            match sources () with
+            match Planting.sources () with
             | null -> skiptest "there are no sources here, so nothing was built here"
             | root ->
                 let outputs = Path.Combine(root, "artifacts", "bin")
@@ -247,7 +237,7 @@ let private buildTests =
         }
 
         test "a program goes on while what it runs is built anew" {
-            match sources () with
+            match Planting.sources () with
             | null -> skiptest "there are no sources here to build with"
             | root ->
                 withScratch (fun directory ->
