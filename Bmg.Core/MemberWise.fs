@@ -3,8 +3,8 @@ namespace Bmg
 open TorchSharp
 
 /// Operations that libtorch computes in another way, with other last bits, depending on how many members stand in a tensor, made such that a
-/// member's numbers are its own: the same alone and among others. Of what Bmg uses these are all, found by comparing every operation and its
-/// derivatives over shapes and populations (AVX2 and AVX-512, one thread); the tests repeat that with whole runs.
+/// member's numbers are its own: the same alone and among others. These are all that were found by comparing the operations that Bmg uses and
+/// their derivatives over shapes and populations (AVX2 and AVX-512, one thread); the tests compare whole runs.
 [<RequireQualifiedAccess>]
 module MemberWise =
 
