@@ -4,7 +4,9 @@ module Bmg.Tests.ActingTests
 open System
 open Bmg
 open Bmg.Training.Acting
+open Bmg.Training.Configuration
 open Bmg.Training.Environments
+open Bmg.Training.Agents
 open Bmg.Training.Experiments
 open Expecto
 open FsCheck

@@ -7,13 +7,11 @@ open System.IO
 open System.Reflection
 open System.Text.Json
 open System.Text.Json.Nodes
+open Bmg.Training.Agents
 open Bmg.Training.Configuration
+open Bmg.Tests.Reading
 open Expecto
 open FsCheck.FSharp
-
-/// A setting as the records declare it: its path, and the property behind it.
-[<NoComparison>]
-type private Setting = { Path: string; Property: PropertyInfo }
 
 let private isList (t: Type) =
     t.IsGenericType && t.GetGenericTypeDefinition() = typedefof<IReadOnlyList<_>>
@@ -25,28 +23,14 @@ let private underlying (t: Type) =
     | null -> t
     | inner -> inner
 
-let private isRecord (t: Type) =
-    t.Namespace = typeof<RunConfiguration>.Namespace && not t.IsEnum
+/// Every setting there is, those of every part, inside lists, and inside settings that are null by default too; and every place of a part.
+let private all, private places = walk "" [] typeof<RunConfiguration>
 
-/// Every setting there is, those inside lists and inside settings that are null by default too.
-let rec private settings (prefix: string) (record: Type) : Setting list = [
-    for property in record.GetProperties(BindingFlags.Public ||| BindingFlags.Instance) do
-        if property.CanWrite then
-            let path = prefix + JsonNamingPolicy.CamelCase.ConvertName property.Name
-            yield { Path = path; Property = property }
-            let inner = underlying property.PropertyType
-
-            if isRecord inner then
-                let inside =
-                    if isList property.PropertyType then
-                        $"{path}.0."
-                    else
-                        $"{path}."
-
-                yield! settings inside inner
-]
-
-let private all = settings "" typeof<RunConfiguration>
+/// A setting's name in a test: its path, and the part that has it.
+let private called (s: Setting) =
+    match s.Selected with
+    | [] -> s.Path
+    | selected -> $"""{s.Path} with {String.concat " " selected}"""
 
 let private numeric =
     all
@@ -56,13 +40,13 @@ let private numeric =
 
 let private faults (json: string) (overrides: string list) : Fault list =
     try
-        ConfigurationReader.Read(json, "file.json", overrides) |> ignore
+        Reading.reader.Read(json, "file.json", overrides) |> ignore
         []
     with :? ConfigurationException as e ->
         List.ofSeq e.Faults
 
 let private read (json: string) =
-    ConfigurationReader.Read(json, "file.json", [])
+    Reading.reader.Read(json, "file.json", [])
 
 /// The one fault of a setting on the command line; fails where there is none.
 let private theFault (overrides: string list) : Fault =
@@ -81,6 +65,13 @@ let private elementPath (s: Setting) =
     else
         s.Path
 
+/// What must be set for a setting to have its least value.
+let private alone (s: Setting) =
+    if s.Path = "environment.side" then
+        [ "environment.mostWalls=0" ]
+    else
+        []
+
 let private range (s: Setting) =
     s.Property.GetCustomAttribute<RangeAttribute>() |> nonNull
 
@@ -98,11 +89,11 @@ let private paperConfigs =
 let private misspellings =
     testList "unknown keys" [
         for s in all do
-            test $"{s.Path} misspelt" {
+            test $"{called s} misspelt" {
                 let parts = s.Path.Split '.'
                 let key = parts[parts.Length - 1]
                 let wrong = Array.append parts[.. parts.Length - 2] [| key + "x" |] |> String.concat "."
-                let fault = theFault [ $"{wrong}=1" ]
+                let fault = theFault (s.Selected @ [ $"{wrong}=1" ])
                 Expect.equal fault.Path wrong "the path of the unknown key"
                 Expect.stringContains fault.Problem "unknown key" "what is wrong"
                 Expect.stringContains fault.Problem $"\"{key}\"" "what was meant"
@@ -122,7 +113,7 @@ let private ranges =
             let scale = max 1.0 (abs high)
 
             let rejected (value: float) =
-                let fault = theFault [ $"{s.Path}={literal s value}" ]
+                let fault = theFault (s.Selected @ [ $"{s.Path}={literal s value}" ])
                 Expect.equal fault.Path (elementPath s) "the path"
                 Expect.stringContains fault.Problem "found " "what was found"
                 Expect.stringContains fault.Problem "expected a" "what was expected"
@@ -132,39 +123,51 @@ let private ranges =
                     FsCheckConfig.defaultConfig with
                         maxTest = 20
                 }
-                $"{s.Path} out of range"
+                $"{called s} out of range"
             <| Prop.forAll (ArbMap.defaults |> ArbMap.arbitrary<FsCheck.NormalFloat>) (fun offset ->
                 let distance = 1.0 + abs offset.Get
                 rejected (low - distance)
                 rejected (high + scale * distance))
 
             if limits.MinimumIsExclusive then
-                test $"{s.Path} at its excluded minimum" { rejected low }
+                test $"{called s} at its excluded minimum" { rejected low }
 
             if limits.MaximumIsExclusive then
-                test $"{s.Path} at its excluded maximum" { rejected high }
+                test $"{called s} at its excluded maximum" { rejected high }
 
-            test $"{s.Path} of another kind" {
+            test $"{called s} of another kind" {
                 let wrong = if isList s.Property.PropertyType then "[true]" else "true"
-                Expect.equal (theFault [ $"{s.Path}={wrong}" ]).Path (elementPath s) "the path"
+                Expect.equal (theFault (s.Selected @ [ $"{s.Path}={wrong}" ])).Path (elementPath s) "the path"
             }
 
             if underlying s.Property.PropertyType <> typeof<float> then
-                test $"{s.Path} takes whole numbers only, however written" {
+                test $"{called s} takes whole numbers only, however written" {
                     let value = Math.Max(low, 1.0)
                     rejected (value + 0.5)
                     let exponent = literal s value |> fun text -> text.Replace("1", "1e0")
-                    Expect.isEmpty (faults "{}" [ $"{s.Path}={exponent}" ]) exponent
+                    Expect.isEmpty (faults "{}" (s.Selected @ alone s @ [ $"{s.Path}={exponent}" ])) exponent
                 }
     ]
 
 let private choices =
     testList "choices" [
         for s in all |> List.filter (fun s -> s.Property.PropertyType.IsEnum) do
-            test $"{s.Path} lists its choices" {
-                let fault = theFault [ $"{s.Path}=nonsense" ]
+            test $"{called s} lists its choices" {
+                let fault = theFault (s.Selected @ [ $"{s.Path}=nonsense" ])
                 Expect.equal fault.Path s.Path "the path"
                 Expect.stringContains fault.Problem "found \"nonsense\", expected one of \"" "found and expected"
+            }
+
+        for place in places do
+            test $"""{place.Key} lists its parts, {String.concat " " place.Above}""" {
+                let fault = theFault (place.Above @ [ $"{place.Key}=nonsense" ])
+                Expect.equal fault.Path place.Key "the path"
+                Expect.stringContains fault.Problem "found \"nonsense\", which is not registered" "what was found"
+
+                for name in place.Names do
+                    Expect.stringContains fault.Problem $"\"{name}\"" "what is known"
+
+                Expect.stringContains fault.Problem "registers one of your own" "how there could be more"
             }
     ]
 
@@ -193,8 +196,8 @@ let private reading =
         test "comments and trailing commas" {
             let configuration = read "{ /* why */ \"seed\": 7, // because\n \"learner\": { \"targetSteps\": 3, }, }"
             Expect.equal configuration.Seed 7L "seed"
-            Expect.equal configuration.Learner.TargetSteps 3 "target steps"
-            Expect.equal configuration.Learner.RolloutLength 16 "what is not given keeps its default"
+            Expect.equal (Reading.actorCritic configuration).TargetSteps 3 "target steps"
+            Expect.equal (Reading.actorCritic configuration).RolloutLength 16 "what is not given keeps its default"
         }
 
         test "all faults together, each with its place" {
@@ -249,7 +252,7 @@ let private reading =
 
         test "settings of the command line" {
             let configuration =
-                ConfigurationReader.Read(
+                Reading.reader.Read(
                     "{ \"target\": { \"optimizer\": null } }",
                     "file.json",
                     [
@@ -263,12 +266,12 @@ let private reading =
                     ]
                 )
 
-            Expect.equal configuration.Learner.TargetSteps 17 "target steps"
+            Expect.equal (Reading.actorCritic configuration).TargetSteps 17 "target steps"
             Expect.equal configuration.Name "mine" "name"
             Expect.equal configuration.Description "007" "description"
-            Expect.sequenceEqual configuration.Learner.Hidden [ 8; 8 ] "hidden"
-            Expect.equal (nonNull configuration.Target.Optimizer).Name OptimizerKind.Adam "optimizer"
-            Expect.equal configuration.Matching.Functions[0].Name MatchingKind.ReverseKl "matching"
+            Expect.sequenceEqual (Reading.actorCritic configuration).Hidden [ 8; 8 ] "hidden"
+            Expect.equal (nonNull (configuration.Target.As<LookAheadSettings>().Optimizer)).Name "adam" "optimizer"
+            Expect.equal configuration.Matching.Functions[0].Function.Name "reverse-kl" "matching"
         }
 
         for setting in
@@ -288,11 +291,6 @@ let private reading =
             let derived = DerivedSettings.Of(read """{ "seed": 5, "members": 3, "threads": 2 }""")
             Expect.sequenceEqual derived.Seeds [ 5L; 6L; 7L ] "seeds"
             Expect.equal derived.Threads 2 "threads"
-
-            Expect.equal
-                derived.TargetOptimizer.Name
-                OptimizerKind.Sgd
-                "the learner's optimizer, where the target has none"
         }
     ]
 
@@ -300,7 +298,7 @@ let private writing =
     testList "writing" [
         test "what is written reads back the same" {
             let configuration =
-                ConfigurationReader.Read(
+                Reading.reader.Read(
                     "{}",
                     "file.json",
                     [
@@ -316,9 +314,10 @@ let private writing =
         }
 
         test "every setting is written" {
-            let json = RunConfiguration().ToJson() |> JsonNode.Parse
+            // A part that its agent does not take cannot be read, nor then written.
+            for s in all |> List.filter (fun s -> (faults "{}" s.Selected).IsEmpty) do
+                let json = Reading.reader.Read("{}", "file.json", s.Selected).ToJson() |> JsonNode.Parse
 
-            for s in all |> List.filter (fun s -> not (s.Path.StartsWith "target.optimizer.")) do
                 let mutable node = json
 
                 for part in s.Path.Split '.' do
@@ -332,9 +331,9 @@ let private writing =
 
         test "differences name path, then and now" {
             let now =
-                ConfigurationReader.Read("{}", "file.json", [ "learner.targetSteps=16"; "target.optimizer.name=adam" ])
+                Reading.reader.Read("{}", "file.json", [ "learner.targetSteps=16"; "target.optimizer.name=adam" ])
 
-            let differences = ConfigurationJson.Differences(RunConfiguration(), now)
+            let differences = ConfigurationJson.Differences(read "{}", now)
             Expect.equal differences[0] "learner.targetSteps: 8, now 16" "a number"
             Expect.stringStarts differences[1] "target.optimizer: null, now {" "an object"
         }
@@ -345,12 +344,12 @@ let private published =
         test "the schema is that of the records" {
             Expect.equal
                 (File.ReadAllText(Path.Combine(paperConfigs, "schema.json")))
-                (ConfigurationSchema.Text())
+                (ConfigurationSchema.Text Reading.catalogue)
                 "paper-configs/schema.json is out of date: dotnet run --project Bmg.Training -- schema > paper-configs/schema.json"
         }
 
         test "the schema explains every setting" {
-            let text = ConfigurationSchema.Text()
+            let text = ConfigurationSchema.Text Reading.catalogue
 
             for s in all do
                 Expect.isNotNull
@@ -367,7 +366,7 @@ let private published =
 
             if isRun && not (file.EndsWith "schema.json") then
                 test $"{Path.GetRelativePath(paperConfigs, file)} is valid" {
-                    let configuration = ConfigurationReader.ReadFile(file, [])
+                    let configuration = Reading.reader.ReadFile(file, [])
 
                     Expect.equal
                         (configuration.Name + ".json")

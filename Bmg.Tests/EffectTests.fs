@@ -15,6 +15,7 @@ open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
 open Bmg.Training.Evaluation
+open Bmg.Training.Agents
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
 open Bmg.Training.Reporting
@@ -35,7 +36,7 @@ let private inDirectory (body: string -> 'T) : 'T =
 let private text (agent: string) =
     let learner =
         if agent = "q-lambda" then
-            """ "agent": "q-lambda", "innerSteps": 0, "targetSteps": 4, "optimizer": { "name": "adam", "learningRate": 0.02 } """
+            """ "agent": "q-lambda", "targetSteps": 4, "optimizer": { "name": "adam", "learningRate": 0.02 } """
         else
             """ "rolloutLength": 4, "targetSteps": 2 """
 
@@ -49,7 +50,7 @@ let private text (agent: string) =
 let private agents = [ "actor-critic"; "q-lambda" ]
 
 let private settings (agent: string) =
-    ConfigurationReader.Read(text agent, "test", [])
+    Reading.reader.Read(text agent, "test", [])
 
 let private trained (configuration: RunConfiguration) (path: string) =
     use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
@@ -67,13 +68,13 @@ let private reports =
         scoped "the meta-gradient's norm is the root of the sum of its squares" (fun () ->
             for parameters in [ "scalar"; "network" ] do
                 let configuration =
-                    ConfigurationReader.Read(
+                    Reading.reader.Read(
                         text "actor-critic",
                         "test",
                         [ $"meta.parameters={parameters}"; "learner.innerSteps=2" ]
                     )
 
-                let agent = ActorCriticAgent.Create(configuration, DerivedSettings.Of configuration, null)
+                let agent = ActorCriticAgent.Create(configuration, null)
                 let seeds = Seed.Population(5L, 3)
 
                 let collected () =
@@ -113,7 +114,7 @@ let private reports =
 
         test "each metric is named, has a label and a unit, and is condensed as it must be" {
             let told agent =
-                (Agent.Create(settings agent, DerivedSettings.Of(settings agent))).Metrics
+                (Agent.Create(settings agent)).Metrics
                 |> Seq.map (fun m -> m.Name, m.Unit, m.Aggregation)
                 |> List.ofSeq
 
@@ -152,7 +153,7 @@ let private exports =
                     let path = Path.Combine(folder, "a.safetensors")
                     trained configuration path
                     use checkpoint = CheckpointFile.Read path
-                    let made = Agent.Create(configuration, DerivedSettings.Of configuration)
+                    let made = Agent.Create(configuration)
 
                     let parameters =
                         match made with
@@ -219,7 +220,7 @@ let private exports =
                     let path = Path.Combine(folder, $"{agent}.safetensors")
                     trained configuration path
                     use checkpoint = CheckpointFile.Read path
-                    let made = Agent.Create(configuration, DerivedSettings.Of configuration)
+                    let made = Agent.Create(configuration)
 
                     let parameters =
                         match made with
@@ -245,7 +246,7 @@ let private exports =
 
         test "a context's names are in its order" {
             for agent, unit in [ "actor-critic", "rollouts"; "q-lambda", "steps" ] do
-                let made = Agent.Create(settings agent, DerivedSettings.Of(settings agent))
+                let made = Agent.Create(settings agent)
                 let features = made.ContextFeatures.Count
                 let context = RecentContext(1, 2, ContextScaling.Raw, features)
 
@@ -433,7 +434,7 @@ let private evaluation =
 
         test "the world that was learned last" {
             let configuration length =
-                ConfigurationReader.Read("{}", "test", [ "environment.swapPeriod=100"; $"environmentSteps={length}" ])
+                Reading.reader.Read("{}", "test", [ "environment.swapPeriod=100"; $"environmentSteps={length}" ])
 
             for steps, length, blue in
                 [
@@ -462,7 +463,7 @@ let private evaluation =
                     trained configuration run.Checkpoint
                     use output = new StringWriter()
 
-                    EvaluateAction.Run(EvaluateOptions(run.Root, 160L, DeviceKind.Cpu), output)
+                    EvaluateAction.Run(EvaluateOptions(run.Root, 160L, DeviceKind.Cpu, Reader = Reading.reader), output)
                     |> ignore
 
                     let lines = output.ToString().Split '\n'
@@ -684,7 +685,7 @@ let private tables =
                 let directory = RunDirectory.Create(Path.Combine(folder, "run"))
 
                 let services =
-                    RunServices(ExperimentFactory(), FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent)
+                    RunServices(Reading.reader, ExperimentFactory(), FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent)
 
                 let outcome =
                     Run.Begin(directory, configuration, "test", services).Execute(Threading.CancellationToken.None)
@@ -731,7 +732,7 @@ let private carried =
     testList "carried on" [
         test "a member that fails is named by its place in the whole population, in whatever part it is" {
             let configured (first: int) (members: int) =
-                ConfigurationReader.Read(
+                Reading.reader.Read(
                     text "actor-critic",
                     "test",
                     [
@@ -779,7 +780,7 @@ let private carried =
         test "a resumed run goes on with its time, its rewards and its open interval" {
             inDirectory (fun folder ->
                 let configuration =
-                    ConfigurationReader.Read(
+                    Reading.reader.Read(
                         text "actor-critic",
                         "test",
                         [ "run.metricsEvery=1000"; "run.checkpointEvery=1000"; "meta.method=fixed" ]
@@ -817,6 +818,7 @@ let private carried =
 
                     let services =
                         RunServices(
+                            Reading.reader,
                             factory,
                             FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
                             RunReporter.Silent,

@@ -10,6 +10,8 @@ open Bmg.Export.Checkpoints
 open Bmg.Export.CommandLine
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Expecto
 open FsCheck
@@ -35,7 +37,7 @@ let small (kind: string) =
         $"""{{
       "name": "small", "members": 2, "environmentSteps": 2000, "seed": 11, "threads": 1,
       "environment": {{ "swapPeriod": 150 }},
-      "learner": {{ "agent": "q-lambda", "hidden": [16, 8], "innerSteps": 0, "targetSteps": 5,
+      "learner": {{ "agent": "q-lambda", "hidden": [16, 8], "targetSteps": 5,
                     "optimizer": {{ "name": "adam", "learningRate": 0.003 }} }},
       "matching": {{ "reduction": "mean" }},
       "meta": {{ "method": "{kind[2..]}", "parameters": "network", "context": "rich", "contextLength": 3, "contextScaling": "normalized",
@@ -56,7 +58,7 @@ let small (kind: string) =
     }}"""
 
 let private configuration (method: string) =
-    ConfigurationReader.Read(small method, "test", [])
+    Reading.reader.Read(small method, "test", [])
 
 let private experiment (settings: RunConfiguration) =
     new PopulationExperiment(settings, DerivedSettings.Of settings)
@@ -117,7 +119,7 @@ let private resumeTests =
 
                     let threads (count: int) =
                         experiment (
-                            ConfigurationReader.Read(small method, "test", [ $"threads={count}"; "members=3" ])
+                            Reading.reader.Read(small method, "test", [ $"threads={count}"; "members=3" ])
                         )
 
                     use one = threads 1
@@ -141,7 +143,7 @@ let private resumeTests =
                 use first = experiment (configuration "bmg")
                 first.Save(path, "")
 
-                use other = experiment (ConfigurationReader.Read(small "bmg", "test", [ "seed=99" ]))
+                use other = experiment (Reading.reader.Read(small "bmg", "test", [ "seed=99" ]))
 
                 let error = Expect.throwsC (fun () -> other.Restore path |> ignore) id
                 Expect.stringContains error.Message "seeds 99, 100" "expected"
@@ -151,7 +153,7 @@ let private resumeTests =
         test "a population's members are those that run alone" {
             use both = experiment (configuration "bmg")
 
-            use second = experiment (ConfigurationReader.Read(small "bmg", "test", [ "seed=12"; "members=1" ]))
+            use second = experiment (Reading.reader.Read(small "bmg", "test", [ "seed=12"; "members=1" ]))
 
             for _ in 1..6 do
                 let together, alone = both.Advance(), second.Advance()

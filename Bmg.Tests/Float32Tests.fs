@@ -7,6 +7,8 @@ open System.IO
 open Bmg
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Bmg.Training.Runs
 open Bmg.Verify

@@ -44,11 +44,12 @@ let private core kind name = fault "Bmg.Core" kind name
 let private training kind name = fault "Bmg.Training" kind name
 let private export kind name = fault "Bmg.Export" kind name
 
-let private agent = "Experiments/ActorCriticAgent.cs"
-let private qAgent = "Experiments/QLambdaAgent.cs"
-let private population = "Experiments/Population.cs"
-let private qPopulation = "Experiments/QLambdaPopulation.cs"
+let private agent = "Agents/ActorCriticAgent.cs"
+let private qAgent = "Agents/QLambdaAgent.cs"
+let private population = "Agents/Population.cs"
+let private qPopulation = "Agents/QLambdaPopulation.cs"
 let private experiment = "Experiments/PopulationExperiment.cs"
+let private library = "Library/LibraryParts.cs"
 let private collector = "Acting/RolloutCollector.cs"
 let private context = "Acting/RecentContext.cs"
 let private played = "Evaluation/PolicyEvaluation.cs"
@@ -60,16 +61,16 @@ let private wiring = [
 
     training
         "the target's last step started from the wrong optimizer state"
-        agent
-        "own ? LastStepState.Fresh : LastStepState.Learners"
-        "own ? LastStepState.Learners : LastStepState.Fresh"
+        library
+        "LastStepState.Learners"
+        "LastStepState.Fresh"
         [ "wiring: target.optimizer" ]
 
     training
         "the target's last step never clipped"
         agent
-        "var clip = own ? null : configuration.Learner.GradientClip;"
-        "double? clip = null;"
+        "                                Optimizer = optimizer,"
+        "                                Optimizer = learner.Optimizer.Make(AgentKinds.Optimizer),"
         [ "wiring: target.optimizer" ]
 
     training
@@ -102,9 +103,9 @@ let private wiring = [
 
     training
         "the reduction of KL ignored"
-        agent
-        "MatchingKind.Kl => Matching.kl(settings.Reduction)"
-        "MatchingKind.Kl => Matching.kl(Reduction.Sum)"
+        library
+        "Add(\"kl\", Matching.kl)"
+        "Add(\"kl\", _ => Matching.kl(Reduction.Sum))"
         [ "wiring: matching.reduction" ]
 
     training
@@ -117,15 +118,15 @@ let private wiring = [
     training
         "weights of the matching function's terms in reverse"
         agent
-        "[.. settings.Functions.Select(f => f.Weight)],"
-        "[.. settings.Functions.Reverse().Select(f => f.Weight)],"
+        "[.. settings.Functions.Select(term => term.Weight)],"
+        "[.. settings.Functions.Reverse().Select(term => term.Weight)],"
         [ "wiring: matching.functions" ]
 
     training
         "a target that descends the whole objective descends the policy's alone"
         agent
-        "TargetLoss.Full => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer)"
-        "TargetLoss.Full => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer)"
+        "(TargetLoss.Full, null) => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer)"
+        "(TargetLoss.Full, null) => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer)"
         [ "wiring: target.loss" ]
 
     training
@@ -147,13 +148,13 @@ let private wiring = [
     training "the weight of the value loss ignored" agent "learner.ValueWeight" "0.5" [ "wiring: learner.valueWeight" ]
 
     training
-        "momentum's decay taken from Adam's"
-        agent
-        "Optimizers.momentum(settings.LearningRate, settings.Decay)"
-        "Optimizers.momentum(settings.LearningRate, settings.Beta1)"
+        "momentum's decay ignored"
+        library
+        "Optimizers.momentum(s.LearningRate, s.Decay)"
+        "Optimizers.momentum(s.LearningRate, 0.9)"
         [ "wiring: learner.optimizer.decay" ]
 
-    training "the number of walls ignored" "Environments/Worlds.cs" "configuration.Environment.MostWalls," "15," [
+    training "the number of walls ignored" "Environments/SwitchingMdpsSettings.cs" "Side, MostWalls, SwapPeriod)" "Side, 15, SwapPeriod)" [
         "wiring: environment.mostWalls"
     ]
 
@@ -196,21 +197,21 @@ let private index = [
 
     training
         "a part restores the first members' tensors"
-        "Experiments/MemberValues.cs"
+        "Agents/MemberValues.cs"
         "t.narrow(0, first, members)"
         "t.narrow(0, 0, members)"
         [ "end to end: threads change nothing" ]
 
     training
         "a member that fails named by its place in its part"
-        "Experiments/MemberGuard.cs"
+        "Acting/MemberGuard.cs"
         "throw new NumericalFailureException(quantity, first + member, seed"
         "throw new NumericalFailureException(quantity, member, seed"
         [ "effects: a member that fails" ]
 
     training
         "a member that is frozen marked by its place in its part"
-        "Experiments/MemberGuard.cs"
+        "Acting/MemberGuard.cs"
         "new FrozenMember(first + member, seed"
         "new FrozenMember(member, seed"
         [ "study faults" ]
@@ -233,7 +234,7 @@ let private index = [
 
     training
         "a context's names newest first"
-        "Experiments/Agent.cs"
+        "Agents/Agent.cs"
         "{length - i} {ContextUnit} ago"
         "{i + 1} {ContextUnit} ago"
         [ "effects: a context's names" ]
@@ -310,11 +311,11 @@ let private state = [
         ""
         [ "runs: the summary holds" ]
 
-    training "Adam of Q(λ) counts no steps" "Experiments/QLambdaKernel.cs" "to.Count[member] = count;" "" [
+    training "Adam of Q(λ) counts no steps" "Agents/QLambdaKernel.cs" "to.Count[member] = count;" "" [
         "Q(λ): the kernel's updates"
     ]
 
-    training "Q(λ)'s traces last for ever" "Experiments/QLambdaKernel.cs" "(float)(_decay * discount)" "(float)_decay" [
+    training "Q(λ)'s traces last for ever" "Agents/QLambdaKernel.cs" "(float)(_decay * discount)" "(float)_decay" [
         "Q(λ): the kernel's updates"
     ]
 ]

@@ -16,6 +16,7 @@ open Bmg.Training
 open Bmg.Training.Acting
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
 open Bmg.Training.Runs
@@ -28,6 +29,7 @@ open TorchSharp
 /// A program whose runs end without an export, which is not what is looked at here.
 let private host (output: TextWriter) (error: TextWriter) (stop: CancellationToken) =
     TrainingHost(
+        Catalogue = Reading.catalogue,
         Experiments = ExperimentFactory(),
         Finish = FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
         Evaluate = Func<_, _, _>(fun options out -> Bmg.Training.Evaluation.EvaluateAction.Run(options, out)),
@@ -56,14 +58,14 @@ let private checkpointOf (run: string) =
 let private factory = ExperimentFactory()
 
 let private services (reporter: RunReporter) =
-    RunServices(factory, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), reporter)
+    RunServices(Reading.reader, factory, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), reporter)
 
 /// A run of the small learner that was stopped after some meta-steps.
 let private interrupted (directory: string) (method: string) (overrides: string list) : string =
     let path = Path.Combine(directory, "run")
 
     let configuration =
-        ConfigurationReader.Read(
+        Reading.reader.Read(
             small method,
             "test",
             [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=60" ]
@@ -78,7 +80,7 @@ let private interrupted (directory: string) (method: string) (overrides: string 
     // As a run that is to be twice as long, stopped in the middle.
     File.WriteAllText(
         run.Configuration,
-        (ConfigurationReader.Read(
+        (Reading.reader.Read(
             small method,
             "test",
             [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=120" ]
@@ -90,7 +92,7 @@ let private interrupted (directory: string) (method: string) (overrides: string 
 
 let private edited (run: string) (setting: string) =
     let file = Path.Combine(run, "configuration.json")
-    File.WriteAllText(file, ConfigurationReader.ReadFile(file, [ setting ]).ToJson())
+    File.WriteAllText(file, Reading.reader.ReadFile(file, [ setting ]).ToJson())
 
 /// Refused with one line on standard error that names the run, or its checkpoint, and no trace.
 let private refused (run: string) (code: int, _output: string, error: string) =
@@ -383,7 +385,7 @@ let private changes: (string * (int -> Parts -> Parts)) list = [
 
         at
             "configuration"
-            (fun () -> text (ConfigurationReader.Read(was, "x", [ "learner.discount=0.5" ]).ToJson()))
+            (fun () -> text (Reading.reader.Read(was, "x", [ "learner.discount=0.5" ]).ToJson()))
             parts
     "actions that there are not",
     fun _ parts -> {
@@ -733,7 +735,7 @@ let private blankTests =
 // ------------------------------------------------------------------------------------------------------------------- stops and kills
 
 let private fixedRun (steps: int) =
-    ConfigurationReader.Read(small "fixed", "test", [ $"environmentSteps={steps}"; "run.metricsEvery=20" ])
+    Reading.reader.Read(small "fixed", "test", [ $"environmentSteps={steps}"; "run.metricsEvery=20" ])
 
 let private metricsOf (run: RunDirectory) = [
     for line in File.ReadAllLines run.Metrics do
@@ -777,7 +779,7 @@ let private killTests =
                     Expect.equal code 1 error
                     Expect.stringContains error place "names the file"
                     Directory.Delete(obstacle, true)
-                    let longer = ConfigurationReader.ReadFile(run.Configuration, []).EnvironmentSteps
+                    let longer = Reading.reader.ReadFile(run.Configuration, []).EnvironmentSteps
                     let record = RunRecord.Read run
                     // Both are old, or neither: a run of the old length is complete, one of the new is not.
                     Expect.equal longer (if place = "configuration.json" then 100L else 200L) "the configuration"
@@ -903,13 +905,14 @@ let private abandonTests =
 
                 let hanging =
                     RunServices(
+                        Reading.reader,
                         endless false stop.Cancel,
                         before.Finish,
                         RunReporter.Silent,
                         Patience = TimeSpan.FromMilliseconds 50.0
                     )
 
-                let settings = ConfigurationReader.Read((fixedRun 200).ToJson(), "x", [ "run.checkpointEvery=30" ])
+                let settings = Reading.reader.Read((fixedRun 200).ToJson(), "x", [ "run.checkpointEvery=30" ])
                 let outcome = Run.Begin(run, settings, "test", hanging).Execute stop.Token
                 Expect.equal (outcome.State, outcome.Abandoned) (RunState.Interrupted, true) (string outcome.Failure)
                 use kept = CheckpointFile.Read run.Checkpoint
@@ -927,6 +930,7 @@ let private abandonTests =
 
                 let hanging =
                     RunServices(
+                        Reading.reader,
                         endless true stop.Cancel,
                         FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
                         RunReporter.Silent,
@@ -942,7 +946,7 @@ let private abandonTests =
         for method in methods do
             test $"{method}: a real meta-step, and pre-training, end when they are given up" {
                 use source = new CancellationTokenSource()
-                let settings = ConfigurationReader.Read(small method, "test", [ "members=3"; "threads=2" ])
+                let settings = Reading.reader.Read(small method, "test", [ "members=3"; "threads=2" ])
                 use experiment = new PopulationExperiment(settings, DerivedSettings.Of settings, source.Token)
                 experiment.Advance() |> ignore
                 source.Cancel()

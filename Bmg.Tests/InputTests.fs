@@ -19,6 +19,8 @@ open Bmg.Export
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
 open Bmg.Training.Reporting
@@ -66,7 +68,7 @@ let private published =
     |> Array.sort
 
 let private read (json: string) (overrides: string list) =
-    ConfigurationReader.Read(json, "file.json", overrides)
+    Reading.reader.Read(json, "file.json", overrides)
 
 let private faultsOf (f: unit -> 'T) : Fault list =
     try
@@ -90,6 +92,7 @@ let private commandLineWith (experiments: IExperimentFactory | null) (arguments:
         | null -> host
         | given ->
             TrainingHost(
+                Catalogue = Reading.catalogue,
                 Experiments = given,
                 Finish = host.Finish,
                 Evaluate = host.Evaluate,
@@ -202,12 +205,12 @@ let private texts =
 
                 for encoding in [ Encoding.UTF8; Encoding.Unicode; Encoding.UTF32 ] do
                     File.WriteAllText(file, text, encoding)
-                    let read = ConfigurationReader.ReadFile(file, [])
+                    let read = Reading.reader.ReadFile(file, [])
                     Expect.equal read.Description "é" encoding.EncodingName
 
                 for bytes in [ [| 0xffuy; 0x7buy; 0x7duy |]; Encoding.Latin1.GetBytes text ] do
                     File.WriteAllBytes(file, bytes)
-                    let fault = theFault (fun () -> ConfigurationReader.ReadFile(file, []))
+                    let fault = theFault (fun () -> Reading.reader.ReadFile(file, []))
                     Expect.equal fault.Source file "the file"
                     Expect.stringContains fault.Problem "not UTF-8" "what is wrong")
         }
@@ -323,10 +326,9 @@ let private kinds =
         @ network
         @ [
             "learner.agent=q-lambda"
-            "learner.innerSteps=0"
             "learner.optimizer.name=adam"
             "meta.gradientClip=1"
-            "experiment=switching-mdps"
+            "environment.name=switching-mdps"
         ]
     ]
 
@@ -485,7 +487,7 @@ let private memory =
                 [ "learner.hidden=[20000,20000]"; "learner.innerSteps=1000"; "members=1" ], "learner.hidden"
                 [ "learner.hidden=[1000,1000]"; "members=500"; "meta.differentiation=forward" ], "learner.hidden"
                 [
-                    "experiment=switching-mdps"
+                    "environment.name=switching-mdps"
                     "environment.side=1000"
                     "members=10000"
                     "learner.hidden=[4]"
@@ -502,7 +504,6 @@ let private memory =
                 "meta.hidden"
                 [
                     "learner.agent=q-lambda"
-                    "learner.innerSteps=0"
                     "learner.optimizer.name=adam"
                     "learner.targetSteps=100000"
                     "meta.parameters=network"
@@ -552,7 +553,7 @@ let private memory =
             for file in
                 published
                 |> Array.filter (fun f -> not (f.Contains "studies" || f.Contains "theory")) do
-                MemoryNeeds.Require(ConfigurationReader.ReadFile(file, []), file, 4e9)
+                MemoryNeeds.Require(Reading.reader.ReadFile(file, []), file, 4e9)
         }
 
         test "changes of a world come one by one" {
@@ -663,8 +664,8 @@ let private mutants =
     testList "damaged configurations" [
         testPropertyWithConfig (config 3000) "are read, or refused with every fault and the file"
         <| Prop.forAll (Arb.fromGen genMutant) (fun (file, json) ->
-            readsOrTells [ file ] (fun () -> written (ConfigurationReader.Read(json, file, []))) (fun text ->
-                written (ConfigurationReader.Read(text, file, []))))
+            readsOrTells [ file ] (fun () -> written (Reading.reader.Read(json, file, []))) (fun text ->
+                written (Reading.reader.Read(text, file, []))))
 
         testPropertyWithConfig (config 1000) "of studies and theory, too"
         <| Prop.forAll (Arb.fromGen genMutant) (fun (file, json) ->
@@ -683,7 +684,7 @@ let private mutants =
                         bytes[at % bytes.Length] <- byte value
 
                     File.WriteAllBytes(file, bytes)
-                    readsOrTells [ file ] (fun () -> ConfigurationReader.ReadFile(file, []) |> ignore) id))
+                    readsOrTells [ file ] (fun () -> Reading.reader.ReadFile(file, []) |> ignore) id))
 
         testPropertyWithConfig (config 2000) "by settings of the command line"
         <| Prop.forAll
@@ -706,7 +707,7 @@ let private mutants =
 
 let private run (root: string) =
     let directory = RunDirectory.Create(Path.Combine(root, "run"))
-    File.WriteAllText(directory.Configuration, ConfigurationJson.ToJson(RunConfiguration()))
+    File.WriteAllText(directory.Configuration, ConfigurationJson.ToJson(Reading.reader.Read("{}", "test", [])))
 
     RunRecord(CommandLine = "train", Problem = "it \u0000 broke \u001b[31m \u202e").Write directory
     directory

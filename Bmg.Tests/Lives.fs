@@ -5,6 +5,7 @@ module Bmg.Tests.Lives
 open System
 open Bmg
 open Bmg.Training.Acting
+open Bmg.Training.Configuration
 open Bmg.Training.Environments
 open Bmg.Tests.Tolerances
 open TorchSharp

@@ -9,6 +9,8 @@ open System.Text.Json
 open Bmg
 open Bmg.Export.Checkpoints
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Expecto
 open FsCheck
@@ -82,10 +84,9 @@ let private runCases: Arbitrary<RunCase> =
     let qLambda =
         Gen.sequenceToList [
             choose "learner.agent" [ "q-lambda" ]
-            choose "learner.innerSteps" [ "0" ]
             choose "learner.optimizer.name" [ "adam" ]
             choose "meta.method" [ "bmg"; "bmg"; "fixed" ]
-            choose "experiment" [ "two-colors"; "switching-mdps" ]
+            choose "environment.name" [ "two-colors"; "switching-mdps" ]
         ]
 
     // Forward mode carries a set of tangents for each meta-parameter: only few of them.
@@ -125,7 +126,7 @@ let private numbersOf (case: RunCase) (first: int) (members: int) (threads: int 
         threads
         |> List.iteri (fun stretch count ->
             let configuration =
-                ConfigurationReader.Read(
+                Reading.reader.Read(
                     "{}",
                     "test",
                     [

@@ -4,6 +4,7 @@ module Bmg.Tests.MemoryTests
 open System
 open Bmg
 open Bmg.Training.Acting
+open Bmg.Training.Configuration
 open Bmg.Training.Environments
 open Expecto
 open TorchSharp

@@ -35,6 +35,7 @@ let private suite =
         SeedTests.tests
         TensorBoardTests.tests
         StudyFaultTests.tests
+        WallsTests.tests
     ]
 
 [<EntryPoint>]

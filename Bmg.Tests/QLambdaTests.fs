@@ -9,6 +9,7 @@ open Bmg.Tests.Tolerances
 open Bmg.Training.Acting
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
+open Bmg.Training.Agents
 open Bmg.Training.Experiments
 open Expecto
 open FsCheck
@@ -327,7 +328,7 @@ let private kernel =
         let agent = qlearner inputs hidden actions (rng.NextDouble())
 
         let adam =
-            OptimizerSettings(Name = OptimizerKind.Adam, LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2)
+            AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2)
 
         let rule = QLambda.learner agent (Optimizers.adam adam.LearningRate adam.Beta1 adam.Beta2 adam.Epsilon)
 
@@ -380,11 +381,11 @@ let private kernel =
             near stepsApart "traces and moments" (numbersOf plain.Optimizer) (numbersOf fast.Optimizer)
 
 let private settings (extra: string list) =
-    ConfigurationReader.Read(
+    Reading.reader.Read(
         """{
           "name": "q", "members": 3, "environmentSteps": 2000, "seed": 5, "threads": 1,
           "environment": { "swapPeriod": 150 },
-          "learner": { "agent": "q-lambda", "hidden": [16, 8], "innerSteps": 0, "targetSteps": 5, "traceDecay": 0.8,
+          "learner": { "agent": "q-lambda", "hidden": [16, 8], "targetSteps": 5, "traceDecay": 0.8,
                        "optimizer": { "name": "adam", "learningRate": 0.003, "epsilon": 1e-2 } },
           "matching": { "reduction": "mean" },
           "meta": { "method": "bmg", "parameters": "network", "context": "rich", "contextLength": 4, "contextScaling": "normalized",
@@ -408,7 +409,7 @@ let private saved (experiment: IExperiment) (body: Checkpoint -> unit) =
 /// The same life through the plain parts: Core's φ, ξ and μ, worlds and contexts stepped by hand.
 let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaState<Rollout> =
     let agent = QLambdaAgent.Create configuration
-    let meta = agent.MetaLearnerWith(QLambda.target configuration.Learner.TargetSteps)
+    let meta = agent.MetaLearnerWith(QLambda.target (Reading.qLambda configuration).TargetSteps)
     let seeds = Seed.Population(configuration.Seed, configuration.Members)
     let world = Worlds.Create(configuration, seeds)
     let features = agent.ContextFeatures.Count
@@ -422,7 +423,7 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
     let mutable state =
         MetaLearner.init
             meta
-            (QLambda.init agent.Learner configuration.Learner.Initialization seeds torch.float32 torch.CPU)
+            (QLambda.init agent.Learner (Reading.qLambda configuration).Initialization seeds torch.float32 torch.CPU)
             (agent.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU))
 
     let collect (x: Params) (w: Params) : Experience<Rollout> =
@@ -464,7 +465,7 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
 
         for m in 0 .. members - 1 do
             let error =
-                float rewards[m] + configuration.Learner.Discount * Array.max next[m]
+                float rewards[m] + (Reading.qLambda configuration).Discount * Array.max next[m]
                 - values[m].[actions[m]]
 
             let all = [| float rewards[m]; values[m].[actions[m]]; error |]
@@ -483,7 +484,7 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
                 Discounts =
                     torch.full (
                         [| int64 members; 1L |],
-                        Scalars.constant configuration.Learner.Discount,
+                        Scalars.constant (Reading.qLambda configuration).Discount,
                         dtype = torch.float32
                     )
             }
@@ -510,7 +511,7 @@ let private population =
                 let configuration = settings extra
                 use fast = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
                 let steps = (fast.Advance()).Steps
-                let plain = plainly configuration (steps / configuration.Learner.TargetSteps)
+                let plain = plainly configuration (steps / (Reading.qLambda configuration).TargetSteps)
 
                 saved fast (fun checkpoint ->
                     for set, expected in
@@ -578,10 +579,10 @@ let private rules =
         for change, path, expected in
             [
                 "meta.method=mg", "meta.method", "never enters the update rule"
-                "learner.innerSteps=1", "learner.innerSteps", "0"
-                "learner.optimizer.name=sgd", "learner.optimizer.name", "adam"
-                "learner.activation=tanh", "learner.activation", "relu"
-                "learner.gradientClip=1", "learner.gradientClip", "null"
+                "learner.innerSteps=1", "learner.innerSteps", "unknown key"
+                "learner.optimizer={ \"name\": \"sgd\" }", "learner.optimizer.name", "adam"
+                "learner.activation=tanh", "learner.activation", "unknown key"
+                "learner.gradientClip=1", "learner.gradientClip", "unknown key"
                 "device=cuda", "device", "cpu"
                 "meta.exploration.initial=1", "meta.exploration.initial", "without the bounds"
                 "meta.exploration.low=0.9", "meta.exploration.initial", "from"

@@ -9,6 +9,8 @@ open Bmg
 open Bmg.Training
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
 open Bmg.Training.Reporting
@@ -84,10 +86,10 @@ let private finish =
     FinishRun(fun run _ _ -> FinishOutcome(run.Policy, null, Nullable 1e-7, [| "played" |]))
 
 let private services experiments =
-    RunServices(experiments, finish, RunReporter.Silent)
+    RunServices(Reading.reader, experiments, finish, RunReporter.Silent)
 
 let private configured (overrides: string list) =
-    ConfigurationReader.Read(
+    Reading.reader.Read(
         """{ "name": "fake", "members": 3, "environmentSteps": 700, "run": { "metricsEvery": 50, "checkpointEvery": 100 } }""",
         "test",
         overrides
@@ -328,7 +330,7 @@ let private recording =
                 Expect.isNonEmpty (Directory.GetFiles(run.TensorBoard, "*tfevents*")) "events"
 
                 Expect.equal
-                    (ConfigurationReader.ReadFile(run.Configuration, []).ToJson())
+                    (Reading.reader.ReadFile(run.Configuration, []).ToJson())
                     ((configured []).ToJson())
                     "configuration"
 
@@ -420,6 +422,7 @@ let private failing =
         keepsCheckpoint "a disk full at a line of metrics" "No space left on device" (fun run configuration ->
             let services =
                 RunServices(
+                    Reading.reader,
                     steadily,
                     finish,
                     RunReporter.Silent,
@@ -443,14 +446,14 @@ let private failing =
 
         keepsCheckpoint "an export that fails" "no parity" (fun run configuration ->
             let failing = FinishRun(fun _ _ _ -> raise (OperationException "no parity"))
-            Run.Begin(run, configuration, "test", RunServices(steadily, failing, RunReporter.Silent)))
+            Run.Begin(run, configuration, "test", RunServices(Reading.reader, steadily, failing, RunReporter.Silent)))
 
         test "a display that fails does not end the run" {
             inDirectory (fun root ->
                 let run = RunDirectory.Create(Path.Combine(root, "run"))
                 let broken = RunReporter(ignore, (fun _ _ -> failwith "no terminal"))
 
-                Run.Begin(run, configured [], "test", RunServices(steadily, finish, broken))
+                Run.Begin(run, configured [], "test", RunServices(Reading.reader, steadily, finish, broken))
                 |> complete
                 |> ignore)
         }
@@ -562,6 +565,7 @@ let private commandLine (arguments: string list) : int * string * string =
 
     let host =
         TrainingHost(
+            Catalogue = Reading.catalogue,
             Experiments = steadily,
             Finish = finish,
             Evaluate =
@@ -602,7 +606,8 @@ let private commands =
                 [ "train"; "--set"; "learner.targetStep=1" ], "did you mean \"targetSteps\"?"
                 [ "train"; "--set"; "learner.targetSteps=0" ],
                 "learner.targetSteps: found 0, expected a whole number, at least 1"
-                [ "train"; "--set"; "experiment=chess" ], "expected one of \"two-colors\""
+                [ "train"; "--set"; "environment.name=two-colours" ], "did you mean \"two-colors\"?"
+                [ "train"; "--set"; "experiment=chess" ], "the environment is named by environment.name"
                 [ "train"; "--set"; "seed" ], "expected path=value"
                 [ "train"; "--set" ], "--set"
                 [ "train"; "--members"; "0" ], "members: found 0"
@@ -693,7 +698,7 @@ let private commands =
                     (0, $"1,5{Environment.NewLine}", "")
                     "bench"
 
-                Expect.equal (commandLine [ "schema" ]) (0, ConfigurationSchema.Text(), "") "schema")
+                Expect.equal (commandLine [ "schema" ]) (0, ConfigurationSchema.Text Reading.catalogue, "") "schema")
         }
     ]
 

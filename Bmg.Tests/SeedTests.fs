@@ -5,6 +5,8 @@ open System
 open System.IO
 open Bmg.Export
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Bmg.Training.Runs
 open Bmg.Training.Studies
@@ -14,7 +16,7 @@ open FsCheck
 open FsCheck.FSharp
 
 let private read (json: string) (settings: string list) =
-    ConfigurationReader.Read(json, "file.json", settings)
+    Reading.reader.Read(json, "file.json", settings)
 
 let private fault (json: string) (settings: string list) : string =
     match
@@ -180,7 +182,7 @@ let private overlaps =
 
                 let learners = [
                     for each in configurations do
-                        for seed in seedsOf each -> each.Learner.TargetSteps, seed
+                        for seed in seedsOf each -> (Reading.actorCritic each).TargetSteps, seed
                 ]
 
                 let found =

@@ -9,6 +9,8 @@ open Bmg
 open Bmg.Training
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Bmg.Training.Runs
 open Bmg.Training.Studies
@@ -24,7 +26,7 @@ let private settings (kind: string) (more: string list) =
         | "q-bmg"
         | "q-fixed" ->
             $"""{{ "name": "small", "seeds": [3, 17, 99], "environmentSteps": 1000, "threads": 1, "environment": {{ "swapPeriod": 150 }},
-                  "learner": {{ "agent": "q-lambda", "hidden": [16, 8], "innerSteps": 0, "targetSteps": 5,
+                  "learner": {{ "agent": "q-lambda", "hidden": [16, 8], "targetSteps": 5,
                                 "optimizer": {{ "name": "adam", "learningRate": 0.003 }} }},
                   "meta": {{ "method": "{kind[2..]}", "parameters": "network", "context": "rich", "contextLength": 3, "contextScaling": "normalized",
                              "hidden": [6], "pretrainingSteps": 5, "learningRate": 0.01 }},
@@ -39,13 +41,13 @@ let private settings (kind: string) (more: string list) =
                              "contextScaling": "normalized", "hidden": [6], "pretrainingSteps": 5, "learningRate": 0.01 }},
                   "run": {{ "metricsEvery": 50, "checkpointEvery": 100, "whenNotFinite": "freeze" }} }}"""
 
-    ConfigurationReader.Read(text, "test", more)
+    Reading.reader.Read(text, "test", more)
 
 let private kinds = [ "bmg-reward"; "bmg-rich"; "mg-reward"; "fixed-reward"; "q-bmg"; "q-fixed" ]
 
 let private populationOf (configuration: RunConfiguration) : IPopulation =
     let derived = DerivedSettings.Of configuration
-    Agent.Create(configuration, derived).CreatePopulation([| for seed in derived.Seeds -> Seed.Of seed |], 0)
+    Agent.Create(configuration).CreatePopulation([| for seed in derived.Seeds -> Seed.Of seed |], 0)
 
 /// Makes a member's numbers too large to go on with, where they lie.
 let private poison (population: IPopulation) (set: string) (member': int64) =
@@ -107,7 +109,7 @@ let private failing (configuration: RunConfiguration) (members: int list) (calls
                         })
             )
 
-    new PopulationExperiment(derived, ActorCriticAgent.Create(configuration, derived, around))
+    new PopulationExperiment(derived, ActorCriticAgent.Create(configuration, around))
 
 let private freezing =
     testList "a member whose numbers are not finite" [
@@ -249,7 +251,7 @@ let private freezing =
         for plainly in [ true; false ] do
             test $"is acted for to the end of its rollout, and no more, and the others as ever (plainly: {plainly})" {
                 let configuration = settings "bmg-reward" []
-                let agent = ActorCriticAgent.Create(configuration, DerivedSettings.Of configuration, null)
+                let agent = ActorCriticAgent.Create(configuration, null)
                 let seeds = [| Seed.Of 3L; Seed.Of 17L; Seed.Of 99L |]
                 use _ = torch.NewDisposeScope()
 
@@ -268,7 +270,7 @@ let private freezing =
                         seeds,
                         16,
                         0.97,
-                        Acting.RecentContext(3, 3, Acting.ContextScaling.Raw),
+                        Acting.RecentContext(3, 3, Bmg.Training.Configuration.ContextScaling.Raw),
                         torch.CPU,
                         plainly,
                         Guard = MemberGuard(seeds, 0, true)
@@ -320,6 +322,7 @@ let private program (calls: int) (arguments: string list) : int * string * strin
 
     let host =
         TrainingHost(
+            Catalogue = Reading.catalogue,
             Experiments = {
                 new IExperimentFactory with
                     member _.Create configuration = failing configuration [ 1 ] calls
@@ -779,8 +782,13 @@ let rec private breaks (schema: JsonObject) (path: string) (node: JsonNode | nul
             then
                 $"{path}: pattern"
 
-        match node with
-        | :? JsonObject as members ->
+        match schema["anyOf"], node with
+        | (:? JsonArray as choices), _ ->
+            // One of them fits; where none does, what is wrong with the one that comes nearest.
+            yield!
+                [ for choice in choices -> List.ofSeq (breaks ((nonNull choice).AsObject()) path node) ]
+                |> List.minBy List.length
+        | _, (:? JsonObject as members) ->
             let known = (nonNull schema["properties"]).AsObject()
 
             for each in members do
@@ -794,7 +802,7 @@ let rec private breaks (schema: JsonObject) (path: string) (node: JsonNode | nul
                 for name in required.AsArray() do
                     if not (members.ContainsKey(string name)) then
                         $"{path}.{name}: missing"
-        | :? JsonArray as items ->
+        | _, (:? JsonArray as items) ->
             match schema["minItems"] with
             | null -> ()
             | least ->

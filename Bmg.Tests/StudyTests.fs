@@ -13,6 +13,7 @@ open Bmg.Training
 open Bmg.Training.Acting
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
 open Bmg.Training.Runs
@@ -51,13 +52,13 @@ type private Fake(configuration: RunConfiguration, onAdvance: RunConfiguration -
         member _.Advance() =
             onAdvance configuration steps
 
-            if configuration.Learner.TargetSteps = diverging && steps >= 70L then
+            if (Reading.actorCritic configuration).TargetSteps = diverging && steps >= 70L then
                 raise (NumericalFailureException("policy loss", 1, seeds[1], steps, nan))
 
             // How long it is since the swap, at the middle of this meta-step.
             let since = float (steps % 100L) + 5.0
             steps <- steps + 10L
-            let target = float configuration.Learner.TargetSteps
+            let target = float (Reading.actorCritic configuration).TargetSteps
 
             MetaStepReport(
                 10,
@@ -102,6 +103,7 @@ let commandOf onAdvance (stop: CancellationToken) (arguments: string list) : int
 
     let host =
         TrainingHost(
+            Catalogue = Reading.catalogue,
             Experiments = {
                 new IExperimentFactory with
                     member _.Create configuration = new Fake(configuration, onAdvance)
@@ -426,7 +428,7 @@ let private reproduceTests =
                 Expect.stringContains shown "* cell-1: the result is of other settings" "the table says so"
                 again [ Path.Combine(root, "b"); "--replace" ] |> ok |> ignore
                 let result = nonNull (CellResult.Read(resultsOf root, "cell-1"))
-                Expect.equal result.Configuration.Learner.TargetSteps 11 "replaced"
+                Expect.stringContains (result.Configuration.ToJson()) "\"targetSteps\": 11" "replaced"
                 Expect.isFalse (Directory.Exists(Path.Combine(root, "b", "cell-0"))) "the other is still good")
         }
 
@@ -478,7 +480,7 @@ let private reproduceTests =
                 command (reproducing whole []) |> ok |> ignore
 
                 let dies (configuration: RunConfiguration) steps =
-                    if configuration.Learner.TargetSteps = 9 && steps = 270L then
+                    if (Reading.actorCritic configuration).TargetSteps = 9 && steps = 270L then
                         raise (IOException "No space left on device")
 
                 let code, _, error = commandOf dies CancellationToken.None (reproducing broken [])
@@ -571,12 +573,13 @@ let private reproduceTests =
 
                 let cell (place: string) (i: int) =
                     let file = Path.Combine(root, "configs", $"cell-{i}.json")
-                    let configuration = ConfigurationReader.ReadFile(file, [ "environmentSteps=400"; "members=3" ])
+                    let configuration = Reading.reader.ReadFile(file, [ "environmentSteps=400"; "members=3" ])
                     StudyCell($"cell-{i}", configuration, Path.Combine(root, place, $"cell-{i}"))
 
                 let run (cells: StudyCell list) (onAdvance: unit -> unit) =
                     let services =
                         RunServices(
+                            Reading.reader,
                             {
                                 new IExperimentFactory with
                                     member _.Create configuration =
@@ -755,7 +758,7 @@ let private result (steps: int64) (totals: float list) =
         Machine = Machine("system", "runtime", "torch", DeviceKind.Cpu, 2, 2),
         Date = DateTimeOffset.UnixEpoch,
         Learning = Curves([||], Curve([||], [||]), null),
-        Configuration = RunConfiguration()
+        Configuration = Reading.reader.Read("{}", "test", [])
     )
 
 let private table =
@@ -1154,8 +1157,8 @@ let private sweepTests =
                 |> ignore
 
                 let run = RunDirectory.Open(Path.Combine(root, "all", "0001"))
-                let configuration = ConfigurationReader.ReadFile(run.Configuration, [])
-                Expect.sequenceEqual configuration.Learner.Hidden [ 64; 64 ] "a list"
+                let configuration = Reading.reader.ReadFile(run.Configuration, [])
+                Expect.sequenceEqual (Reading.actorCritic configuration).Hidden [ 64; 64 ] "a list"
 
                 Expect.stringContains
                     (File.ReadAllText(Path.Combine(root, "all", "sweep.csv")))

@@ -7,6 +7,8 @@ open System.IO
 open Bmg
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Expecto
 open FsCheck
@@ -253,11 +255,11 @@ let private turns =
 let private settings (agent: string) =
     let learner =
         if agent = "q-lambda" then
-            """ "agent": "q-lambda", "innerSteps": 0, "targetSteps": 8, "optimizer": { "name": "adam", "learningRate": 0.003 } """
+            """ "agent": "q-lambda", "targetSteps": 8, "optimizer": { "name": "adam", "learningRate": 0.003 } """
         else
             """ "rolloutLength": 5, "innerSteps": 2, "targetSteps": 3 """
 
-    ConfigurationReader.Read(
+    Reading.reader.Read(
         $"""{{
           "name": "switching", "experiment": "switching-mdps", "members": 2, "seed": 4, "environmentSteps": 1000,
           "environment": {{ "worlds": 3, "side": 4, "mostWalls": 4, "swapPeriod": 50 }},
@@ -299,7 +301,7 @@ let private learning =
             let error =
                 Expect.throwsC
                     (fun () ->
-                        ConfigurationReader.Read(
+                        Reading.reader.Read(
                             """{ "experiment": "switching-mdps", "environment": { "side": 3 } }""",
                             "test",
                             []

@@ -7,6 +7,8 @@ open System.Collections.Generic
 open System.IO
 open System.Threading
 open Bmg.Training.Configuration
+open Bmg.Training.Agents
+open Bmg.Training.Acting
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
 open Bmg.Training.Runs
@@ -138,10 +140,10 @@ let private services (clock: TimeProvider) (kill: int64 -> unit) =
                 fake configuration (fun _ steps -> kill steps)
     }
 
-    RunServices(experiments, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent, Clock = clock)
+    RunServices(Reading.reader, experiments, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent, Clock = clock)
 
 let private configuration =
-    ConfigurationReader.Read(
+    Reading.reader.Read(
         """{ "name": "events", "members": 2, "environmentSteps": 400, "run": { "metricsEvery": 10, "checkpointEvery": 70 } }""",
         "test",
         []

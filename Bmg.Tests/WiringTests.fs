@@ -10,9 +10,11 @@ open Bmg
 open Bmg.Export.Checkpoints
 open Bmg.Training
 open Bmg.Training.Acting
+open Bmg.Training.Catalogues
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
+open Bmg.Training.Agents
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
 open Bmg.Training.Runs
@@ -31,41 +33,54 @@ type private Effect = { Key: string; Body: unit -> unit }
 
 let private effect key body = { Key = key; Body = body }
 
-/// Every key that must have a test: the settings of a record and of the records inside, an element of a list under index 0, and each
-/// choice of a setting that is one.
-let rec private keys (prefix: string) (record: Type) : string list = [
-    for KeyValue(name, property) in ConfigurationJson.Settings record do
-        let path = prefix + name
+/// Every key that must have a test: the settings of a record and of the records and parts inside, an element of a list under index 0, and
+/// each choice of a setting or of a place of a part that is one.
+let private keys (record: Type) : string list =
+    let settings, places = Reading.walk "" [] record
 
-        let declared =
-            match Nullable.GetUnderlyingType property.PropertyType with
-            | null -> property.PropertyType
-            | inner -> inner
+    [
+        for place in places do
+            for name in place.Names do
+                $"{place.Key}={name}"
 
-        match ConfigurationJson.ElementType declared with
-        | null when declared.IsEnum ->
-            for choice in ConfigurationJson.EnumValues(declared).Keys do
-                $"{path}={choice}"
-        | null when declared.Assembly = typeof<RunConfiguration>.Assembly ->
-            if ConfigurationJson.MayBeNull property then
-                path
+        for setting in settings do
+            let property = setting.Property
 
-            yield! keys $"{path}." declared
-        | null -> path
-        | element when element.IsEnum ->
-            for choice in ConfigurationJson.EnumValues(element).Keys do
-                $"{path}={choice}"
-        | element when element.Assembly = typeof<RunConfiguration>.Assembly ->
-            path
-            yield! keys $"{path}.0." element
-        | _ -> path
-]
+            let declared =
+                match Nullable.GetUnderlyingType property.PropertyType with
+                | null -> property.PropertyType
+                | inner -> inner
+
+            let choices (type': Type) =
+                if type'.IsEnum then
+                    List.ofSeq (ConfigurationJson.EnumValues(type').Keys)
+                else
+                    []
+
+            match ConfigurationJson.ElementType declared with
+            | null when property.IsDefined(typeof<PartOfAttribute>, false) ->
+                if ConfigurationJson.MayBeNull property then
+                    setting.Path
+            | null when declared.IsEnum ->
+                for choice in choices declared do
+                    $"{setting.Path}={choice}"
+            | null when
+                declared.Assembly = typeof<RunConfiguration>.Assembly
+                && not (ConfigurationJson.MayBeNull property)
+                ->
+                ()
+            | null -> setting.Path
+            | element when element.IsEnum ->
+                for choice in choices element do
+                    $"{setting.Path}={choice}"
+            | _ -> setting.Path
+    ]
 
 /// The tests of a table, and one that they cover the record's settings, no more and no fewer.
 let private covering (name: string) (record: Type) (effects: Effect list) : Test =
     testList name [
         test "every setting has a test of its effect" {
-            let there = keys "" record |> Set.ofList
+            let there = keys record |> Set.ofList
             let tested = effects |> List.map (fun e -> e.Key) |> Set.ofList
 
             Expect.isEmpty
@@ -86,8 +101,8 @@ let private covering (name: string) (record: Type) (effects: Effect list) : Test
 let private baseText (learner: string) =
     $"""{{
       "name": "wiring", "seed": 7, "members": 2, "threads": 1, "environmentSteps": 20,
-      "environment": {{ "swapPeriod": 30, "side": 4, "mostWalls": 3, "worlds": 3 }},
-      "learner": {{ "hidden": [7, 5], "rolloutLength": 4, "discount": 0.8, "traceDecay": 0.6, "valueWeight": 0.7, {learner} }},
+      "environment": {{ "swapPeriod": 30 }},
+      "learner": {{ "hidden": [7, 5], "discount": 0.8, "traceDecay": 0.6, {learner} }},
       "meta": {{ "method": "bmg", "parameters": "scalar", "hidden": [6], "activation": "tanh", "pretrainingSteps": 3,
                  "contextLength": 3, "learningRate": 0.2, "beta1": 0.6, "beta2": 0.85, "epsilon": 1e-3,
                  "entropyWeight": {{ "initial": 0.3, "low": 0.1, "high": 0.9 }},
@@ -96,12 +111,12 @@ let private baseText (learner: string) =
 
 let private criticText =
     baseText
-        """ "activation": "tanh", "returns": "lambda", "innerSteps": 2, "targetSteps": 3,
+        """ "activation": "tanh", "returns": "lambda", "rolloutLength": 4, "valueWeight": 0.7, "innerSteps": 2, "targetSteps": 3,
             "optimizer": { "name": "adam", "learningRate": 0.05, "beta1": 0.7, "beta2": 0.9, "epsilon": 1e-2 } """
 
 let private valuesText =
     baseText
-        """ "agent": "q-lambda", "innerSteps": 0, "targetSteps": 4,
+        """ "agent": "q-lambda", "targetSteps": 4,
             "optimizer": { "name": "adam", "learningRate": 0.05, "beta1": 0.7, "beta2": 0.9, "epsilon": 1e-2 } """
 
 /// The same by hand.
@@ -178,7 +193,7 @@ let private anActorCritic = from criticText critic
 let private aQLambda = from valuesText qLambda
 
 let private configured (start: Start) (overrides: string list) =
-    ConfigurationReader.Read(start.Text, "test", start.Overrides @ overrides)
+    Reading.reader.Read(start.Text, "test", start.Overrides @ overrides)
 
 let private inDirectory (body: string -> 'T) : 'T =
     let path = Directory.CreateTempSubdirectory("bmg-wiring-").FullName
@@ -285,14 +300,25 @@ let private rich =
 
 let private plainGradient = given [ "meta.method=mg" ] (fun l -> { l with Method = PlainGradient })
 
+let private someMdps =
+    """{ "name": "switching-mdps", "swapPeriod": 30, "side": 4, "mostWalls": 3, "worlds": 3 }"""
+
+/// The parts that a place can hold, each written whole against the next.
+let private parts (path: string) (start: Start) (cases: (string * string * (Life -> Life)) list) : Effect list =
+    let written = cases |> List.map (fun (_, json, edit) -> json, edit)
+
+    cases
+    |> List.mapi (fun i (name, _, _) ->
+        effect $"{path}.name={name}" (values path start [ written[i]; written[(i + 1) % written.Length] ]))
+
 let private switching =
-    given [ "experiment=switching-mdps" ] (fun l -> {
+    given [ $"environment={someMdps}" ] (fun l -> {
         l with
             World = fun seeds -> SwitchingMdps(seeds, 3, 4, 3, 30L)
     })
 
 let private learnerSgd rate =
-    given [ "learner.optimizer.name=sgd"; $"learner.optimizer.learningRate={rate}" ] (fun l -> {
+    given [ $"""learner.optimizer={{ "name": "sgd", "learningRate": {rate} }}""" ] (fun l -> {
         l with
             Optimizer = Optimizers.sgd rate
     })
@@ -309,7 +335,8 @@ let private ownLast name =
         [
             $"target.optimizer.name={name}"
             "target.optimizer.learningRate=0.3"
-            "target.optimizer.epsilon=1e-2"
+            if name = "rmsprop" || name = "adam" then
+                "target.optimizer.epsilon=1e-2"
         ]
         id
 
@@ -323,14 +350,19 @@ let private mdps worlds side walls period : Life -> Life =
 
 let private steps (count: int) (l: Life) = { l with Steps = count }
 
+let private rmsProp = """{ "name": "rmsprop", "learningRate": 0.05, "decay": 0.75, "epsilon": 1e-2 }"""
+
 let private learnerEffects = [
     yield!
-        choices "experiment" anActorCritic [
-            "two-colors", twoColors Respawn.Square 30L
-            "switching-mdps", mdps 3 4 3 30L
+        parts "environment" anActorCritic [
+            "two-colors", """{ "swapPeriod": 30 }""", twoColors Respawn.Square 30L
+            "switching-mdps", someMdps, mdps 3 4 3 30L
         ]
     yield!
-        choices "experiment" aQLambda [ "two-colors", twoColors Respawn.Square 30L; "switching-mdps", mdps 3 4 3 30L ]
+        parts "environment" aQLambda [
+            "two-colors", """{ "swapPeriod": 30 }""", twoColors Respawn.Square 30L
+            "switching-mdps", someMdps, mdps 3 4 3 30L
+        ]
     yield!
         choices "environment.respawn" (anActorCritic |> given [] (steps 200)) [
             "square", twoColors Respawn.Square 30L
@@ -358,7 +390,7 @@ let private learnerEffects = [
     numeric "seed" anActorCritic [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]
     numeric "seed" aQLambda [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]
     effect "seeds" (fun () ->
-        let listed = ConfigurationReader.Read("{}", "test", [ "seeds=[3, 99]" ])
+        let listed = Reading.reader.Read("{}", "test", [ "seeds=[3, 99]" ])
         let derived = DerivedSettings.Of listed
         Expect.equal (List.ofSeq derived.Seeds, listed.Members, listed.Seed) ([ 3L; 99L ], 2, 3L) "seeds and members"
         use experiment = new PopulationExperiment(listed, derived)
@@ -424,12 +456,26 @@ let private learnerEffects = [
         numeric "learner.valueWeight" start [ "0.7", id; "2.5", (fun l -> { l with ValueWeight = 2.5 }) ]
 
     yield!
-        choices "learner.optimizer.name" (anActorCritic |> given [ "learner.optimizer.decay=0.75" ] id) [
-            "sgd", optimizer (Optimizers.sgd 0.05)
-            "momentum", optimizer (Optimizers.momentum 0.05 0.75)
-            "rmsprop", optimizer (Optimizers.rmsProp 0.05 0.75 1e-2)
-            "adam", optimizer (Optimizers.adam 0.05 0.7 0.9 1e-2)
+        parts "learner.optimizer" anActorCritic [
+            "sgd", """{ "name": "sgd", "learningRate": 0.05 }""", optimizer (Optimizers.sgd 0.05)
+            "momentum",
+            """{ "name": "momentum", "learningRate": 0.05, "decay": 0.75 }""",
+            optimizer (Optimizers.momentum 0.05 0.75)
+            "rmsprop", rmsProp, optimizer (Optimizers.rmsProp 0.05 0.75 1e-2)
+            "adam",
+            """{ "name": "adam", "learningRate": 0.05, "beta1": 0.7, "beta2": 0.9, "epsilon": 1e-2 }""",
+            optimizer (Optimizers.adam 0.05 0.7 0.9 1e-2)
         ]
+
+    // There is one of each: what they are is said by their parts.
+    yield! [
+        for key, json in
+            [
+                "learner.updateRule.name=gradient", """learner.updateRule={ "name": "gradient" }"""
+                "target.name=look-ahead", """target={ "name": "look-ahead" }"""
+            ] do
+            effect key (fun () -> alike (live critic) (lived (configured anActorCritic [ json ]) critic.Steps))
+    ]
     for start in [ anActorCritic; aQLambda ] do
         numeric "learner.optimizer.learningRate" start [
             "0.05", id
@@ -444,18 +490,21 @@ let private learnerEffects = [
             "momentum", (fun decay -> Optimizers.momentum 0.05 decay)
             "rmsprop", (fun decay -> Optimizers.rmsProp 0.05 decay 1e-2)
         ] do
-        numeric "learner.optimizer.decay" (anActorCritic |> given [ $"learner.optimizer.name={name}" ] id) [
-            "0.75", optimizer (make 0.75)
-            "0.3", optimizer (make 0.3)
-        ]
-    numeric
-        "learner.optimizer.epsilon"
-        (anActorCritic
-         |> given [ "learner.optimizer.name=rmsprop"; "learner.optimizer.decay=0.75" ] id)
-        [
-            "0.01", optimizer (Optimizers.rmsProp 0.05 0.75 0.01)
-            "0.2", optimizer (Optimizers.rmsProp 0.05 0.75 0.2)
-        ]
+        let given' =
+            anActorCritic
+            |> given [ $"""learner.optimizer={{ "name": "{name}", "learningRate": 0.05 }}""" ] id
+
+        let given' =
+            if name = "rmsprop" then
+                given' |> given [ "learner.optimizer.epsilon=1e-2" ] id
+            else
+                given'
+
+        numeric "learner.optimizer.decay" given' [ "0.75", optimizer (make 0.75); "0.3", optimizer (make 0.3) ]
+    numeric "learner.optimizer.epsilon" (anActorCritic |> given [ $"learner.optimizer={rmsProp}" ] id) [
+        "0.01", optimizer (Optimizers.rmsProp 0.05 0.75 0.01)
+        "0.2", optimizer (Optimizers.rmsProp 0.05 0.75 0.2)
+    ]
     for rate, make, start in
         [
             0.2, Optimizers.sgd, learnerSgd 0.2 anActorCritic
@@ -502,7 +551,7 @@ let private learnerEffects = [
                                 rule.Step.Invoke(learner, hyper, data, differentiation))
                         ))
 
-            let agent = ActorCriticAgent.Create(configuration, DerivedSettings.Of configuration, around)
+            let agent = ActorCriticAgent.Create(configuration, around)
             use experiment = new PopulationExperiment(DerivedSettings.Of configuration, agent)
             experiment.Advance() |> ignore
             Expect.equal rules.Count 2 "φ, and the target's last rule"
@@ -550,10 +599,14 @@ let private targetEffects = [
         ]
 
     yield!
-        choices "target.optimizer.name" (ownLast "sgd" |> given [ "target.optimizer.decay=0.75" ] id) [
-            "sgd", last (Some(Optimizers.sgd 0.3))
-            "rmsprop", last (Some(Optimizers.rmsProp 0.3 0.75 1e-2))
-            "adam", last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2))
+        parts "target.optimizer" anActorCritic [
+            "sgd", """{ "name": "sgd", "learningRate": 0.3 }""", last (Some(Optimizers.sgd 0.3))
+            "rmsprop",
+            """{ "name": "rmsprop", "learningRate": 0.3, "decay": 0.75, "epsilon": 1e-2 }""",
+            last (Some(Optimizers.rmsProp 0.3 0.75 1e-2))
+            "adam",
+            """{ "name": "adam", "learningRate": 0.3, "epsilon": 1e-2 }""",
+            last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2))
         ]
     // The first step of momentum is one of plain descent: only its name tells.
     effect "target.optimizer.name=momentum" (fun () ->
@@ -562,9 +615,14 @@ let private targetEffects = [
             |> given [ "target.optimizer.decay=0.75" ] (last (Some(Optimizers.momentum 0.3 0.75)))
 
         values
-            "target.optimizer.name"
-            start
-            [ "momentum", id; "adam", last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2)) ]
+            "target.optimizer"
+            anActorCritic
+            [
+                """{ "name": "momentum", "learningRate": 0.3, "decay": 0.75 }""",
+                last (Some(Optimizers.momentum 0.3 0.75))
+                """{ "name": "adam", "learningRate": 0.3, "epsilon": 1e-2 }""",
+                last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2))
+            ]
             ()
 
         let configuration = configured start []
@@ -572,7 +630,6 @@ let private targetEffects = [
 
         ActorCriticAgent.Create(
             configuration,
-            DerivedSettings.Of configuration,
             Func<_, _>(fun (rule: UpdateRule<Rollout>) ->
                 names.Add rule.Name
                 rule)
@@ -603,7 +660,8 @@ let private targetEffects = [
         ] do
         effect key (fun () ->
             let configuration = configured (ownLast "adam") overrides
-            let found = ActorCriticAgent.OptimizerOf(DerivedSettings.Of(configuration).TargetOptimizer)
+            let own = nonNull (configuration.Target.As<LookAheadSettings>().Optimizer)
+            let found = own.Make AgentKinds.Optimizer
             Expect.equal found.Transformation.Name name "the moments' decays")
 ]
 
@@ -745,7 +803,7 @@ let private metaEffects = [
     effect "meta.context=none" (fun () ->
         for start in [ anActorCritic; aQLambda ] do
             let configuration = configured start [ "meta.context=none" ]
-            let agent = Agent.Create(configuration, DerivedSettings.Of configuration)
+            let agent = Agent.Create(configuration)
             Expect.isEmpty agent.ContextFeatures "a context"
             Expect.isNull (box agent.MetaNetwork) "a meta-network"
             alike (live start.Life) (lived configuration start.Life.Steps))
@@ -764,7 +822,7 @@ let private metaEffects = [
             let start = deep |> given [ "meta.truncateAfter=2" ] id
             let configuration = configured start [ $"meta.differentiation={choice}" ]
             // Forward mode gives the numbers of reverse mode: which one was made is asked for, too.
-            let agent = ActorCriticAgent.Create(configuration, DerivedSettings.Of configuration, null)
+            let agent = ActorCriticAgent.Create(configuration, null)
             Expect.equal agent.MetaLearner.Through through "through"
 
             alike (live { start.Life with Through = through }) (lived configuration start.Life.Steps))
@@ -868,7 +926,7 @@ let private command (arguments: string list) =
 let private burst (choice: string) : (int * int64) list =
     use _ = scope ()
     let configuration = configured anActorCritic [ $"run.whenNotFinite={choice}" ]
-    let agent = Agent.Create(configuration, DerivedSettings.Of configuration)
+    let agent = Agent.Create(configuration)
     use population = agent.CreatePopulation([| Seed.Of 7L; Seed.Of 8L |], 0)
 
     let sets = population.Tensors()
@@ -891,7 +949,7 @@ let private brief =
 /// Carries out a run of its own, noting when it saves; (steps of each line of metrics, steps of each checkpoint, steps at the end).
 let private ran (overrides: string list) : int64 list * int64 list * int64 =
     inDirectory (fun folder ->
-        let configuration = ConfigurationReader.Read(brief, "test", overrides)
+        let configuration = Reading.reader.Read(brief, "test", overrides)
         let saves = ResizeArray<int64>()
 
         let noting (inner: IExperiment) = {
@@ -916,7 +974,8 @@ let private ran (overrides: string list) : int64 list * int64 list * int64 =
                     noting (ExperimentFactory().Create configuration)
         }
 
-        let services = RunServices(factory, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent)
+        let services =
+            RunServices(Reading.reader, factory, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent)
 
         let directory = RunDirectory.Create(Path.Combine(folder, "run"))
 
@@ -1027,8 +1086,7 @@ let private runEffects = [
         use _ = scope ()
         let configuration = configured anActorCritic [ "device=cpu" ]
 
-        use population =
-            Agent.Create(configuration, DerivedSettings.Of configuration).CreatePopulation([| Seed.Of 7L |], 0)
+        use population = Agent.Create(configuration).CreatePopulation([| Seed.Of 7L |], 0)
 
         for set in population.Tensors().Values do
             for t in set.Tensors do
@@ -1038,8 +1096,7 @@ let private runEffects = [
             use _ = scope ()
             let configuration = configured anActorCritic [ "device=cuda" ]
 
-            use population =
-                Agent.Create(configuration, DerivedSettings.Of configuration).CreatePopulation([| Seed.Of 7L |], 0)
+            use population = Agent.Create(configuration).CreatePopulation([| Seed.Of 7L |], 0)
 
             for t in population.Tensors().["learner"].Tensors do
                 Expect.equal t.device_type DeviceType.CUDA "where a tensor lives"

@@ -1,3 +1,3 @@
-using Bmg.Training.CommandLine;
+using Bmg.Training.Hosting;
 
-return TrainingCli.Run(args, ProgramHost.Create());
+return BmgHost.CreateDefault().Run(args);

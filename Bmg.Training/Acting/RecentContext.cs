@@ -1,14 +1,6 @@
+using Bmg.Training.Configuration;
+
 namespace Bmg.Training.Acting;
-
-/// <summary>How numbers enter a context.</summary>
-public enum ContextScaling
-{
-    /// <summary>As they are.</summary>
-    Raw,
-
-    /// <summary>Less their lifetime mean, over their lifetime deviation, through tanh (Luketina et al. 2022).</summary>
-    Normalized,
-}
 
 /// <summary>
 /// What the meta-network of each member of a population sees: the last H values of each of F features, feature after feature, oldest first;

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
 using Bmg.Training.Environments;
-using Bmg.Training.Experiments;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -1,8 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
-using Bmg.Training.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
+using Bmg.Training.Runs;
 using Spectre.Console;
 using static TorchSharp.torch;
 
@@ -24,15 +25,38 @@ public static class BenchAction
             foreach (var (inner, target) in s_horizons)
             {
                 MemoryNeeds.Require(
-                    TrainingBenchmark.Configuration(members, inner, target, options.Device, options.Threads),
+                    TrainingBenchmark.Configuration(
+                        options.Reader,
+                        members,
+                        inner,
+                        target,
+                        options.Device,
+                        options.Threads
+                    ),
                     $"--members {members}"
                 );
             }
         }
 
         // First, while the process is fresh: what the allocator keeps from larger populations would hide the difference.
-        var shortTarget = TrainingBenchmark.Measure(10, 1, 1, options.Seconds / 2, options.Device, options.Threads);
-        var longTarget = TrainingBenchmark.Measure(10, 1, 16, options.Seconds / 2, options.Device, options.Threads);
+        var shortTarget = TrainingBenchmark.Measure(
+            options.Reader,
+            10,
+            1,
+            1,
+            options.Seconds / 2,
+            options.Device,
+            options.Threads
+        );
+        var longTarget = TrainingBenchmark.Measure(
+            options.Reader,
+            10,
+            1,
+            16,
+            options.Seconds / 2,
+            options.Device,
+            options.Threads
+        );
         var (before, shape) = MatrixPeak.Measure(device, threads);
         var measurements = new List<TrainingMeasurement>();
         foreach (var members in options.Members)
@@ -40,7 +64,15 @@ public static class BenchAction
             foreach (var (inner, target) in s_horizons)
             {
                 measurements.Add(
-                    TrainingBenchmark.Measure(members, inner, target, options.Seconds, options.Device, options.Threads)
+                    TrainingBenchmark.Measure(
+                        options.Reader,
+                        members,
+                        inner,
+                        target,
+                        options.Seconds,
+                        options.Device,
+                        options.Threads
+                    )
                 );
             }
         }
@@ -125,12 +157,18 @@ public static class BenchAction
             return;
         }
 
-        var stateBytes = QLambdaBenchmark.Measure(1, QLambdaBenchmark.TargetSteps, 0.1, 1).StateBytes;
+        var stateBytes = QLambdaBenchmark.Measure(options.Reader, 1, QLambdaBenchmark.TargetSteps, 0.1, 1).StateBytes;
         var before = MemoryTriad.Measure(stateBytes, threads, 1);
         QLambdaMeasurement[] measurements =
         [
             .. options.Members.Select(members =>
-                QLambdaBenchmark.Measure(members, QLambdaBenchmark.TargetSteps, options.Seconds, options.Threads)
+                QLambdaBenchmark.Measure(
+                    options.Reader,
+                    members,
+                    QLambdaBenchmark.TargetSteps,
+                    options.Seconds,
+                    options.Threads
+                )
             ),
         ];
         var bandwidth = Math.Max(before, MemoryTriad.Measure(stateBytes, threads, 1));

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Bmg.Training.Environments;
+using Bmg.Training.Runs;
 using Spectre.Console;
 using static TorchSharp.torch;
 

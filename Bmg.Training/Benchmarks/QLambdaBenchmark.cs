@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using Bmg.Training.Experiments;
 
@@ -31,41 +32,41 @@ public static class QLambdaBenchmark
     public const int TargetSteps = 64;
 
     /// <summary>The configuration that is timed: the paper's network and meta-network.</summary>
-    public static RunConfiguration Configuration(int members, int targetSteps, int threads) =>
-        new()
-        {
-            Members = members,
-            Threads = threads,
-            Learner = new LearnerSettings
+    public static RunConfiguration Configuration(
+        ConfigurationReader reader,
+        int members,
+        int targetSteps,
+        int threads
+    ) =>
+        reader.Read(
+            """
             {
-                Agent = AgentKind.QLambda,
-                InnerSteps = 0,
-                TargetSteps = targetSteps,
-                Optimizer = new OptimizerSettings
-                {
-                    Name = OptimizerKind.Adam,
-                    LearningRate = 3e-5,
-                    Epsilon = 1e-4,
-                },
-            },
-            Meta = new MetaSettings
-            {
-                Parameters = MetaParameterKind.Network,
-                Context = ContextKind.Reward,
-                ContextLength = 100,
-                Hidden = [128, 128],
-            },
-        };
+              "learner": { "agent": "q-lambda", "optimizer": { "learningRate": 3e-5, "epsilon": 1e-4 } },
+              "meta": { "parameters": "network", "context": "reward", "contextLength": 100, "hidden": [128, 128] }
+            }
+            """,
+            "bench",
+            $"members={members}",
+            $"threads={threads}",
+            $"learner.targetSteps={targetSteps}"
+        );
 
     /// <summary>Trains for a while and measures.</summary>
+    /// <param name="reader">Reads the configuration.</param>
     /// <param name="members">P.</param>
     /// <param name="targetSteps">L.</param>
     /// <param name="seconds">How long to measure, after a warm-up.</param>
     /// <param name="threads">Threads; 0 for what training would take.</param>
-    public static QLambdaMeasurement Measure(int members, int targetSteps, double seconds, int threads)
+    public static QLambdaMeasurement Measure(
+        ConfigurationReader reader,
+        int members,
+        int targetSteps,
+        double seconds,
+        int threads
+    )
     {
         PeakMemory.Reset();
-        var configuration = Configuration(members, targetSteps, threads);
+        var configuration = Configuration(reader, members, targetSteps, threads);
         var derived = DerivedSettings.Of(configuration);
         var agent = QLambdaAgent.Create(configuration);
         using var experiment = new PopulationExperiment(derived, agent);
@@ -84,7 +85,7 @@ public static class QLambdaBenchmark
             elapsed = Stopwatch.GetElapsedTime(start).TotalSeconds;
         } while (elapsed < seconds);
 
-        var stateBytes = new QLambdaKernel(agent.Learner, configuration.Learner.Optimizer).StateBytes;
+        var stateBytes = new QLambdaKernel(agent.Learner, agent.Settings.Optimizer.As<AdamSettings>()).StateBytes;
         return new QLambdaMeasurement(
             members,
             targetSteps,

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using Bmg.Training.Experiments;
 using static TorchSharp.torch;
@@ -40,22 +41,25 @@ public static class TrainingBenchmark
 {
     /// <summary>What is trained.</summary>
     internal static RunConfiguration Configuration(
+        ConfigurationReader reader,
         int members,
         int innerSteps,
         int targetSteps,
         DeviceKind device,
         int threads
     ) =>
-        new()
-        {
-            Members = members,
-            Device = device,
-            Threads = threads,
-            Learner = new LearnerSettings { InnerSteps = innerSteps, TargetSteps = targetSteps },
-            Meta = new MetaSettings { Parameters = MetaParameterKind.Network, Context = ContextKind.Reward },
-        };
+        reader.Read(
+            """{ "meta": { "parameters": "network", "context": "reward" } }""",
+            "bench",
+            $"members={members}",
+            $"device={ConfigurationJson.Spell(device)}",
+            $"threads={threads}",
+            $"learner.innerSteps={innerSteps}",
+            $"learner.targetSteps={targetSteps}"
+        );
 
     /// <summary>Trains for a while and measures.</summary>
+    /// <param name="reader">Reads the configuration.</param>
     /// <param name="members">P.</param>
     /// <param name="innerSteps">K.</param>
     /// <param name="targetSteps">L.</param>
@@ -63,6 +67,7 @@ public static class TrainingBenchmark
     /// <param name="device">Where to train.</param>
     /// <param name="threads">Threads; 0 for what training would take.</param>
     public static TrainingMeasurement Measure(
+        ConfigurationReader reader,
         int members,
         int innerSteps,
         int targetSteps,
@@ -71,13 +76,12 @@ public static class TrainingBenchmark
         int threads
     )
     {
-        var configuration = Configuration(members, innerSteps, targetSteps, device, threads);
+        var configuration = Configuration(reader, members, innerSteps, targetSteps, device, threads);
         PeakMemory.Reset();
         var derived = DerivedSettings.Of(configuration);
         long learningTicks = 0;
         var agent = ActorCriticAgent.Create(
             configuration,
-            derived,
             rule =>
                 UpdateRule<Rollout>.Create(
                     rule.Name,

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Bmg.Training.Agents;
+using Bmg.Training.Benchmarks;
 
 namespace Bmg.Training.CommandLine;
 
@@ -67,7 +69,10 @@ internal static class BenchCommand
                         parsed.GetValue(seconds),
                         Options.DeviceOf(parsed.GetValue(device)),
                         parsed.GetValue(threads)
-                    ),
+                    )
+                    {
+                        Reader = host.Reader,
+                    },
                     host.Out
                 )
         );

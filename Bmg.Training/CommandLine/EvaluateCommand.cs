@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Bmg.Training.Evaluation;
 
 namespace Bmg.Training.CommandLine;
 
@@ -45,7 +46,10 @@ internal static class EvaluateCommand
                     parsed.GetRequiredValue(target),
                     parsed.GetValue(steps),
                     Options.DeviceOf(parsed.GetValue(provider))
-                ),
+                )
+                {
+                    Reader = host.Reader,
+                },
                 host.Out
             )
         );

@@ -1,7 +1,9 @@
 using Bmg.Export;
 using Bmg.Training.Benchmarks;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Evaluation;
 using Bmg.Training.Experiments;
+using Bmg.Training.Library;
 
 namespace Bmg.Training.CommandLine;
 
@@ -12,10 +14,12 @@ public static class ProgramHost
     /// <param name="output">Standard output; null for the process's own, which may be a terminal.</param>
     /// <param name="error">Standard error; null for the process's own.</param>
     /// <param name="stop">Asks a run to stop; null to listen to the process's signals.</param>
+    /// <param name="catalogue">The parts that configurations can name; null for the library's.</param>
     public static TrainingHost Create(
         TextWriter? output = null,
         TextWriter? error = null,
-        CancellationToken? stop = null
+        CancellationToken? stop = null,
+        Catalogue? catalogue = null
     ) =>
         new()
         {
@@ -23,6 +27,7 @@ public static class ProgramHost
             Error = error ?? Console.Error,
             Stop = stop,
             Interactive = output is null && !Console.IsOutputRedirected,
+            Catalogue = catalogue ?? LibraryParts.Catalogue(),
             Experiments = new ExperimentFactory(),
             Finish = ExportAndPlay.Finish,
             Evaluate = EvaluateAction.Run,

@@ -178,7 +178,7 @@ internal static class ReproduceCommand
         // Everything is read and checked before anything is run or written.
         Dictionary<string, RunConfiguration> configurations = request.Cells.ToDictionary(
             cell => cell.Id,
-            cell => Configure(request, ConfigurationOf(request, cell))
+            cell => Configure(request, ConfigurationOf(request, cell), host.Reader)
         );
         if (StudySeeds.Overlap([.. configurations.Select(pair => (pair.Key, pair.Value))]) is { } overlap)
         {
@@ -197,7 +197,7 @@ internal static class ReproduceCommand
         ];
         if (!request.Replace)
         {
-            Read(request); // A file that is no result shows now, not after the runs.
+            Read(request, host.Reader); // A file that is no result shows now, not after the runs.
         }
         IReadOnlyDictionary<string, string> failures = new Dictionary<string, string>();
         if (cells.Any(cell => !cell.Done))
@@ -226,15 +226,21 @@ internal static class ReproduceCommand
     }
 
     /// <summary>A cell's configuration with the length and the seeds that are asked for.</summary>
-    private static RunConfiguration Configure(Request request, string file)
+    private static RunConfiguration Configure(Request request, string file, ConfigurationReader reader)
     {
-        IReadOnlyList<long> listed = ConfigurationReader.ReadFile(file, request.Settings).Seeds;
+        IReadOnlyList<long> listed = reader.ReadFile(file, request.Settings).Seeds;
         int? asked = request.Seeds ?? (request.Quick && listed.Count > 0 ? Math.Min(QuickSeeds, listed.Count) : null);
-        return ConfigurationReader.ReadFile(
+        return reader.ReadFile(
             file,
             [
                 .. request.Settings,
-                StudySeeds.Setting(file, request.Settings, asked, request.Quick ? QuickSeeds : request.Study.FullSeeds),
+                StudySeeds.Setting(
+                    reader,
+                    file,
+                    request.Settings,
+                    asked,
+                    request.Quick ? QuickSeeds : request.Study.FullSeeds
+                ),
             ]
         );
     }
@@ -259,7 +265,10 @@ internal static class ReproduceCommand
     private static StudyOutcome Run(Request request, StudyCell[] cells, TrainingHost host)
     {
         StudyReporter reporter = StudyReporter.For(host.Out, host.Interactive, request.Quiet);
-        RunServices services = new(host.Experiments, host.Finish, RunReporter.Silent) { Clock = host.Clock };
+        RunServices services = new(host.Reader, host.Experiments, host.Finish, RunReporter.Silent)
+        {
+            Clock = host.Clock,
+        };
         StudyRunner runner = new(
             cells,
             services,
@@ -298,14 +307,14 @@ internal static class ReproduceCommand
     }
 
     /// <summary>The results there are, of all cells, compared with the configurations of today as far as they can be read.</summary>
-    private static Reproduction Read(Request request)
+    private static Reproduction Read(Request request, ConfigurationReader reader)
     {
         Dictionary<string, RunConfiguration> today = [];
         foreach (CellDescription cell in request.Study.Cells)
         {
             try
             {
-                today[cell.Id] = ConfigurationReader.ReadFile(ConfigurationOf(request, cell));
+                today[cell.Id] = reader.ReadFile(ConfigurationOf(request, cell));
             }
             catch (ConfigurationException)
             {
@@ -318,7 +327,7 @@ internal static class ReproduceCommand
     /// <summary>Writes table, CSV and report of all cells, and prints the table.</summary>
     private static void Draw(Request request, TrainingHost host)
     {
-        Reproduction reproduction = Read(request);
+        Reproduction reproduction = Read(request, host.Reader);
         string report = Path.Combine(request.Results, "report.html");
         try
         {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Runs;
 using Bmg.Training.Studies;
 using Bmg.Training.Theory;
 
@@ -47,7 +48,7 @@ internal static class SchemaCommand
             (Type record, string title) = Kinds.TryGetValue(found, out (Type, string) known)
                 ? known
                 : throw new UsageException($"KIND: found {found}, expected {Choices.Say(found, Kinds.Keys)}.");
-            host.Out.Write(ConfigurationSchema.Text(record, title));
+            host.Out.Write(ConfigurationSchema.Text(record, title, host.Catalogue));
         });
         return command;
     }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Bmg.Export;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 using Bmg.Training.Progress;
 using Bmg.Training.Runs;
@@ -125,7 +126,7 @@ internal static class SweepCommand
             List<string> settings = [.. parsed.GetValue(set) ?? []];
             if (parsed.GetValue(seeds) is > 0 and var members)
             {
-                settings.Add(StudySeeds.Setting(path, settings, members, members));
+                settings.Add(StudySeeds.Setting(host.Reader, path, settings, members, members));
             }
             if (parsed.GetValue(steps) is > 0 and var length)
             {
@@ -133,8 +134,8 @@ internal static class SweepCommand
             }
             Shard? part = parsed.GetValue(shard) is { } text ? Shard.Parse(text) : null;
             Grid all = Grid.Parse(entries);
-            RunConfiguration configuration = ConfigurationReader.ReadFile(path, settings);
-            List<RunConfiguration> points = Points(path, settings, all);
+            RunConfiguration configuration = host.Reader.ReadFile(path, settings);
+            List<RunConfiguration> points = Points(path, settings, all, host.Reader);
             all.RequireDisjointSeeds(points);
             return Execute(
                 new Request(
@@ -158,7 +159,12 @@ internal static class SweepCommand
     }
 
     /// <summary>The configurations of all points, whichever of them are run here: a fault shows on every machine alike.</summary>
-    private static List<RunConfiguration> Points(string file, IReadOnlyList<string> settings, Grid grid)
+    private static List<RunConfiguration> Points(
+        string file,
+        IReadOnlyList<string> settings,
+        Grid grid,
+        ConfigurationReader reader
+    )
     {
         string[] set = [.. settings.Select(setting => setting.Split('=')[0].Trim())];
         if (grid.Axes.FirstOrDefault(axis => set.Contains(axis.Key)) is { } twice)
@@ -186,7 +192,7 @@ internal static class SweepCommand
         {
             try
             {
-                points.Add(ConfigurationReader.ReadFile(file, [.. settings, .. grid.Settings(grid.At(i))]));
+                points.Add(reader.ReadFile(file, [.. settings, .. grid.Settings(grid.At(i))]));
             }
             catch (ConfigurationException e)
             {
@@ -261,7 +267,10 @@ internal static class SweepCommand
     )
     {
         StudyReporter reporter = StudyReporter.For(host.Out, host.Interactive, request.Quiet);
-        RunServices services = new(host.Experiments, host.Finish, RunReporter.Silent) { Clock = host.Clock };
+        RunServices services = new(host.Reader, host.Experiments, host.Finish, RunReporter.Silent)
+        {
+            Clock = host.Clock,
+        };
         int first = request.Part.Of(request.Grid.Count).First();
         StudyRunner runner = new(
             cells,
@@ -306,7 +315,7 @@ internal static class SweepCommand
         string configuration = sweep.Cells[StudyRecord.Base].ToJson();
         grid.RequireDisjointSeeds([
             .. points.Select(point =>
-                ConfigurationReader.Read(configuration, "study.json", grid.Settings(grid.At(point.Index)))
+                host.Reader.Read(configuration, "study.json", grid.Settings(grid.At(point.Index)))
             ),
         ]);
         using StudyDirectory directory = StudyDirectory.Open(target, sweep);

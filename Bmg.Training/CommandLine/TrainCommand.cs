@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
 using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
@@ -83,7 +84,12 @@ internal static class TrainCommand
                 );
             }
 
-            RunServices services = new(host.Experiments, host.Finish, Reporter(host, parsed.GetValue(quiet)))
+            RunServices services = new(
+                host.Reader,
+                host.Experiments,
+                host.Finish,
+                Reporter(host, parsed.GetValue(quiet))
+            )
             {
                 Clock = host.Clock,
             };
@@ -105,8 +111,8 @@ internal static class TrainCommand
     )
     {
         RunConfiguration configuration = file is null
-            ? ReadQuickstart(settings)
-            : ConfigurationReader.ReadFile(file, settings);
+            ? ReadQuickstart(settings, host)
+            : host.Reader.ReadFile(file, settings);
         RequireDevice(configuration);
         MemoryNeeds.Require(configuration, file ?? Quickstart);
         RunDirectory directory = RunDirectory.Create(
@@ -132,7 +138,7 @@ internal static class TrainCommand
     )
     {
         RunDirectory directory = RunDirectory.Open(path);
-        RunConfiguration configuration = ConfigurationReader.ReadFile(file ?? directory.Configuration, settings);
+        RunConfiguration configuration = host.Reader.ReadFile(file ?? directory.Configuration, settings);
         RequireDevice(configuration);
         MemoryNeeds.Require(configuration, file ?? directory.Configuration);
         return Execute(
@@ -230,21 +236,18 @@ internal static class TrainCommand
     }
 
     /// <summary>The quickstart of the nearest paper-configs from here upwards; the program's own copy where there is none.</summary>
-    private static RunConfiguration ReadQuickstart(List<string> settings)
+    private static RunConfiguration ReadQuickstart(List<string> settings, TrainingHost host)
     {
         for (DirectoryInfo? folder = new(Directory.GetCurrentDirectory()); folder is not null; folder = folder.Parent)
         {
             string path = Path.Combine(folder.FullName, Quickstart);
             if (File.Exists(path))
             {
-                return ConfigurationReader.ReadFile(
-                    Path.GetRelativePath(Directory.GetCurrentDirectory(), path),
-                    settings
-                );
+                return host.Reader.ReadFile(Path.GetRelativePath(Directory.GetCurrentDirectory(), path), settings);
             }
         }
         using StreamReader reader = new(typeof(TrainCommand).Assembly.GetManifestResourceStream("quickstart.json")!);
-        return ConfigurationReader.Read(reader.ReadToEnd(), Quickstart, settings);
+        return host.Reader.Read(reader.ReadToEnd(), Quickstart, settings);
     }
 
     private static void RequireDevice(RunConfiguration configuration)

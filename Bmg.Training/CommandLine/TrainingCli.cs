@@ -5,6 +5,7 @@ using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.CommandLine;
 using Bmg.Export.Onnx;
+using Bmg.Training.Runs;
 
 namespace Bmg.Training.CommandLine;
 

@@ -1,26 +1,23 @@
 using Bmg.Export;
+using Bmg.Training.Benchmarks;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
+using Bmg.Training.Evaluation;
+using Bmg.Training.Experiments;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.CommandLine;
-
-/// <summary>What <c>evaluate</c> is asked to do.</summary>
-/// <param name="Target">A run's directory, or an .onnx file.</param>
-/// <param name="Steps">Environment steps of each member to play.</param>
-/// <param name="Provider">Where an .onnx file is run.</param>
-public sealed record EvaluateOptions(string Target, long Steps, DeviceKind Provider);
-
-/// <summary>What <c>bench</c> is asked to do.</summary>
-/// <param name="Members">Population sizes to measure.</param>
-/// <param name="Seconds">Time for each measurement.</param>
-/// <param name="Device">Where tensors live.</param>
-/// <param name="Threads">Threads of the tensor library; 0 for all cores.</param>
-public sealed record BenchOptions(IReadOnlyList<int> Members, double Seconds, DeviceKind Device, int Threads);
 
 /// <summary>What the command line is made of, so that a test can put its own in: the parts of the program, and the outside world.</summary>
 public sealed record TrainingHost
 {
     private readonly TextWriter? output;
+
+    /// <summary>The parts that configurations can name.</summary>
+    public required Catalogue Catalogue { get; init; }
+
+    /// <summary>Reads configurations.</summary>
+    public ConfigurationReader Reader => new(Catalogue, Resolution.Broken);
 
     /// <summary>Makes experiments.</summary>
     public required IExperimentFactory Experiments { get; init; }

@@ -4,6 +4,7 @@ using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Bmg.Training.Catalogues;
 
 namespace Bmg.Training.Configuration;
 
@@ -15,11 +16,13 @@ namespace Bmg.Training.Configuration;
 /// <param name="overrides">Values by path that came from the command line, as they were typed.</param>
 /// <param name="faults">Where faults go.</param>
 /// <param name="asSingle">Whether numbers become float32 in the end, and so must be in range as float32 too, and not 0 unless they are.</param>
+/// <param name="catalogue">The parts that there are; null for records without parts.</param>
 internal sealed class ConfigurationBinder(
     string source,
     IReadOnlyDictionary<string, string> overrides,
     List<Fault> faults,
-    bool asSingle = false
+    bool asSingle = false,
+    Catalogue? catalogue = null
 )
 {
     private const double LargestExactWhole = 9007199254740992; // 2^53
@@ -39,45 +42,145 @@ internal sealed class ConfigurationBinder(
         where T : class, new()
     {
         int before = faults.Count;
-        value = BindRecord(root, typeof(T), "") as T ?? new T();
+        value = BindRecord(root, new T(), "") as T ?? new T();
         return faults.Count == before;
     }
 
-    private object? BindRecord(JsonNode node, Type type, string path)
+    /// <summary>Binds an object: settings that are not given are those of <paramref name="defaults"/>.</summary>
+    private object? BindRecord(JsonNode node, object defaults, string path)
     {
         if (node is not JsonObject members)
         {
             return Expected(path, node, "an object, { … }");
         }
 
-        Dictionary<string, PropertyInfo> settings = ConfigurationJson.Settings(type);
-        object record = Activator.CreateInstance(type)!;
-        foreach ((string key, JsonNode? value) in members)
+        Dictionary<string, PropertyInfo> settings = SettingsRecord.Settings(defaults.GetType());
+        (string key, PropertyInfo inlined) = settings.FirstOrDefault(each => PartOf(each.Value)?.Inlined == true);
+        Dictionary<PropertyInfo, object?> changes = [];
+        JsonObject rest = [];
+        if (inlined is not null)
         {
-            string at = path.Length == 0 ? key : $"{path}.{key}";
-            if (settings.TryGetValue(key, out PropertyInfo? property))
+            settings.Remove(key);
+        }
+        foreach ((string name, JsonNode? value) in members)
+        {
+            string at = At(path, name);
+            if (settings.TryGetValue(name, out PropertyInfo? property))
             {
-                if (BindSetting(value, property, at) is { } bound)
+                if (BindSetting(value, property, property.GetValue(defaults), at) is { } bound)
                 {
-                    property.SetValue(record, bound);
+                    changes[property] = bound;
                 }
                 else if (value is null)
                 {
-                    property.SetValue(record, null);
+                    changes[property] = null;
                 }
+            }
+            else if (inlined is not null)
+            {
+                rest[name] = value?.DeepClone();
             }
             else if (at != ConfigurationJson.SchemaKey)
             {
-                string near = Suggestion.Nearest(key, settings.Keys) is { } hit
-                    ? $"did you mean \"{hit}\"?"
-                    : $"known here: {string.Join(", ", settings.Keys)}";
-                Fault(at, $"unknown key, {near}");
+                Unknown(at, name, settings.Keys);
+            }
+        }
+        if (inlined is not null)
+        {
+            changes[inlined] = BindPart(rest, PartOf(inlined)!, path, settings.Keys);
+        }
+        foreach (PropertyInfo property in settings.Values.Where(property => HoldsParts(property.PropertyType)))
+        {
+            // Parts that a default names are bound like those that a file names.
+            if (!changes.ContainsKey(property) && property.GetValue(defaults) is { } initial)
+            {
+                string at = At(path, JsonNamingPolicy.CamelCase.ConvertName(property.Name));
+                JsonNode written = PartOf(property) is { } part
+                    ? ConfigurationJson.WritePart((Part)initial, part.Key)
+                    : JsonSerializer.SerializeToNode(initial, property.PropertyType, ConfigurationJson.OneLine)!;
+                changes[property] = BindSetting(written, property, initial, at);
+            }
+        }
+        object record = SettingsRecord.With(defaults, changes);
+        if (record is IValidatableObject rules)
+        {
+            foreach (ValidationResult broken in rules.Validate(new ValidationContext(record)))
+            {
+                string member = broken.MemberNames.FirstOrDefault() ?? "";
+                Fault(
+                    member.Length == 0 ? path : At(path, JsonNamingPolicy.CamelCase.ConvertName(member)),
+                    broken.ErrorMessage ?? "is not valid"
+                );
             }
         }
         return record;
     }
 
-    private object? BindSetting(JsonNode? node, PropertyInfo property, string path)
+    private void Unknown(string path, string key, IEnumerable<string> known)
+    {
+        string near = Suggestion.Nearest(key, known) is { } hit
+            ? $"did you mean \"{hit}\"?"
+            : $"known here: {string.Join(", ", known)}";
+        Fault(path, $"unknown key, {near}");
+    }
+
+    private Part? BindPart(JsonNode node, PartOfAttribute kind, string path, IEnumerable<string> besides)
+    {
+        if (node is not JsonObject members)
+        {
+            return (Part?)Expected(path, node, "an object, { … }");
+        }
+        string name = kind.Default;
+        if (members.TryGetPropertyValue(kind.Key, out JsonNode? given))
+        {
+            if (given?.GetValueKind() != JsonValueKind.String)
+            {
+                return (Part?)Expected(At(path, kind.Key), given, $"the name of {Article(kind.Kind)}");
+            }
+            name = given.GetValue<string>();
+        }
+        if (catalogue?.Find(kind.Kind, name) is not { } definition)
+        {
+            Fault(At(path, kind.Key), catalogue?.Unknown(kind.Kind, name) ?? "found a part, expected none here");
+            return null;
+        }
+        JsonObject own = [];
+        foreach ((string key, JsonNode? value) in members)
+        {
+            if (key == kind.Key)
+            {
+                continue;
+            }
+            if (SettingsRecord.Settings(definition.Defaults.GetType()) is var known && !known.ContainsKey(key))
+            {
+                Unknown(At(path, key), key, [kind.Key, .. besides, .. known.Keys]);
+                continue;
+            }
+            own[key] = value?.DeepClone();
+        }
+        return BindRecord(own, definition.Defaults, path) is { } settings ? Part.Bound(definition, settings) : null;
+    }
+
+    private static string Article(string noun) => "aeiou".Contains(noun[0]) ? $"an {noun}" : $"a {noun}";
+
+    private static string At(string path, string key) => path.Length == 0 ? key : $"{path}.{key}";
+
+    private static PartOfAttribute? PartOf(PropertyInfo property) => property.GetCustomAttribute<PartOfAttribute>();
+
+    /// <summary>Whether values of a type are parts, or have parts inside.</summary>
+    private static bool HoldsParts(Type declared)
+    {
+        Type type = ConfigurationJson.ElementType(declared) ?? Nullable.GetUnderlyingType(declared) ?? declared;
+        return type == typeof(Part)
+            || (
+                !type.IsPrimitive
+                && !type.IsEnum
+                && type != typeof(string)
+                && SettingsRecord.Settings(type).Values.Any(property => HoldsParts(property.PropertyType))
+            );
+    }
+
+    private object? BindSetting(JsonNode? node, PropertyInfo property, object? initial, string path)
     {
         if (node is null)
         {
@@ -88,7 +191,7 @@ internal sealed class ConfigurationBinder(
 
         if (ConfigurationJson.ElementType(property.PropertyType) is not { } element)
         {
-            return BindValue(node, property.PropertyType, property, path);
+            return BindValue(node, property.PropertyType, property, initial, path);
         }
 
         LengthAttribute? length = property.GetCustomAttribute<LengthAttribute>();
@@ -109,7 +212,7 @@ internal sealed class ConfigurationBinder(
         {
             string at = $"{path}.{i}";
             object? item = items[i] is { } value
-                ? BindValue(value, element, property, at)
+                ? BindValue(value, element, property, null, at)
                 : Expected(at, null, Describe(element, property));
             whole &= item is not null;
             list.SetValue(item, i);
@@ -117,7 +220,7 @@ internal sealed class ConfigurationBinder(
         return whole ? list : null;
     }
 
-    private object? BindValue(JsonNode node, Type declared, PropertyInfo property, string path)
+    private object? BindValue(JsonNode node, Type declared, PropertyInfo property, object? initial, string path)
     {
         Type type = Nullable.GetUnderlyingType(declared) ?? declared;
         if (type == typeof(string))
@@ -139,7 +242,19 @@ internal sealed class ConfigurationBinder(
             return BindNumber(node, type, property, path);
         }
 
-        return BindRecord(node, type, path);
+        if (type == typeof(bool))
+        {
+            return node.GetValueKind() is JsonValueKind.True or JsonValueKind.False
+                ? node.GetValue<bool>()
+                : Expected(path, node, Describe(type, property));
+        }
+
+        if (type == typeof(Part))
+        {
+            return BindPart(node, PartOf(property)!, path, []);
+        }
+
+        return BindRecord(node, initial ?? Activator.CreateInstance(type)!, path);
     }
 
     private object? BindText(JsonNode node, PropertyInfo property, string path)
@@ -216,6 +331,11 @@ internal sealed class ConfigurationBinder(
         if (type.IsEnum)
         {
             return $"one of {string.Join(", ", ConfigurationJson.EnumValues(type).Keys.Select(name => $"\"{name}\""))}";
+        }
+
+        if (type == typeof(bool))
+        {
+            return "true or false";
         }
 
         if (type != typeof(int) && type != typeof(long) && type != typeof(double))

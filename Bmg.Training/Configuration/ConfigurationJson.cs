@@ -4,6 +4,9 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using Bmg.Training.Catalogues;
+using Bmg.Training.CommandLine;
 
 namespace Bmg.Training.Configuration;
 
@@ -26,6 +29,29 @@ public static class ConfigurationJson
     public static string ToJson(this RunConfiguration configuration) =>
         JsonSerializer.Serialize(configuration, Indented) + "\n";
 
+    /// <summary>Reads a document that holds resolved configurations, those of earlier versions too; their parts are not bound.</summary>
+    /// <exception cref="JsonException">It is another document.</exception>
+    internal static T? Read<T>(string text, JsonSerializerOptions options)
+    {
+        JsonNode? document = JsonNode.Parse(text);
+        EarlierLayout.MendWithin(document);
+        return document.Deserialize<T>(options);
+    }
+
+    /// <summary>A part as an object: its name under a key, then its settings.</summary>
+    internal static JsonObject WritePart(Part part, string key)
+    {
+        JsonObject written = new() { [key] = part.Name };
+        JsonObject settings = part.Settings is { } bound
+            ? JsonSerializer.SerializeToNode(bound, bound.GetType(), OneLine)!.AsObject()
+            : part.Written ?? [];
+        foreach ((string name, JsonNode? value) in settings)
+        {
+            written[name] = value?.DeepClone();
+        }
+        return written;
+    }
+
     /// <summary>The settings in which two configurations differ, as "learner.targetSteps: 8, now 16".</summary>
     public static IReadOnlyList<string> Differences(RunConfiguration then, RunConfiguration now)
     {
@@ -39,13 +65,6 @@ public static class ConfigurationJson
         return differences;
     }
 
-    /// <summary>The settings of a record by their JSON name.</summary>
-    internal static Dictionary<string, PropertyInfo> Settings(Type record) =>
-        record
-            .GetProperties(BindingFlags.Public | BindingFlags.Instance)
-            .Where(property => property.CanWrite)
-            .ToDictionary(property => JsonNamingPolicy.CamelCase.ConvertName(property.Name));
-
     /// <summary>The choices of an enum by their JSON name.</summary>
     internal static Dictionary<string, object> EnumValues(Type type) =>
         Enum.GetValues(type)
@@ -58,9 +77,10 @@ public static class ConfigurationJson
 
     /// <summary>What a list holds; null where <paramref name="type"/> is no list.</summary>
     internal static Type? ElementType(Type type) =>
-        type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>)
+        type.IsArray ? type.GetElementType()
+        : type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>)
             ? type.GetGenericArguments()[0]
-            : null;
+        : null;
 
     /// <summary>Whether a setting may be null.</summary>
     internal static bool MayBeNull(PropertyInfo property)
@@ -84,9 +104,10 @@ public static class ConfigurationJson
     {
         if (then is JsonObject a && now is JsonObject b)
         {
-            foreach ((string key, JsonNode? value) in a)
+            // Two parts of one kind may have other settings each.
+            foreach (string key in a.Select(each => each.Key).Union(b.Select(each => each.Key)))
             {
-                Compare(path.Length == 0 ? key : $"{path}.{key}", value, b[key], differences);
+                Compare(path.Length == 0 ? key : $"{path}.{key}", a[key], b[key], differences);
             }
         }
         else if (!JsonNode.DeepEquals(then, now))
@@ -105,8 +126,13 @@ public static class ConfigurationJson
             WriteIndented = indented,
             Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
             UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-            TypeInfoResolver = new System.Text.Json.Serialization.Metadata.DefaultJsonTypeInfoResolver(),
-            Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower, allowIntegerValues: false) },
+            TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { PartJson.Describe } },
+            Converters =
+            {
+                new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower, allowIntegerValues: false),
+                new PartJson.InliningConverters(),
+                PartJson.Anywhere,
+            },
         };
         options.MakeReadOnly();
         return options;

@@ -1,11 +1,18 @@
 using System.Globalization;
+using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Bmg.Training.Catalogues;
 
 namespace Bmg.Training.Configuration;
 
 /// <summary>Reads configurations: JSON with comments and trailing commas, settings of the command line on top, every fault reported at once.</summary>
-public static class ConfigurationReader
+/// <param name="catalogue">The parts that a configuration can name.</param>
+/// <param name="rules">What must hold between parts that are each right by themselves: where, what was found, what was expected.</param>
+public sealed class ConfigurationReader(
+    Catalogue catalogue,
+    Func<RunConfiguration, IEnumerable<(string Path, string Found, string Expected)>> rules
+)
 {
     private const int DeepestPath = 64;
 
@@ -13,7 +20,7 @@ public static class ConfigurationReader
     /// <param name="path">The file.</param>
     /// <param name="settings">Settings on top, each "path=value" with value as JSON or a bare string.</param>
     /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
-    public static RunConfiguration ReadFile(string path, params IEnumerable<string> settings) =>
+    public RunConfiguration ReadFile(string path, params IEnumerable<string> settings) =>
         Read(ConfigurationText.ReadFile(path, "a configuration file"), path, settings);
 
     /// <summary>Reads a text.</summary>
@@ -21,7 +28,7 @@ public static class ConfigurationReader
     /// <param name="source">What to call it in messages.</param>
     /// <param name="settings">Settings on top, each "path=value" with value as JSON or a bare string.</param>
     /// <exception cref="ConfigurationException">There are faults; the exception carries them all.</exception>
-    public static RunConfiguration Read(string json, string source, params IEnumerable<string> settings)
+    public RunConfiguration Read(string json, string source, params IEnumerable<string> settings)
     {
         JsonNode root = ConfigurationText.ParseObject(json, source);
         List<Fault> faults = [];
@@ -32,16 +39,41 @@ public static class ConfigurationReader
         }
 
         PutSeedsFirst(root.AsObject(), overrides);
-        ConfigurationBinder binder = new(source, overrides, faults, asSingle: true);
+        foreach ((string path, string problem) in EarlierLayout.Mend(root.AsObject()))
+        {
+            faults.Add(new Fault(source, path, problem));
+        }
+        ConfigurationBinder binder = new(source, overrides, faults, asSingle: true, catalogue);
         if (binder.Bind(root, out RunConfiguration configuration) && faults.Count == 0)
         {
             configuration = WithListedSeeds(configuration, root.AsObject());
-            foreach ((string path, string found, string expected) in ConfigurationRules.Broken(configuration))
+            foreach (
+                (string path, string found, string expected) in ConfigurationRules
+                    .Broken(configuration)
+                    .Concat(rules(configuration))
+            )
             {
                 binder.Fault(path, $"found {found}, expected {expected}");
             }
         }
         return faults.Count == 0 ? configuration : throw new ConfigurationException(faults);
+    }
+
+    /// <summary>Reads a configuration that was written resolved, without knowing its parts: for records and reports.</summary>
+    /// <exception cref="ConfigurationException">It is none.</exception>
+    public static RunConfiguration ReadResolved(string path)
+    {
+        JsonObject root = ConfigurationText.ParseObject(ConfigurationText.ReadFile(path, "a configuration file"), path);
+        try
+        {
+            _ = EarlierLayout.Mend(root);
+            root.Remove(ConfigurationJson.SchemaKey);
+            return root.Deserialize<RunConfiguration>(ConfigurationJson.OneLine)!;
+        }
+        catch (JsonException e)
+        {
+            throw new ConfigurationException([new Fault(path, "", e.Message.Split('\n')[0])], e);
+        }
     }
 
     /// <summary>Seeds that the command line lists stand over the seed and the members of the file, as they stand over the file's list.</summary>
@@ -70,7 +102,7 @@ public static class ConfigurationReader
             };
 
     /// <summary>Puts "a.b=value" into the tree, making the objects (and default lists) on the way; an index stands for an element of a list.</summary>
-    private static void Overlay(JsonNode root, string setting, Dictionary<string, string> overrides, List<Fault> faults)
+    private void Overlay(JsonNode root, string setting, Dictionary<string, string> overrides, List<Fault> faults)
     {
         string source = $"--set {setting}";
         int equals = setting.IndexOf('=', StringComparison.Ordinal);
@@ -94,7 +126,7 @@ public static class ConfigurationReader
             return;
         }
         JsonNode? node = root;
-        JsonNode? initial = JsonSerializer.SerializeToNode(new RunConfiguration(), ConfigurationJson.OneLine);
+        JsonNode? initial = Initial(root);
         for (int i = 0; i < parts.Length; i++)
         {
             string part = parts[i];
@@ -118,6 +150,30 @@ public static class ConfigurationReader
                         ?? Put(node!, part, initial is JsonArray ? initial.DeepClone() : new JsonObject());
         }
         overrides[path] = text;
+    }
+
+    /// <summary>All settings at their defaults, of the parts that a configuration names.</summary>
+    private JsonNode? Initial(JsonNode root)
+    {
+        JsonNode? initial = JsonSerializer.SerializeToNode(new RunConfiguration(), ConfigurationJson.OneLine);
+        foreach ((string key, PropertyInfo property) in SettingsRecord.Settings(typeof(RunConfiguration)))
+        {
+            if (property.GetCustomAttribute<PartOfAttribute>() is { } kind)
+            {
+                string name =
+                    (root[key] as JsonObject)?[kind.Key] is JsonValue given && given.TryGetValue(out string? text)
+                        ? text
+                        : kind.Default;
+                initial![key] = catalogue.Find(kind.Kind, name) is { } definition
+                    ? JsonSerializer.SerializeToNode(
+                        definition.Defaults,
+                        definition.Defaults.GetType(),
+                        ConfigurationJson.OneLine
+                    )
+                    : new JsonObject();
+            }
+        }
+        return initial;
     }
 
     private static JsonNode? Get(JsonNode parent, string key) =>

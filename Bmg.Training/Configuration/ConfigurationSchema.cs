@@ -5,26 +5,25 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Schema;
 using System.Text.Json.Serialization.Metadata;
+using Bmg.Training.Catalogues;
 
 namespace Bmg.Training.Configuration;
 
 /// <summary>The JSON schemas of configurations, made from the records: what an editor needs to complete, explain and check a file.</summary>
 public static class ConfigurationSchema
 {
-    /// <summary>The schema as published in paper-configs/schema.json.</summary>
-    public static string Text() => Text(typeof(RunConfiguration), "Configuration of a Bmg run");
+    /// <summary>The schema of a run's configuration, as published in paper-configs/schema.json for the library's parts.</summary>
+    /// <param name="catalogue">The parts that it can name.</param>
+    public static string Text(Catalogue catalogue) =>
+        Text(typeof(RunConfiguration), "Configuration of a Bmg run", catalogue);
 
     /// <summary>The schema of any file that is read into a record.</summary>
     /// <param name="record">The record.</param>
     /// <param name="title">What the file is.</param>
-    public static string Text(Type record, string title)
+    /// <param name="catalogue">The parts that it can name; null for a record without any.</param>
+    public static string Text(Type record, string title, Catalogue? catalogue = null)
     {
-        JsonSchemaExporterOptions options = new()
-        {
-            TreatNullObliviousAsNonNullable = true,
-            TransformSchemaNode = Describe,
-        };
-        JsonObject schema = ConfigurationJson.Indented.GetJsonSchemaAsNode(record, options).AsObject();
+        JsonObject schema = Of(record, null, catalogue);
         JsonObject settings = schema["properties"]!.AsObject();
         settings.Insert(0, ConfigurationJson.SchemaKey, new JsonObject { ["type"] = "string" });
         schema.Insert(0, "$schema", "https://json-schema.org/draft/2020-12/schema");
@@ -32,18 +31,116 @@ public static class ConfigurationSchema
         return schema.ToJsonString(ConfigurationJson.Indented) + "\n";
     }
 
-    private static JsonNode Describe(JsonSchemaExporterContext context, JsonNode node)
+    /// <summary>The schema of a record whose defaults are those of an instance, or of a new one.</summary>
+    private static JsonObject Of(Type record, object? defaults, Catalogue? catalogue)
     {
+        JsonSchemaExporterOptions options = new()
+        {
+            TreatNullObliviousAsNonNullable = true,
+            TransformSchemaNode = (context, node) => Describe(context, node, record, defaults, catalogue),
+        };
+        return ConfigurationJson.Indented.GetJsonSchemaAsNode(record, options).AsObject();
+    }
+
+    /// <summary>One of the parts of a kind, each by its name and with its own settings; <paramref name="besides"/> stand in the same object.</summary>
+    private static JsonArray Parts(PartOfAttribute kind, JsonObject? besides, Catalogue? catalogue)
+    {
+        JsonArray parts = [];
+        foreach (PartDefinition part in catalogue?.Parts(kind.Kind) ?? [])
+        {
+            JsonObject schema = Of(part.Defaults.GetType(), part.Defaults, catalogue);
+            JsonObject own = schema["properties"] as JsonObject ?? [];
+            JsonObject settings = new() { [kind.Key] = new JsonObject { ["const"] = part.Name } };
+            foreach ((string key, JsonNode? value) in (besides ?? []).Concat(own))
+            {
+                settings[key] = value?.DeepClone();
+            }
+            JsonObject one = new()
+            {
+                ["type"] = "object",
+                ["properties"] = settings,
+                ["additionalProperties"] = false,
+            };
+            if (part.Name != kind.Default)
+            {
+                one["required"] = new JsonArray(kind.Key);
+            }
+            parts.Add(one);
+        }
+        return parts;
+    }
+
+    /// <summary>A record whose part's settings stand among its own.</summary>
+    private static JsonObject Inlining(Type record, Catalogue? catalogue)
+    {
+        PropertyInfo inlined = PartJson.Inlined(record)!;
+        JsonObject besides = [];
+        foreach ((string key, PropertyInfo other) in SettingsRecord.Settings(record))
+        {
+            if (other != inlined)
+            {
+                JsonObject own = ConfigurationJson.Indented.GetJsonSchemaAsNode(other.PropertyType).AsObject();
+                Annotate(own, other, Activator.CreateInstance(record));
+                besides[key] = own;
+            }
+        }
+        return new JsonObject { ["anyOf"] = Parts(inlined.GetCustomAttribute<PartOfAttribute>()!, besides, catalogue) };
+    }
+
+    private static JsonNode Describe(
+        JsonSchemaExporterContext context,
+        JsonNode node,
+        Type record,
+        object? defaults,
+        Catalogue? catalogue
+    )
+    {
+        if (
+            context.PropertyInfo?.AttributeProvider is PropertyInfo declared
+            && declared.PropertyType == typeof(Part)
+            && declared.GetCustomAttribute<PartOfAttribute>() is { } part
+        )
+        {
+            JsonArray parts = Parts(part, null, catalogue);
+            if (ConfigurationJson.MayBeNull(declared))
+            {
+                parts.Add(new JsonObject { ["type"] = "null" });
+            }
+            JsonObject choice = new() { ["anyOf"] = parts };
+            if (declared.GetCustomAttribute<DescriptionAttribute>() is { } meaning)
+            {
+                choice.Insert(0, "description", meaning.Description);
+            }
+            return choice;
+        }
         if (node is not JsonObject schema)
         {
             return node;
         }
         Require(context.TypeInfo, schema);
-        if (context.PropertyInfo?.AttributeProvider is not PropertyInfo property)
+        if (context.PropertyInfo?.AttributeProvider is PropertyInfo property)
         {
-            return schema;
+            if (
+                ConfigurationJson.ElementType(property.PropertyType) is { } element
+                && PartJson.Inlined(element) is not null
+            )
+            {
+                schema["items"] = Inlining(element, catalogue);
+            }
+            Annotate(
+                schema,
+                property,
+                property.DeclaringType == record && defaults is not null
+                    ? defaults
+                    : Activator.CreateInstance(property.DeclaringType!)
+            );
         }
+        return schema;
+    }
 
+    /// <summary>What the attributes of a setting say, and its default in a record.</summary>
+    private static void Annotate(JsonObject schema, PropertyInfo property, object? record)
+    {
         JsonObject numbers = schema["items"] as JsonObject ?? schema;
         if (property.GetCustomAttribute<RangeAttribute>() is { } range)
         {
@@ -66,10 +163,9 @@ public static class ConfigurationSchema
         }
         if (!schema.ContainsKey("properties") && property.GetCustomAttribute<RequiredAttribute>() is null)
         {
-            object? value = property.GetValue(Activator.CreateInstance(property.DeclaringType!));
+            object? value = property.GetValue(record);
             schema["default"] = JsonSerializer.SerializeToNode(value, property.PropertyType, ConfigurationJson.OneLine);
         }
-        return schema;
     }
 
     /// <summary>Says which settings of a record have no default.</summary>

@@ -3,17 +3,12 @@ namespace Bmg.Training.Configuration;
 /// <summary>What follows from a configuration: computed here alone, never given and never written into a configuration file.</summary>
 /// <param name="Seeds">Seed of each member: those that are listed, or seed, seed + 1, ….</param>
 /// <param name="Threads">Threads of the tensor library on this machine.</param>
-/// <param name="TargetOptimizer">Optimizer of the target's last step.</param>
-public sealed record DerivedSettings(IReadOnlyList<long> Seeds, int Threads, OptimizerSettings TargetOptimizer)
+public sealed record DerivedSettings(IReadOnlyList<long> Seeds, int Threads)
 {
     /// <summary>What follows from <paramref name="configuration"/> on this machine.</summary>
     /// <exception cref="ArgumentException">It lists seeds, but not one for each of its members; one that was read never does.</exception>
     public static DerivedSettings Of(RunConfiguration configuration) =>
-        new(
-            SeedsOf(configuration),
-            configuration.Threads > 0 ? configuration.Threads : Environment.ProcessorCount,
-            configuration.Target.Optimizer ?? configuration.Learner.Optimizer
-        );
+        new(SeedsOf(configuration), configuration.Threads > 0 ? configuration.Threads : Environment.ProcessorCount);
 
     private static IReadOnlyList<long> SeedsOf(RunConfiguration configuration) =>
         configuration.Seeds.Count == 0

@@ -1,6 +1,5 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
-using Bmg.Training.Acting;
 
 namespace Bmg.Training.Configuration;
 
@@ -38,6 +37,16 @@ public enum ContextKind
 
     /// <summary>Rewards, values and TD errors.</summary>
     Rich,
+}
+
+/// <summary>How numbers enter a context.</summary>
+public enum ContextScaling
+{
+    /// <summary>As they are.</summary>
+    Raw,
+
+    /// <summary>Less their lifetime mean, over their lifetime deviation, through tanh (Luketina et al. 2022).</summary>
+    Normalized,
 }
 
 /// <summary>How the meta-gradient gets through the learner's K steps.</summary>

@@ -1,17 +1,9 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Bmg.Training.Catalogues;
+using Bmg.Training.Runs;
 
 namespace Bmg.Training.Configuration;
-
-/// <summary>The experiments there are.</summary>
-public enum ExperimentKind
-{
-    /// <summary>Two-colors grid world (Flennerhag et al. 2022, section 5.1).</summary>
-    TwoColors,
-
-    /// <summary>Grid worlds that take turns (Luketina et al. 2022).</summary>
-    SwitchingMdps,
-}
 
 /// <summary>Where tensors live.</summary>
 public enum DeviceKind
@@ -25,7 +17,7 @@ public enum DeviceKind
 
 /// <summary>
 /// Everything that determines a run, as given: defaults stand at the declarations, meaning, unit, range and source in the attributes, which
-/// are also what the reader checks and the published schema says. A <see cref="RangeAttribute"/> on a list holds for each of its elements,
+/// are also what the reader checks and the published schema says. Parts stand by name, each with settings of its own. A <see cref="RangeAttribute"/> on a list holds for each of its elements,
 /// a <see cref="LengthAttribute"/> for their count. "BMG" is Flennerhag et al., Bootstrapped Meta-Learning, ICLR 2022; "CMG" is Luketina
 /// et al., Meta-Gradients in Non-Stationary Environments, CoLLAs 2022. What follows from these settings is in <see cref="DerivedSettings"/>.
 /// </summary>
@@ -40,11 +32,6 @@ public sealed record RunConfiguration
 
     [Description("What the run is for, in a sentence; shown in the report.")]
     public string Description { get; init; } = "";
-
-    [Description(
-        "The world that is learned in: \"two-colors\" (BMG 5.1; CMG), or \"switching-mdps\", grid worlds that take turns (CMG)."
-    )]
-    public ExperimentKind Experiment { get; init; } = ExperimentKind.TwoColors;
 
     [Description(
         "Seed of the first member; member i, counted from 0, has seed + i. All randomness of a member comes from its seed. All seeds are below 2^53."
@@ -78,14 +65,17 @@ public sealed record RunConfiguration
     [Range(0, 1024)]
     public int Threads { get; init; }
 
-    [Description("The world.")]
-    public EnvironmentSettings Environment { get; init; } = new();
+    [Description("The environment that is learned in, by name, and its settings.")]
+    [PartOf("environment", "two-colors")]
+    public Part Environment { get; init; } = Part.Unbound("environment", "two-colors");
 
-    [Description("The learner and its update rule.")]
-    public LearnerSettings Learner { get; init; } = new();
+    [Description("The learner: an agent by name, and its settings.")]
+    [PartOf("agent", "actor-critic", Key = "agent")]
+    public Part Learner { get; init; } = Part.Unbound("agent", "actor-critic");
 
-    [Description("The last, greedy step of the target bootstrap. Only method \"bmg\" uses it.")]
-    public TargetSettings Target { get; init; } = new();
+    [Description("The target bootstrap ξ, by name, and its settings. Only method \"bmg\" uses it.")]
+    [PartOf("target", "look-ahead")]
+    public Part Target { get; init; } = Part.Unbound("target", "look-ahead");
 
     [Description("The matching function: how far the learner is from its target. Only method \"bmg\" uses it.")]
     public MatchingSettings Matching { get; init; } = new();

@@ -1,3 +1,6 @@
+using Bmg.Training.Studies;
+using Bmg.Training.Theory;
+
 namespace Bmg.Training.Environments;
 
 /// <summary>How the numbers of an observation are meant.</summary>

@@ -1,3 +1,5 @@
+using Bmg.Training.Studies;
+
 namespace Bmg.Training.Environments;
 
 /// <summary>All there is to save and restore of one member's switching worlds.</summary>

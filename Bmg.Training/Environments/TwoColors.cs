@@ -1,3 +1,5 @@
+using Bmg.Training.Agents;
+
 namespace Bmg.Training.Environments;
 
 /// <summary>Which squares move when the agent steps on one.</summary>

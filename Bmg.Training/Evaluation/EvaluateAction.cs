@@ -3,10 +3,10 @@ using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
-using Bmg.Training.CommandLine;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using Bmg.Training.Progress;
+using Bmg.Training.Runs;
 using Spectre.Console;
 
 namespace Bmg.Training.Evaluation;
@@ -69,7 +69,7 @@ public static class EvaluateAction
     ) PlayRun(EvaluateOptions options)
     {
         using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
-        var configuration = ConfigurationReader.Read(checkpoint.Manifest.Configuration, options.Target);
+        var configuration = options.Reader.Read(checkpoint.Manifest.Configuration, options.Target);
         var world = Worlds.Describe(configuration);
         if (!world.CanBePlayed)
         {
@@ -101,7 +101,12 @@ public static class EvaluateAction
                     member,
                     checkpoint.Manifest.Seeds[member].ToString(CultureInfo.InvariantCulture)
                         + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : ""),
-                    PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)
+                    PolicyEvaluation.Evaluate(
+                        policy,
+                        configuration.Environment.As<TwoColorsSettings>().Respawn,
+                        0,
+                        options.Steps
+                    )
                 )
             );
         }
@@ -121,7 +126,7 @@ public static class EvaluateAction
         using var policy = new OnnxPolicy(session);
         RequireTwoColors(session, options.Target);
         var metadata = session.MetadataEntries;
-        var configuration = ConfigurationReader.Read(
+        var configuration = options.Reader.Read(
             metadata.Text(MetadataKeys.Configuration),
             $"{options.Target}: metadata '{MetadataKeys.Configuration}'"
         );
@@ -131,7 +136,12 @@ public static class EvaluateAction
                 (
                     (int)metadata.Number(MetadataKeys.Member, int.MaxValue),
                     metadata.Number(MetadataKeys.Seed).ToString(CultureInfo.InvariantCulture),
-                    PolicyEvaluation.Evaluate(policy, configuration.Environment.Respawn, 0, options.Steps)
+                    PolicyEvaluation.Evaluate(
+                        policy,
+                        configuration.Environment.As<TwoColorsSettings>().Respawn,
+                        0,
+                        options.Steps
+                    )
                 ),
             ],
             configuration,

@@ -56,7 +56,7 @@ public static class ExportAndPlay
 
         using var played = new OnnxPolicy(PolicySession.Load(run.Policy));
         var environment = configuration.Environment;
-        var result = PolicyEvaluation.Evaluate(played, environment.Respawn, seed: 0, PlaySteps);
+        var result = PolicyEvaluation.Evaluate(played, environment.As<TwoColorsSettings>().Respawn, seed: 0, PlaySteps);
         var blue = PolicyEvaluation.LastWorldWasBlue(checkpoint.Manifest.EnvironmentSteps, configuration);
         lines.Add(
             string.Create(

@@ -32,7 +32,7 @@ public static class PolicyEvaluation
     /// </summary>
     public static bool LastWorldWasBlue(long environmentSteps, RunConfiguration configuration) =>
         Math.Max(Math.Min(environmentSteps, configuration.EnvironmentSteps) - 1, 0)
-            / configuration.Environment.SwapPeriod
+            / configuration.Environment.As<TwoColorsSettings>().SwapPeriod
             % 2
         == 0;
 

@@ -1,28 +1,11 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Bmg.Export.Checkpoints;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using static TorchSharp.torch;
 
 namespace Bmg.Training.Experiments;
-
-/// <summary>A tensor of a checkpoint, all members together.</summary>
-/// <param name="Name">Its name in its set.</param>
-/// <param name="Type">Type of its elements.</param>
-/// <param name="Shape">Its sizes, the population's first.</param>
-internal sealed record TensorLayout(string Name, ScalarType Type, long[] Shape)
-{
-    /// <summary>The layout of tensors that there are, for a population of another size.</summary>
-    public static TensorLayout[] Of(Params set, long members) =>
-        [.. set.Names.Zip(set.Tensors, (name, tensor) => Of(name, tensor.dtype, members, tensor.shape[1..]))];
-
-    /// <summary>A layout from the sizes behind the population's.</summary>
-    public static TensorLayout Of(string name, ScalarType type, long members, params long[] rest) =>
-        new(name, type, [members, .. rest]);
-
-    /// <inheritdoc/>
-    public override string ToString() => $"'{Name}' {Type} [{string.Join(", ", Shape)}]";
-}
 
 /// <summary>
 /// Holds a checkpoint against the experiment that is to take it over, before anything of it is used: a file can have been edited, damaged,
@@ -37,7 +20,7 @@ internal sealed class CheckpointCheck(Checkpoint checkpoint)
         RunConfiguration then;
         try
         {
-            then = ConfigurationReader.Read(checkpoint.Manifest.Configuration, "its configuration");
+            then = Resolution.ReaderOf(now).Read(checkpoint.Manifest.Configuration, "its configuration");
         }
         catch (ConfigurationException e)
         {

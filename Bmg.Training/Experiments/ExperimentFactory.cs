@@ -1,5 +1,4 @@
 using Bmg.Training.Configuration;
-using Bmg.Training.Runs;
 
 namespace Bmg.Training.Experiments;
 

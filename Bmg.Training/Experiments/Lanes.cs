@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Bmg.Training.Runs;
 
 namespace Bmg.Training.Experiments;
 

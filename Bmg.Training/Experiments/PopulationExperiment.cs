@@ -1,8 +1,9 @@
 using System.Text.Json;
 using Bmg.Export;
 using Bmg.Export.Checkpoints;
+using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
-using Bmg.Training.Environments;
 using static TorchSharp.torch;
 
 namespace Bmg.Training.Experiments;
@@ -27,7 +28,7 @@ public sealed class PopulationExperiment : IExperiment
         DerivedSettings derived,
         CancellationToken stop = default
     )
-        : this(derived, Agent.Create(configuration, derived, stop)) { }
+        : this(derived, Agent.Create(configuration, stop)) { }
 
     /// <summary>A population of an agent that was made elsewhere.</summary>
     public PopulationExperiment(DerivedSettings derived, Agent agent)

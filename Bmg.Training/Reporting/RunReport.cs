@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Text;
 using Bmg.Export;
+using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
-using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
 using Bmg.Training.Runs;
 
@@ -143,7 +144,11 @@ public static class RunReport
     private static (RunConfiguration Configuration, RunRecord Record, MetricsLog Log) Read(RunDirectory run)
     {
         RunRecord record = RunRecord.Read(run);
-        return (ConfigurationReader.ReadFile(run.Configuration), record, MetricsLog.Read(run.Metrics, record.Metrics));
+        return (
+            ConfigurationReader.ReadResolved(run.Configuration),
+            record,
+            MetricsLog.Read(run.Metrics, record.Metrics)
+        );
     }
 
     private static IEnumerable<Chart> Charts(RunConfiguration configuration, RunRecord record, MetricsLog log)

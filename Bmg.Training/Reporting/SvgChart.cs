@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Bmg.Training.Studies;
 
 namespace Bmg.Training.Reporting;
 

@@ -1,4 +1,4 @@
-using Bmg.Training.Experiments;
+using Bmg.Training.Agents;
 
 namespace Bmg.Training.Runs;
 

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Bmg.Training.Experiments;
+using Bmg.Training.Agents;
 
 namespace Bmg.Training.Runs;
 

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Bmg.Export;
-using Bmg.Training.Experiments;
+using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 
 namespace Bmg.Training.Runs;
 

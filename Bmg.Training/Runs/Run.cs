@@ -1,5 +1,7 @@
 using Bmg.Export;
 using Bmg.Export.Checkpoints;
+using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
@@ -113,7 +115,7 @@ public sealed class Run
         RunServices services
     )
     {
-        RunConfiguration before = ConfigurationReader.ReadFile(directory.Configuration);
+        RunConfiguration before = services.Reader.ReadFile(directory.Configuration);
         if (configuration.EnvironmentSteps < before.EnvironmentSteps)
         {
             throw new UsageException(

@@ -1,7 +1,8 @@
 using System.Text.Json;
 using Bmg.Export;
+using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
-using Bmg.Training.Experiments;
 
 namespace Bmg.Training.Runs;
 
@@ -87,7 +88,7 @@ public sealed record RunRecord
             }
             bool lengthened =
                 record.State == RunState.Finished
-                && ConfigurationReader.ReadFile(run.Configuration).EnvironmentSteps > record.EnvironmentSteps;
+                && ConfigurationReader.ReadResolved(run.Configuration).EnvironmentSteps > record.EnvironmentSteps;
             return lengthened ? record with { State = RunState.Interrupted } : record;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

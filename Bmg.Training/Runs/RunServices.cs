@@ -4,19 +4,6 @@ using Bmg.Training.Progress;
 
 namespace Bmg.Training.Runs;
 
-/// <summary>Makes the experiment that a configuration describes.</summary>
-public interface IExperimentFactory
-{
-    /// <summary>Called on the thread that will drive the experiment; sets the tensor library's threads and device too.</summary>
-    IExperiment Create(RunConfiguration configuration);
-
-    /// <summary>The same for an experiment that can be given up while it is made, or within a meta-step.</summary>
-    /// <param name="configuration">What to make.</param>
-    /// <param name="abandon">Asks for an OperationCanceledException as soon as can be; of an experiment that threw one, nothing is saved. Where
-    /// it is not heeded, as by default, whoever asked waits.</param>
-    IExperiment Create(RunConfiguration configuration, CancellationToken abandon) => Create(configuration);
-}
-
 /// <summary>What came of a finished run's export.</summary>
 /// <param name="Policy">The policy's file; null where none was exported.</param>
 /// <param name="MetaNetwork">The meta-network's file; null where there is none.</param>
@@ -44,10 +31,16 @@ public delegate FinishOutcome FinishRun(
 );
 
 /// <summary>What a run needs from outside.</summary>
+/// <param name="Reader">Reads configurations.</param>
 /// <param name="Experiments">Makes the experiment.</param>
 /// <param name="Finish">Exports when training is complete.</param>
 /// <param name="Reporter">Tells the user.</param>
-public sealed record RunServices(IExperimentFactory Experiments, FinishRun Finish, RunReporter Reporter)
+public sealed record RunServices(
+    ConfigurationReader Reader,
+    IExperimentFactory Experiments,
+    FinishRun Finish,
+    RunReporter Reporter
+)
 {
     /// <summary>Date and time.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;

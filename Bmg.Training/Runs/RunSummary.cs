@@ -1,8 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Bmg.Export;
+using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
-using Bmg.Training.Experiments;
 
 namespace Bmg.Training.Runs;
 
@@ -95,7 +95,7 @@ public sealed record RunSummary
         try
         {
             return File.Exists(run.Summary)
-                ? JsonSerializer.Deserialize<RunSummary>(InputFile.ReadText(run.Summary), Json)
+                ? ConfigurationJson.Read<RunSummary>(InputFile.ReadText(run.Summary), Json)
                 : null;
         }
         catch (JsonException e)

@@ -1,5 +1,5 @@
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
-using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
 
 namespace Bmg.Training.Runs;

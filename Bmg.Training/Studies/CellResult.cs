@@ -2,8 +2,8 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Bmg.Export;
+using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
-using Bmg.Training.Experiments;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;
@@ -152,7 +152,7 @@ public sealed record CellResult
                 return null;
             }
             CellResult result =
-                JsonSerializer.Deserialize<CellResult>(InputFile.ReadText(path), Json)
+                ConfigurationJson.Read<CellResult>(InputFile.ReadText(path), Json)
                 ?? throw new JsonException("found null");
             return result.Cell == cell
                 ? result

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
-using Bmg.Training.Experiments;
+using Bmg.Training.Configuration;
 using Bmg.Training.Runs;
 using TorchSharp;
 

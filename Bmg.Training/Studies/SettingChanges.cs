@@ -1,4 +1,6 @@
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
+using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;
 
@@ -11,7 +13,7 @@ public static class SettingChanges
     /// </summary>
     public static IReadOnlyList<string> Between(RunConfiguration then, RunConfiguration now) =>
         ConfigurationJson.Differences(
-            then,
+            Completed(then, now),
             (HaveSeedsInCommon(then, now) ? now with { Seed = then.Seed, Seeds = then.Seeds } : now) with
             {
                 Name = then.Name,
@@ -23,6 +25,23 @@ public static class SettingChanges
                 EnvironmentSteps = then.EnvironmentSteps,
             }
         );
+
+    /// <summary>A configuration from a record with the defaults of settings that it was made without; as it is where its parts are gone.</summary>
+    private static RunConfiguration Completed(RunConfiguration then, RunConfiguration now)
+    {
+        if (then.Learner.Definition is not null || now.Learner.Definition is null)
+        {
+            return then;
+        }
+        try
+        {
+            return Resolution.ReaderOf(now).Read(then.ToJson(), "its record");
+        }
+        catch (ConfigurationException)
+        {
+            return then;
+        }
+    }
 
     /// <summary>Whether the seeds of one are those of the other, or the first of them.</summary>
     private static bool HaveSeedsInCommon(RunConfiguration then, RunConfiguration now) =>

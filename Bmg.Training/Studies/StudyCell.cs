@@ -1,6 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
+using Bmg.Training.Experiments;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;
@@ -34,7 +36,7 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
             return new CellState(null, null, 0);
         }
         RunDirectory run = RunDirectory.Open(Directory);
-        RunConfiguration before = ConfigurationReader.ReadFile(run.Configuration);
+        RunConfiguration before = Resolution.ReaderOf(Configuration).ReadFile(run.Configuration);
         IReadOnlyList<string> changes =
         [
             .. SettingChanges.Between(before, Configuration),
@@ -79,7 +81,7 @@ public sealed record StudyCell(string Id, RunConfiguration Configuration, string
         }
         directory = state.Run;
         // What it is called, where it is computed and what it writes stays as it was; threads are of this session, and so is what ends it.
-        RunConfiguration before = ConfigurationReader.ReadFile(directory.Configuration);
+        RunConfiguration before = Resolution.ReaderOf(Configuration).ReadFile(directory.Configuration);
         return Run.Resume(
             directory,
             before with

@@ -219,7 +219,7 @@ public sealed class StudyDirectory : IDisposable
         try
         {
             return File.Exists(file)
-                ? JsonSerializer.Deserialize<StudyRecord>(InputFile.ReadText(file), ConfigurationJson.Indented)
+                ? ConfigurationJson.Read<StudyRecord>(InputFile.ReadText(file), ConfigurationJson.Indented)
                     ?? throw new JsonException("found null")
                 : null;
         }

@@ -1,3 +1,5 @@
+using Bmg.Training.Agents;
+
 namespace Bmg.Training.Studies;
 
 /// <summary>How far a cell is.</summary>

@@ -1,4 +1,5 @@
 using Bmg.Training.Progress;
+using Bmg.Training.Runs;
 using Spectre.Console;
 
 namespace Bmg.Training.Studies;
@@ -116,7 +117,7 @@ public sealed record StudyReporter(Action<string> Say, Action<Func<StudySnapshot
         }
         yield return $"{Figures.Count(run.EnvironmentSteps)} of {Figures.Count(run.TargetSteps)} steps by {run.Members} seeds";
         yield return run.Phase.Length > 0 ? run.Phase : $"{Figures.Count(run.StepsPerSecond)} steps/s";
-        foreach ((Experiments.Metric metric, double mean) in run.Figures.Take(2))
+        foreach ((Agents.Metric metric, double mean) in run.Figures.Take(2))
         {
             yield return $"{metric.Label} {Figures.Number(mean)}";
         }

@@ -1,4 +1,4 @@
-using Bmg.Training.Experiments;
+using Bmg.Training.Acting;
 using Bmg.Training.Progress;
 using Bmg.Training.Reporting;
 using Bmg.Training.Runs;

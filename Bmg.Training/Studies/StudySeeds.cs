@@ -11,14 +11,21 @@ public static class StudySeeds
     /// What a number of seeds asked for means to a configuration, as a setting: so many members; where the configuration lists its seeds, the
     /// first so many of them.
     /// </summary>
+    /// <param name="reader">Reads it.</param>
     /// <param name="file">The configuration.</param>
     /// <param name="settings">Settings on top of it.</param>
     /// <param name="asked">How many seeds are asked for; null where none are, and a list stays whole.</param>
     /// <param name="otherwise">How many there are where none are asked for and none are listed.</param>
     /// <exception cref="UsageException">More are asked for than are listed.</exception>
-    public static string Setting(string file, IReadOnlyList<string> settings, int? asked, int otherwise)
+    public static string Setting(
+        ConfigurationReader reader,
+        string file,
+        IReadOnlyList<string> settings,
+        int? asked,
+        int otherwise
+    )
     {
-        IReadOnlyList<long> listed = ConfigurationReader.ReadFile(file, settings).Seeds;
+        IReadOnlyList<long> listed = reader.ReadFile(file, settings).Seeds;
         if (listed.Count == 0)
         {
             return FormattableString.Invariant($"members={asked ?? otherwise}");

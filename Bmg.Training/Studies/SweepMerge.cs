@@ -1,3 +1,5 @@
+using Bmg.Training.Catalogues;
+
 namespace Bmg.Training.Studies;
 
 /// <summary>Joins the parts of a sweep.</summary>

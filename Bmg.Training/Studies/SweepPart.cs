@@ -1,7 +1,8 @@
 using System.Text.Json;
 using Bmg.Export;
+using Bmg.Training.Acting;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
-using Bmg.Training.Experiments;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;
@@ -95,7 +96,7 @@ public sealed record SweepPart(StudyRecord Sweep, Shard Shard, IReadOnlyList<Swe
     {
         try
         {
-            SweepPart? part = JsonSerializer.Deserialize<SweepPart>(InputFile.ReadText(path), Json);
+            SweepPart? part = ConfigurationJson.Read<SweepPart>(InputFile.ReadText(path), Json);
             return part is { Sweep.Grid: not null, Shard: not null, Points: not null }
                 ? part
                 : throw new JsonException("something is missing");

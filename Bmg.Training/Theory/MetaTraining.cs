@@ -1,3 +1,5 @@
+using Bmg.Training.Environments;
+using Bmg.Training.Runs;
 using Microsoft.FSharp.Core;
 using TorchSharp;
 using static TorchSharp.torch;

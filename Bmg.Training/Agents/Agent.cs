@@ -3,10 +3,10 @@ using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Agents;
 
 /// <summary>Of a population, what a checkpoint holds as numbers rather than tensors; one entry a member.</summary>
-internal sealed record PopulationState(
+public sealed record PopulationState(
     long[][] Worlds,
     ulong[] Actions,
     double[][] Contexts,
@@ -14,7 +14,7 @@ internal sealed record PopulationState(
 );
 
 /// <summary>Consecutive members that learn on one thread at a time.</summary>
-internal interface IPopulation : IDisposable
+public interface IPopulation : IDisposable
 {
     /// <summary>Environment steps that each member has done.</summary>
     long EnvironmentSteps { get; }
@@ -50,7 +50,7 @@ internal interface IPopulation : IDisposable
 /// <summary>What a configuration describes, as values of Bmg.Core: learner, meta-learner, and what can be exported of them.</summary>
 public abstract class Agent
 {
-    private protected Agent(RunConfiguration configuration, CancellationToken stop)
+    protected Agent(RunConfiguration configuration, CancellationToken stop)
     {
         Configuration = configuration;
         Stop = stop;
@@ -61,7 +61,7 @@ public abstract class Agent
     public RunConfiguration Configuration { get; }
 
     /// <summary>Ends whatever its populations are doing, with an OperationCanceledException.</summary>
-    internal CancellationToken Stop { get; }
+    public CancellationToken Stop { get; }
 
     /// <summary>Where it learns.</summary>
     public WorldDescription World { get; }
@@ -89,19 +89,9 @@ public abstract class Agent
 
     /// <summary>The agent of a configuration.</summary>
     /// <param name="configuration">Settings, validated.</param>
-    /// <param name="derived">What follows from them.</param>
     /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
-    public static Agent Create(
-        RunConfiguration configuration,
-        DerivedSettings derived,
-        CancellationToken stop = default
-    ) =>
-        configuration.Learner.Agent switch
-        {
-            AgentKind.ActorCritic => ActorCriticAgent.Create(configuration, derived, stop: stop),
-            AgentKind.QLambda => QLambdaAgent.Create(configuration, stop),
-            _ => throw new NotSupportedException($"learner.agent '{configuration.Learner.Agent}'"),
-        };
+    public static Agent Create(RunConfiguration configuration, CancellationToken stop = default) =>
+        configuration.Learner.Make(AgentKinds.Agent).Create(configuration, stop);
 
     /// <summary>Name of each component of the context, as the meta-network sees them.</summary>
     public IReadOnlyList<string> ContextNames()
@@ -118,14 +108,14 @@ public abstract class Agent
     /// <summary>Members at the start of their lives.</summary>
     /// <param name="seeds">One a member.</param>
     /// <param name="first">Index of the first of them in the whole experiment.</param>
-    internal abstract IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first);
+    public abstract IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first);
 
     /// <summary>Whether the meta-parameters see a context.</summary>
-    private protected static bool HasContext(MetaSettings meta) =>
+    protected static bool HasContext(MetaSettings meta) =>
         meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
 
     /// <summary>An empty context; null where there is none.</summary>
-    private protected RecentContext? CreateContext(int members) =>
+    protected RecentContext? CreateContext(int members) =>
         ContextFeatures.Count == 0
             ? null
             : new RecentContext(

@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Acting;
 
 /// <summary>
 /// Watches the members of a part for numbers that are not finite. By default the first such number ends the run. Where members are frozen,

@@ -1,6 +1,7 @@
 using System.ComponentModel;
+using Bmg.Training.Catalogues;
 
-namespace Bmg.Training.Configuration;
+namespace Bmg.Training.Agents;
 
 /// <summary>The objective of the target's last step.</summary>
 public enum TargetLoss
@@ -12,8 +13,8 @@ public enum TargetLoss
     Full,
 }
 
-/// <summary>The last, greedy step of the target bootstrap ξ.</summary>
-public sealed record TargetSettings
+/// <summary>The papers' target: further steps of φ, then a last, greedy step.</summary>
+public sealed record LookAheadSettings
 {
     [Description(
         "Objective of the last step: \"policy\", the policy-gradient loss alone (BMG 5.1); \"full\", the learner's whole objective."
@@ -21,5 +22,6 @@ public sealed record TargetSettings
     public TargetLoss Loss { get; init; } = TargetLoss.Policy;
 
     [Description("Optimizer of the last step; null takes the learner's, with its state.")]
-    public OptimizerSettings? Optimizer { get; init; }
+    [PartOf("optimizer", "sgd")]
+    public Part? Optimizer { get; init; }
 }

@@ -4,7 +4,7 @@ using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using static TorchSharp.torch;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Agents;
 
 /// <summary>
 /// Q(λ) learners. The meta-learner is Bmg.Core's; its target bootstrap lets each member live its L steps on its own, while its state is in
@@ -48,14 +48,14 @@ internal sealed class QLambdaPopulation : IPopulation
         _agent = agent;
         _first = first;
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
-        _window = configuration.Learner.TargetSteps;
-        _discount = (float)configuration.Learner.Discount;
+        _window = agent.Settings.TargetSteps;
+        _discount = (float)agent.Settings.Discount;
         _world = Worlds.Create(configuration, seeds);
         _context = context;
         _metaNetwork = agent.MetaNetwork is { } network ? new PlainPolicy(network) : null;
         _scratch = new float[_metaNetwork is null ? 0 : 2 * _metaNetwork.WidestLayer];
         _actions = [.. seeds.Select(s => s.For("actions").Generator())];
-        _kernel = new QLambdaKernel(agent.Learner, configuration.Learner.Optimizer);
+        _kernel = new QLambdaKernel(agent.Learner, agent.Settings.Optimizer.As<AdamSettings>());
         _passes = [_kernel.NewPass(), _kernel.NewPass()];
         _rewards = new double[all.Length];
         _epsilons = new double[all.Length];
@@ -72,7 +72,7 @@ internal sealed class QLambdaPopulation : IPopulation
         );
         _state = MetaLearner.init(
             _metaLearner,
-            QLambdaModule.init(agent.Learner, configuration.Learner.Initialization, all, ScalarType.Float32, CPU),
+            QLambdaModule.init(agent.Learner, agent.Settings.Initialization, all, ScalarType.Float32, CPU),
             _metaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, CPU)
         );
         _aim = Like(_state.Learner.Parameters);

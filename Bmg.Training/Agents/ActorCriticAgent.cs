@@ -3,7 +3,7 @@ using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Agents;
 
 /// <summary>The papers' actor-critic, which meta-learns the weight of its entropy term.</summary>
 public sealed class ActorCriticAgent : Agent
@@ -17,10 +17,14 @@ public sealed class ActorCriticAgent : Agent
     )
         : base(configuration, stop)
     {
+        Settings = configuration.Learner.As<ActorCriticSettings>();
         Networks = networks;
         MetaLearner = metaLearner;
         ContextFeatures = contextFeatures;
     }
+
+    /// <summary>Settings of the learner.</summary>
+    public ActorCriticSettings Settings { get; }
 
     /// <summary>Policy and value networks.</summary>
     public ActorCritic Networks { get; }
@@ -68,18 +72,16 @@ public sealed class ActorCriticAgent : Agent
 
     /// <summary>The agent of a configuration.</summary>
     /// <param name="configuration">Settings, validated.</param>
-    /// <param name="derived">What follows from them.</param>
     /// <param name="around">Wrapped around every update rule, the learner's and the target's last step; to time them, say.</param>
     /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
     public static ActorCriticAgent Create(
         RunConfiguration configuration,
-        DerivedSettings derived,
         Func<UpdateRule<Rollout>, UpdateRule<Rollout>>? around = null,
         CancellationToken stop = default
     )
     {
         around ??= rule => rule;
-        var learner = configuration.Learner;
+        var learner = configuration.Learner.As<ActorCriticSettings>();
         var meta = configuration.Meta;
         var world = Worlds.Describe(configuration);
         var networks = new ActorCritic(
@@ -88,17 +90,16 @@ public sealed class ActorCriticAgent : Agent
             learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0,
             learner.ValueWeight
         );
-        var optimizer = Clipped(OptimizerOf(learner.Optimizer), learner.GradientClip);
+        var optimizer = Clipped(learner.Optimizer.Make(AgentKinds.Optimizer), learner.GradientClip);
         IReadOnlyList<string> features =
             !HasContext(meta) ? []
             : meta.Context == ContextKind.Rich ? RolloutCollector.RichFeatures
             : ["mean reward"];
-        var metaParameters = MetaParametersOf(meta, learner, features.Count, stop);
         var metaLearner = MetaLearner<Rollout>
             .Create(
                 around(RuleOf(networks, learner, optimizer)),
                 learner.InnerSteps,
-                metaParameters,
+                MetaParametersOf(meta, learner, features.Count, stop),
                 meta.Method switch
                 {
                     MetaMethod.Fixed => MetaObjective<Rollout>.Fixed,
@@ -106,7 +107,16 @@ public sealed class ActorCriticAgent : Agent
                         ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)
                     ),
                     MetaMethod.Bmg => MetaObjective<Rollout>.NewBootstrapped(
-                        TargetOf(configuration, derived, networks, around),
+                        configuration.Target.Make(AgentKinds.Target)(
+                            new TargetContext
+                            {
+                                Steps = learner.TargetSteps,
+                                Optimizer = optimizer,
+                                Objective = ActorCriticModule.objective(networks),
+                                PolicyObjective = ActorCriticModule.policyObjective(networks, 0),
+                                Descend = (loss, last) => around(Descend(networks, loss, last)),
+                            }
+                        ),
                         MatchingOf(configuration.Matching)
                     ),
                     _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
@@ -118,31 +128,34 @@ public sealed class ActorCriticAgent : Agent
         return new ActorCriticAgent(configuration, networks, metaLearner, features, stop);
     }
 
-    internal override IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first) =>
+    /// <inheritdoc/>
+    public override IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first) =>
         new Population(this, seeds, CreateContext(seeds.Count), first);
 
-    /// <summary>Whether steps are plain SGD, which has a faster closed form for the steps that nothing is differentiated through.</summary>
-    private static bool IsPlain(OptimizerSettings optimizer, double? clip) =>
-        optimizer.Name == OptimizerKind.Sgd && clip is null;
+    /// <summary>The step size of plain SGD, which has a faster closed form for the steps that nothing is differentiated through; null of any
+    /// other optimizer.</summary>
+    private static double? PlainRate(Optimizer optimizer) =>
+        ReferenceEquals(optimizer.Transformation, Transformations.identity)
+        && optimizer.LearningRate is Setting.Constant rate
+            ? rate.Item
+            : null;
 
-    private static UpdateRule<Rollout> RuleOf(ActorCritic networks, LearnerSettings learner, Optimizer optimizer) =>
-        IsPlain(learner.Optimizer, learner.GradientClip)
-            ? ActorCriticDescent.learner(networks, learner.Optimizer.LearningRate)
-            : UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer);
+    /// <summary>φ. The closed form takes the place of the library's own gradient step alone.</summary>
+    private static UpdateRule<Rollout> RuleOf(ActorCritic networks, ActorCriticSettings learner, Optimizer optimizer) =>
+        learner.UpdateRule.Settings is GradientSettings && PlainRate(optimizer) is { } rate
+            ? ActorCriticDescent.learner(networks, rate)
+            : learner.UpdateRule.Make(AgentKinds.UpdateRule)(
+                new UpdateRuleContext(ActorCriticModule.objective(networks), optimizer)
+            );
 
-    internal static Optimizer OptimizerOf(OptimizerSettings settings) =>
-        settings.Name switch
+    private static UpdateRule<Rollout> Descend(ActorCritic networks, TargetLoss loss, Optimizer optimizer) =>
+        (loss, PlainRate(optimizer)) switch
         {
-            OptimizerKind.Sgd => Optimizers.sgd(settings.LearningRate),
-            OptimizerKind.Momentum => Optimizers.momentum(settings.LearningRate, settings.Decay),
-            OptimizerKind.RmsProp => Optimizers.rmsProp(settings.LearningRate, settings.Decay, settings.Epsilon),
-            OptimizerKind.Adam => Optimizers.adam(
-                settings.LearningRate,
-                settings.Beta1,
-                settings.Beta2,
-                settings.Epsilon
-            ),
-            _ => throw new NotSupportedException($"optimizer '{settings.Name}'"),
+            (TargetLoss.Policy, { } rate) => ActorCriticDescent.greedy(networks, rate),
+            (TargetLoss.Policy, null) => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer),
+            (TargetLoss.Full, { } rate) => ActorCriticDescent.learner(networks, rate),
+            (TargetLoss.Full, null) => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer),
+            _ => throw new NotSupportedException($"target.loss '{loss}'"),
         };
 
     private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
@@ -150,7 +163,7 @@ public sealed class ActorCriticAgent : Agent
 
     private static MetaParameters MetaParametersOf(
         MetaSettings meta,
-        LearnerSettings learner,
+        ActorCriticSettings learner,
         int features,
         CancellationToken stop
     )
@@ -183,35 +196,6 @@ public sealed class ActorCriticAgent : Agent
         };
     }
 
-    private static TargetBootstrap<Rollout> TargetOf(
-        RunConfiguration configuration,
-        DerivedSettings derived,
-        ActorCritic networks,
-        Func<UpdateRule<Rollout>, UpdateRule<Rollout>> around
-    )
-    {
-        var settings = derived.TargetOptimizer;
-        var own = configuration.Target.Optimizer is not null;
-        var clip = own ? null : configuration.Learner.GradientClip;
-        var optimizer = Clipped(OptimizerOf(settings), clip);
-        var last = configuration.Target.Loss switch
-        {
-            TargetLoss.Policy when IsPlain(settings, clip) => ActorCriticDescent.greedy(
-                networks,
-                settings.LearningRate
-            ),
-            TargetLoss.Policy => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer),
-            TargetLoss.Full when IsPlain(settings, clip) => ActorCriticDescent.learner(networks, settings.LearningRate),
-            TargetLoss.Full => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer),
-            _ => throw new NotSupportedException($"target.loss '{configuration.Target.Loss}'"),
-        };
-        return TargetBootstrap.lookAhead(
-            configuration.Learner.TargetSteps,
-            around(last),
-            own ? LastStepState.Fresh : LastStepState.Learners
-        );
-    }
-
     private static ThroughSteps ThroughOf(MetaSettings meta) =>
         meta.Differentiation switch
         {
@@ -224,22 +208,7 @@ public sealed class ActorCriticAgent : Agent
 
     private static MatchingFunction MatchingOf(MatchingSettings settings) =>
         Matching.weightedSum(
-            [.. settings.Functions.Select(f => f.Weight)],
-            [
-                .. settings.Functions.Select(f =>
-                    f.Name switch
-                    {
-                        MatchingKind.Kl => Matching.kl(settings.Reduction),
-                        MatchingKind.ReverseKl => Matching.reverseKl(settings.Reduction),
-                        MatchingKind.ParameterL2 => Matching.parameterL2(0.5),
-                        MatchingKind.JensenShannon => Matching.jensenShannon(settings.Reduction),
-                        MatchingKind.Jeffreys => Matching.jeffreys(settings.Reduction),
-                        MatchingKind.SquaredHellinger => Matching.squaredHellinger(settings.Reduction),
-                        MatchingKind.LogitL2 => Matching.logitL2(settings.Reduction),
-                        MatchingKind.FisherQuadratic => Matching.fisherQuadratic(settings.Reduction),
-                        _ => throw new NotSupportedException($"matching function '{f.Name}'"),
-                    }
-                ),
-            ]
+            [.. settings.Functions.Select(term => term.Weight)],
+            [.. settings.Functions.Select(term => term.Function.Make(AgentKinds.Matching)(settings.Reduction))]
         );
 }

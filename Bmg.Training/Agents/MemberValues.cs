@@ -1,7 +1,7 @@
 using Bmg.Export.Checkpoints;
 using static TorchSharp.torch;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Agents;
 
 /// <summary>What populations do with one value, or one row of a tensor, a member.</summary>
 internal static class MemberValues

@@ -2,7 +2,7 @@ using Bmg.Export.Checkpoints;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Agents;
 
 /// <summary>The papers' Q(λ) learner, which meta-learns its rate of exploration ε.</summary>
 public sealed class QLambdaAgent : Agent
@@ -10,6 +10,7 @@ public sealed class QLambdaAgent : Agent
     private QLambdaAgent(RunConfiguration configuration, QLambda learner, CancellationToken stop)
         : base(configuration, stop)
     {
+        Settings = configuration.Learner.As<QLambdaSettings>();
         var meta = configuration.Meta;
         var bounds = meta.Exploration;
         Learner = learner;
@@ -33,11 +34,14 @@ public sealed class QLambdaAgent : Agent
                 bounds.Low,
                 bounds.High,
                 bounds.Initial,
-                configuration.Learner.Initialization,
+                Settings.Initialization,
                 meta.PretrainingSteps
             ),
         };
     }
+
+    /// <summary>Settings of the learner.</summary>
+    public QLambdaSettings Settings { get; }
 
     /// <summary>Network and λ.</summary>
     public QLambda Learner { get; }
@@ -88,7 +92,7 @@ public sealed class QLambdaAgent : Agent
     {
         get
         {
-            var adam = Configuration.Learner.Optimizer;
+            var adam = Settings.Optimizer.As<AdamSettings>();
             return QLambdaModule.learner(
                 Learner,
                 Optimizers.adam(adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon)
@@ -99,20 +103,14 @@ public sealed class QLambdaAgent : Agent
     /// <summary>The agent of a configuration.</summary>
     /// <param name="configuration">Settings, validated.</param>
     /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
-    public static QLambdaAgent Create(RunConfiguration configuration, CancellationToken stop = default)
+    public static new QLambdaAgent Create(RunConfiguration configuration, CancellationToken stop = default)
     {
         var world = Worlds.Describe(configuration);
-        var learner = configuration.Learner;
+        var learner = configuration.Learner.As<QLambdaSettings>();
         return new QLambdaAgent(
             configuration,
             new QLambda(
-                Network.Mlp(
-                    "values",
-                    world.ObservationSize,
-                    [.. learner.Hidden],
-                    world.ActionCount,
-                    learner.Activation
-                ),
+                Network.Mlp("values", world.ObservationSize, [.. learner.Hidden], world.ActionCount, Activation.Relu),
                 learner.TraceDecay
             ),
             stop
@@ -142,6 +140,7 @@ public sealed class QLambdaAgent : Agent
         );
     }
 
-    internal override IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first) =>
+    /// <inheritdoc/>
+    public override IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first) =>
         new QLambdaPopulation(this, seeds, CreateContext(seeds.Count), first);
 }

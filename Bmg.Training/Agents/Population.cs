@@ -5,7 +5,7 @@ using Bmg.Training.Environments;
 using Microsoft.FSharp.Core;
 using static TorchSharp.torch;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Agents;
 
 /// <summary>Actor-critics that learn in one batch.</summary>
 internal sealed class Population : IPopulation
@@ -39,8 +39,8 @@ internal sealed class Population : IPopulation
             _world,
             agent.Networks,
             seeds,
-            configuration.Learner.RolloutLength,
-            configuration.Learner.Discount,
+            agent.Settings.RolloutLength,
+            agent.Settings.Discount,
             _context,
             _device
         )
@@ -50,13 +50,7 @@ internal sealed class Population : IPopulation
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
-            ActorCriticModule.init(
-                agent.Networks,
-                configuration.Learner.Initialization,
-                all,
-                ScalarType.Float32,
-                _device
-            ),
+            ActorCriticModule.init(agent.Networks, agent.Settings.Initialization, all, ScalarType.Float32, _device),
             agent.MetaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, _device)
         );
     }
@@ -156,7 +150,7 @@ internal sealed class Population : IPopulation
             ["meta"] = TensorLayout.Of(_state.MetaParameters, members),
             ["metaOptimizer"] = TensorLayout.Of(_state.MetaOptimizer, members),
         };
-        var steps = _agent.Configuration.Learner.RolloutLength;
+        var steps = _agent.Settings.RolloutLength;
         if (begun && _agent.Configuration.Meta.Method == MetaMethod.Mg)
         {
             // The rollout that the outer loss was taken on is the next meta-step's first.

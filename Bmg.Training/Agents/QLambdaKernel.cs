@@ -1,10 +1,9 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Bmg.Training.Acting;
-using Bmg.Training.Configuration;
 using static TorchSharp.torch;
 
-namespace Bmg.Training.Experiments;
+namespace Bmg.Training.Agents;
 
 /// <summary>
 /// Peng's Q(λ) with Adam for one member at a time, over plain memory: QLambda.learner of Bmg.Core written out for a perceptron with ReLU.
@@ -32,7 +31,7 @@ internal sealed unsafe class QLambdaKernel
     /// <summary>A kernel for learners of one kind.</summary>
     /// <param name="agent">Network and λ; every activation is ReLU.</param>
     /// <param name="adam">The optimizer's settings.</param>
-    public QLambdaKernel(QLambda agent, OptimizerSettings adam)
+    public QLambdaKernel(QLambda agent, AdamSettings adam)
     {
         var network = agent.Values;
         var layers = new List<Layer>();

@@ -1,7 +1,8 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Bmg.Training.Catalogues;
 
-namespace Bmg.Training.Configuration;
+namespace Bmg.Training.Agents;
 
 /// <summary>What the advantage and the value's target are made of.</summary>
 public enum ReturnKind
@@ -13,24 +14,9 @@ public enum ReturnKind
     Lambda,
 }
 
-/// <summary>The learners there are.</summary>
-public enum AgentKind
+/// <summary>Policy and value networks that learn from rollouts, and a learned weight of the entropy term.</summary>
+public sealed record ActorCriticSettings
 {
-    /// <summary>Policy and value networks that learn from rollouts.</summary>
-    ActorCritic,
-
-    /// <summary>Peng's Q(λ), one update each environment step.</summary>
-    QLambda,
-}
-
-/// <summary>The learner and its update rule φ.</summary>
-public sealed record LearnerSettings
-{
-    [Description(
-        "\"actor-critic\", policy and value networks and a learned weight of the entropy term; \"q-lambda\", Peng's Q(λ) with one update each environment step and a learned rate of exploration ε."
-    )]
-    public AgentKind Agent { get; init; } = AgentKind.ActorCritic;
-
     [Description("Widths of the hidden layers, of each of the learner's networks. [256, 256] in both papers.")]
     [Length(0, 16)]
     [Range(1, 65536)]
@@ -44,9 +30,7 @@ public sealed record LearnerSettings
     )]
     public Initialization Initialization { get; init; } = Initialization.TruncatedNormal;
 
-    [Description(
-        "Environment steps between two learner steps, and the data of each. 16 in both papers. Agent \"q-lambda\" takes 1 and ignores it."
-    )]
+    [Description("Environment steps between two learner steps, and the data of each. 16 in both papers.")]
     [Range(1, 100_000)]
     public int RolloutLength { get; init; } = 16;
 
@@ -59,9 +43,7 @@ public sealed record LearnerSettings
     )]
     public ReturnKind Returns { get; init; } = ReturnKind.Td;
 
-    [Description(
-        "λ of the λ-returns, and of the traces of agent \"q-lambda\" (0.9 in CMG); ignored with returns \"td\"."
-    )]
+    [Description("λ of the λ-returns; ignored with returns \"td\".")]
     [Range(0, 1)]
     public double TraceDecay { get; init; } = 0.9;
 
@@ -69,21 +51,26 @@ public sealed record LearnerSettings
     [Range(0, 1000)]
     public double ValueWeight { get; init; } = 0.5;
 
-    [Description("The optimizer of the learner's steps.")]
-    public OptimizerSettings Optimizer { get; init; } = new();
+    [Description("The update rule φ, by name, and its settings.")]
+    [PartOf("update rule", "gradient")]
+    public Part UpdateRule { get; init; } = Part.Unbound("update rule", "gradient");
+
+    [Description("The optimizer of the learner's steps, by name, and its settings. \"sgd\" in both papers.")]
+    [PartOf("optimizer", "sgd")]
+    public Part Optimizer { get; init; } = Part.Unbound("optimizer", "sgd");
 
     [Description("Largest norm of a member's whole gradient, longer ones are shortened to it; null for no limit.")]
     [Range(0, 1e9, MinimumIsExclusive = true)]
     public double? GradientClip { get; init; }
 
     [Description(
-        "K: learner steps that the meta-gradient is taken through. Sweep of CMG: 1, 3, 6. Ignored by method \"fixed\". Agent \"q-lambda\" takes 0: its ε never enters its update rule."
+        "K: learner steps that the meta-gradient is taken through. Sweep of CMG: 1, 3, 6. Ignored by method \"fixed\"."
     )]
     [Range(0, 1000)]
     public int InnerSteps { get; init; } = 1;
 
     [Description(
-        "L: learner steps that the target looks ahead, the last of them the greedy one. Sweep of CMG: 8, 16; for q-lambda 16, 32, 128. Only method \"bmg\" uses it."
+        "L: learner steps that the target looks ahead, the last of them the greedy one. Sweep of CMG: 8, 16. Only method \"bmg\" uses it."
     )]
     [Range(1, 100_000)]
     public int TargetSteps { get; init; } = 8;

@@ -1,0 +1,88 @@
+using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
+
+namespace Bmg.Training.Agents;
+
+/// <summary>Q(λ) learners of a configuration.</summary>
+/// <param name="settings">Settings of the learner.</param>
+public sealed class QLambdaKind(QLambdaSettings settings) : IAgentKind
+{
+    /// <inheritdoc/>
+    public Agent Create(RunConfiguration configuration, CancellationToken cancellation) =>
+        QLambdaAgent.Create(configuration, cancellation);
+
+    /// <inheritdoc/>
+    /// <remarks>Nothing of it is differentiated, and its steps are written out for one optimizer.</remarks>
+    public IEnumerable<BrokenRule> Broken(RunConfiguration configuration)
+    {
+        var exploration = configuration.Meta.Exploration;
+        foreach (
+            var (path, found, expected) in ConfigurationRules.Bounds(
+                "meta.exploration",
+                exploration.Initial,
+                exploration.Low,
+                exploration.High,
+                configuration.Meta.Method == MetaMethod.Fixed
+            )
+        )
+        {
+            yield return new BrokenRule(path, found, expected);
+        }
+
+        if (configuration.Meta.Method == MetaMethod.Mg)
+        {
+            yield return new BrokenRule(
+                "meta.method",
+                "\"mg\"",
+                "\"bmg\" or \"fixed\": ε never enters the update rule of agent \"q-lambda\", so there is no plain meta-gradient"
+            );
+        }
+
+        if (settings.Optimizer.Settings is not AdamSettings)
+        {
+            yield return new BrokenRule(
+                "learner.optimizer.name",
+                $"\"{settings.Optimizer.Name}\"",
+                "\"adam\", the only optimizer of agent \"q-lambda\""
+            );
+        }
+
+        if (configuration.Device != DeviceKind.Cpu)
+        {
+            yield return new BrokenRule(
+                "device",
+                "\"cuda\"",
+                "\"cpu\" with agent \"q-lambda\", which learns from one step at a time"
+            );
+        }
+    }
+
+    /// <inheritdoc/>
+    public IEnumerable<MemoryNeed> Needs(RunConfiguration configuration)
+    {
+        double members = configuration.Members;
+        var world = Worlds.Describe(configuration);
+        int[] widths = [world.ObservationSize, .. settings.Hidden, world.ActionCount];
+        yield return new MemoryNeed(
+            "learner.hidden",
+            "members × the largest layer of learner.hidden",
+            members * LayerSizes.Largest(widths) * sizeof(float),
+            IsOneTensor: true
+        );
+        // Weights, traces and two moments: of now, and of two states that are used in turn; and the target's weights.
+        yield return new MemoryNeed(
+            "learner.hidden",
+            "parameters of learner.hidden × members",
+            members * LayerSizes.Parameters(widths) * (3 * 4 + 1) * sizeof(float)
+        );
+        yield return new MemoryNeed(
+            "learner.targetSteps",
+            "learner.targetSteps × (observation + meta.contextLength) × members",
+            members * settings.TargetSteps * (widths[0] + MetaNeeds.ContextSize(configuration.Meta, 3)) * sizeof(float)
+        );
+        foreach (var need in MetaNeeds.Of(configuration, featuresOfRich: 3))
+        {
+            yield return need;
+        }
+    }
+}

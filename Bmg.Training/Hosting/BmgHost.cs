@@ -1,0 +1,82 @@
+using Bmg.Training.Agents;
+using Bmg.Training.Catalogues;
+using Bmg.Training.CommandLine;
+using Bmg.Training.Library;
+using Bmg.Training.Runs;
+
+namespace Bmg.Training.Hosting;
+
+/// <summary>
+/// A program that trains: the library's parts and one's own, behind one command line. Parts are registered by name, with an instance of their
+/// settings, which are the defaults, and a function from settings to the part; configurations name them, and schemas, checkpoints and reports
+/// follow.
+/// </summary>
+/// <example><code>return BmgHost.CreateDefault().AddMatchingFunction("mine", new MySettings(), s => reduction => ...).Run(args);</code></example>
+public sealed class BmgHost
+{
+    private BmgHost() { }
+
+    /// <summary>The parts that configurations can name.</summary>
+    public Catalogue Catalogue { get; } = new();
+
+    /// <summary>A host with the parts of the library.</summary>
+    public static BmgHost CreateDefault()
+    {
+        var host = new BmgHost();
+        LibraryParts.AddTo(host.Catalogue);
+        return host;
+    }
+
+    /// <summary>Registers an agent.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddAgent<TSettings>(string name, TSettings defaults, Func<TSettings, IAgentKind> make)
+        where TSettings : class => Add(AgentKinds.Agent, name, defaults, make);
+
+    /// <summary>Registers an optimizer of learners.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddOptimizer<TSettings>(string name, TSettings defaults, Func<TSettings, Optimizer> make)
+        where TSettings : class => Add(AgentKinds.Optimizer, name, defaults, make);
+
+    /// <summary>Registers an update rule φ.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddUpdateRule<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, UpdateRuleContext, UpdateRule<Rollout>> make
+    )
+        where TSettings : class => Add(AgentKinds.UpdateRule, name, defaults, s => context => make(s, context));
+
+    /// <summary>Registers a target bootstrap ξ.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddTarget<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, TargetContext, TargetBootstrap<Rollout>> make
+    )
+        where TSettings : class => Add(AgentKinds.Target, name, defaults, s => context => make(s, context));
+
+    /// <summary>Registers a matching function μ; it is given the reduction over states.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddMatchingFunction<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, Reduction, MatchingFunction> make
+    )
+        where TSettings : class => Add(AgentKinds.Matching, name, defaults, s => reduction => make(s, reduction));
+
+    /// <summary>Registers a part of any kind.</summary>
+    /// <param name="kind">Its kind.</param>
+    /// <param name="name">Its name in configurations.</param>
+    /// <param name="defaults">Its settings where none are given; a record whose attributes say meaning, range and source.</param>
+    /// <param name="make">What it makes of its settings.</param>
+    /// <exception cref="ArgumentException">There is one of that name, or the name or the settings cannot be used.</exception>
+    public BmgHost Add<T, TSettings>(PartKind<T> kind, string name, TSettings defaults, Func<TSettings, T> make)
+        where TSettings : class
+    {
+        Catalogue.Add(kind, name, defaults, make);
+        return this;
+    }
+
+    /// <summary>Runs a command line; returns the exit code.</summary>
+    public int Run(string[] args) => TrainingCli.Run(args, ProgramHost.Create(catalogue: Catalogue));
+}
