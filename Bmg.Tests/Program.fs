@@ -14,6 +14,7 @@ let private suite =
         VerificationTests.tests
         DescentTests.tests
         EnvironmentTests.tests
+        EnvironmentLibraryTests.tests
         ActingTests.tests
         QLambdaTests.tests
         SwitchingTests.tests

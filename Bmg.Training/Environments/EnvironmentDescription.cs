@@ -59,7 +59,7 @@ public sealed record ObservationSpace(IReadOnlyList<int> Shape)
         $"[{string.Join(", ", Shape)}] {(Kind == ObservationKind.Bytes ? "bytes" : "numbers")}";
 
     /// <summary>A row of numbers with a name each.</summary>
-    public static ObservationSpace Named(params IReadOnlyList<string> names) => new([names.Count]) { Names = names };
+    public static ObservationSpace Named(params string[] names) => new([names.Length]) { Names = names };
 
     /// <summary>An image of bytes, channels first.</summary>
     public static ObservationSpace Image(int channels, int height, int width) =>
@@ -267,13 +267,13 @@ public abstract record ActionSpace
     }
 
     /// <summary>One discrete action with these choices.</summary>
-    public static ActionSpace Of(params IReadOnlyList<string> names) => new Discrete(names);
+    public static ActionSpace Of(params string[] names) => new Discrete(names);
 
     /// <summary>Several discrete actions at once.</summary>
-    public static ActionSpace OfSeveral(params IReadOnlyList<Choice> actions) => new Several(actions);
+    public static ActionSpace OfSeveral(params Choice[] actions) => new Several(actions);
 
     /// <summary>Bounded numbers.</summary>
-    public static ActionSpace OfBounded(params IReadOnlyList<Bounded> actions) => new Continuous(actions);
+    public static ActionSpace OfBounded(params Bounded[] actions) => new Continuous(actions);
 }
 
 /// <summary>What an environment shows and takes, and which of its options it has.</summary>
