@@ -15,6 +15,8 @@ let private suite =
         DescentTests.tests
         EnvironmentTests.tests
         EnvironmentLibraryTests.tests
+        WrapperTests.tests
+        EnvironmentCheckTests.tests
         ActingTests.tests
         QLambdaTests.tests
         SwitchingTests.tests

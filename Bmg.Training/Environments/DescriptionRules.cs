@@ -10,6 +10,36 @@ internal static class DescriptionRules
     public static IEnumerable<EnvironmentFinding> Faults(EnvironmentDescription description) =>
         [.. OfObservation(description.Observation), .. OfActions(description.Actions), .. OfOptions(description)];
 
+    /// <summary>The first part in which a description differs from what it was; null where it says the same.</summary>
+    public static (string Place, string Found, string Expected)? Difference(
+        EnvironmentDescription found,
+        EnvironmentDescription expected
+    )
+    {
+        if (ReferenceEquals(found, expected) || found == expected)
+        {
+            return null;
+        }
+
+        var (seen, known) = (found.Observation, expected.Observation);
+        if (seen with { Names = [] } != known with { Names = [] })
+        {
+            return ("observation", $"{seen}", $"{known}");
+        }
+
+        if (seen != known)
+        {
+            return ("observation's names", string.Join(", ", seen.Names), string.Join(", ", known.Names));
+        }
+
+        return found.Actions != expected.Actions
+            ? ("actions", $"{found.Actions}", $"{expected.Actions}")
+            : ("options", Options(found), Options(expected));
+
+        static string Options(EnvironmentDescription description) =>
+            $"saves {description.Saves}, masks {description.Masks}, renders {description.Renders}";
+    }
+
     private static EnvironmentFinding Fault(string place, string found, string expected) =>
         new(EnvironmentRule.Description, place, found, expected);
 

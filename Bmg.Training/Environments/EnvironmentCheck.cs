@@ -120,10 +120,9 @@ public sealed class EnvironmentCheck
             "a description",
             () =>
             {
-                var found = environment.Description;
-                if (found != _description)
+                if (DescriptionRules.Difference(environment.Description, _description) is var (part, found, expected))
                 {
-                    Find(EnvironmentRule.Description, place, $"{found}", $"{_description}, as at first");
+                    Find(EnvironmentRule.Description, $"{place}, {part}", found, $"{expected}, as at first");
                 }
             }
         );

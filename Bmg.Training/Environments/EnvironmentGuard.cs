@@ -217,10 +217,9 @@ public sealed class EnvironmentGuard : IEnvironment
 
     private void JudgeDescription()
     {
-        var description = _inner.Description;
-        if (!ReferenceEquals(description, _description) && description != _description)
+        if (DescriptionRules.Difference(_inner.Description, _description) is var (place, found, expected))
         {
-            throw Broken($"description: found {description}, expected {_description} as at the start");
+            throw Broken($"description, {place}: found {found}, expected {expected}, as at the start");
         }
     }
 

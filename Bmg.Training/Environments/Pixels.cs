@@ -1,10 +1,10 @@
 namespace Bmg.Training.Environments;
 
 /// <summary>
-/// A small pixel world, 10 × 10 with four channels: a paddle on the lowest row moves one column a step; one thing at a time falls from the
-/// highest, a row a step. A fruit caught earns 1; a fruit missed, or a stone caught, terminates the episode. So its return counts the fruits
-/// caught. Every fruit can be caught: a fall takes nine steps. The next thing falls from a column drawn uniformly. Channels: paddle, fruit,
-/// stone, and trail, the cell that the thing came from.
+/// A small pixel world, 10 × 10 with four channels: a paddle of three columns on the lowest row moves one column a step; one thing at a time
+/// falls from the highest, a row a step. A fruit caught earns 1; a fruit missed, or a stone caught, terminates the episode. So its return
+/// counts the fruits caught. All of them can be: a fall takes nine steps. The next thing falls from a column drawn uniformly. Channels:
+/// paddle, fruit, stone, and trail, the cell that the thing came from.
 /// </summary>
 public sealed class Pixels : IEnvironment
 {
@@ -13,6 +13,10 @@ public sealed class Pixels : IEnvironment
 
     private const int Channels = 4;
     private const int Cells = Side * Side;
+
+    /// <summary>Columns of the paddle to each side of its middle.</summary>
+    private const int Reach = 1;
+
     private const float Lit = 255;
     private const int None = -1;
 
@@ -48,7 +52,7 @@ public sealed class Pixels : IEnvironment
     /// <inheritdoc/>
     public void Reset(Rng random, Span<float> observation)
     {
-        _paddle = random.Next(Side);
+        _paddle = Reach + random.Next(Side - 2 * Reach);
         _steps = 0;
         Drop(random);
         Observe(observation);
@@ -60,8 +64,8 @@ public sealed class Pixels : IEnvironment
         Kind.Actions.Require(action);
         _paddle = action.Index switch
         {
-            1 => Math.Max(_paddle - 1, 0),
-            2 => Math.Min(_paddle + 1, Side - 1),
+            1 => Math.Max(_paddle - 1, Reach),
+            2 => Math.Min(_paddle + 1, Side - 1 - Reach),
             _ => _paddle,
         };
         Fall();
@@ -70,7 +74,7 @@ public sealed class Pixels : IEnvironment
         var reward = 0f;
         if (_row == Side - 1)
         {
-            var caught = _column == _paddle;
+            var caught = Math.Abs(_column - _paddle) <= Reach;
             lost = caught == _stone;
             reward = caught && !_stone ? 1 : 0;
             if (!lost)
@@ -106,7 +110,7 @@ public sealed class Pixels : IEnvironment
         var stone = reader.ReadBoolean();
         var steps = reader.ReadInt32();
         if (
-            (uint)paddle >= Side
+            paddle is < Reach or >= Side - Reach
             || (uint)column >= Side
             || (uint)row >= Side
             || Math.Abs((long)drift) > 1
@@ -117,7 +121,7 @@ public sealed class Pixels : IEnvironment
         )
         {
             throw new ArgumentException(
-                $"Pixels.Restore: expected columns and rows in 0 … {Side - 1}, a drift of −1, 0 or 1, a trail below the highest row and 0 … {_limit} steps, found paddle {paddle}, column {column}, row {row}, drift {drift}, trail {trail}, steps {steps}.",
+                $"Pixels.Restore: expected a paddle in {Reach} … {Side - 1 - Reach}, columns and rows in 0 … {Side - 1}, a drift of −1, 0 or 1, a trail below the highest row and 0 … {_limit} steps, found paddle {paddle}, column {column}, row {row}, drift {drift}, trail {trail}, steps {steps}.",
                 nameof(reader)
             );
         }
@@ -132,7 +136,7 @@ public sealed class Pixels : IEnvironment
             Side,
             cell =>
                 cell == _row * Side + _column ? (_stone ? 'x' : 'o')
-                : cell == (Side - 1) * Side + _paddle ? '='
+                : Math.Abs(cell - (Side - 1) * Side - _paddle) <= Reach ? '='
                 : _trail != None && cell == (_row - 1) * Side + _trail ? '\''
                 : '.'
         ) + $"step {_steps}";
@@ -165,7 +169,7 @@ public sealed class Pixels : IEnvironment
     private void Observe(Span<float> observation)
     {
         observation.Clear();
-        observation[(Side - 1) * Side + _paddle] = Lit;
+        observation.Slice((Side - 1) * Side + _paddle - Reach, 2 * Reach + 1).Fill(Lit);
         observation[(_stone ? 2 : 1) * Cells + _row * Side + _column] = Lit;
         if (_trail != None)
         {

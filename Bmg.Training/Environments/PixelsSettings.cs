@@ -10,9 +10,11 @@ public sealed record PixelsSettings
     [Range(0.0, 1.0)]
     public double Stones { get; init; } = 0.25;
 
-    [Description("Chance that what falls moves sideways, too, one column a row, and is turned back at the edges.")]
+    [Description(
+        "Chance that what falls moves sideways, too, one column a row, and is turned back at the edges. With some it is harder: its trail tells its way."
+    )]
     [Range(0.0, 1.0)]
-    public double Drift { get; init; } = 0.25;
+    public double Drift { get; init; }
 
     [Description("Steps after which an episode is truncated.")]
     [Range(1, 1_000_000_000)]
