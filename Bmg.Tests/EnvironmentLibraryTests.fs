@@ -617,6 +617,44 @@ let private states =
 
 let private spaces =
     testList "descriptions" [
+        property 200 "a flaw anywhere in an observation is found, at its place, and no other" seeds (fun seed ->
+            let random = Rng seed
+
+            for kind in [ ObservationKind.Numbers; ObservationKind.Bytes ] do
+                let size = 1 + random.Next 40
+                let at = random.Next size
+
+                let flaws =
+                    match kind with
+                    | ObservationKind.Bytes -> [| nanf; infinityf; -infinityf; -1f; 256f; 0.5f |]
+                    | _ -> [| nanf; infinityf; -infinityf |]
+
+                let flaw = flaws[random.Next flaws.Length]
+
+                let run (put: float32[] -> unit) =
+                    let environment =
+                        counter {
+                            honest with
+                                Describe =
+                                    fun () ->
+                                        EnvironmentDescription(
+                                            ObservationSpace([| size |], Kind = kind),
+                                            counterDescription.Actions
+                                        )
+                                Observe =
+                                    fun _ _ _ ->
+                                        let numbers = Array.init size (fun _ -> float32 (random.Next 256))
+                                        put numbers
+                                        numbers
+                        }
+
+                    reset (EnvironmentGuard(environment, "counter", "member 0")) random |> ignore
+
+                run ignore
+
+                refuses [ $"number {at}: found"; "expected" ] (fun () -> run (fun numbers -> numbers[at] <- flaw))
+                |> ignore)
+
         testCase "are equal where they say the same"
         <| fun () ->
             let describe names =

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Bmg.Training.Environments;
 
 /// <summary>How the numbers of an observation are meant.</summary>
@@ -23,10 +25,11 @@ public sealed record ObservationSpace(IReadOnlyList<int> Shape)
     /// <summary>Numbers in an observation.</summary>
     public int Size => Shape.Aggregate(1, (size, axis) => checked(size * axis));
 
-    /// <summary>What is wrong with an observation; null where nothing is.</summary>
+    /// <summary>What is wrong with an observation; null where nothing is. Cheap where nothing is.</summary>
     internal (string Place, string Found, string Expected)? Flaw(ReadOnlySpan<float> observation)
     {
-        for (var i = 0; i < observation.Length; i++)
+        var whole = Kind == ObservationKind.Bytes;
+        for (var i = Sound(observation, whole); i < observation.Length; i++)
         {
             var value = observation[i];
             if (!float.IsFinite(value))
@@ -34,13 +37,36 @@ public sealed record ObservationSpace(IReadOnlyList<int> Shape)
                 return (NameOf(i), $"{value}", "a finite number");
             }
 
-            if (Kind == ObservationKind.Bytes && !(value is >= 0 and <= 255 && value == MathF.Floor(value)))
+            if (whole && !(value is >= 0 and <= 255 && value == MathF.Floor(value)))
             {
                 return (NameOf(i), $"{value:R}", "a whole number in 0 … 255");
             }
         }
 
         return null;
+    }
+
+    /// <summary>How many numbers from the first are certainly as they should be, looked at several at a time.</summary>
+    private static int Sound(ReadOnlySpan<float> observation, bool whole)
+    {
+        var i = 0;
+        for (; i <= observation.Length - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            var values = new Vector<float>(observation[i..]);
+
+            // x - x is 0 for a finite number, and NaN for any other.
+            var sound = whole
+                ? Vector.GreaterThanOrEqualAll(values, Vector<float>.Zero)
+                    && Vector.LessThanOrEqualAll(values, new Vector<float>(255f))
+                    && Vector.EqualsAll(values, Vector.Floor(values))
+                : Vector.EqualsAll(values - values, Vector<float>.Zero);
+            if (!sound)
+            {
+                break;
+            }
+        }
+
+        return i;
     }
 
     /// <summary>How messages call a number of the observation.</summary>
