@@ -14,6 +14,9 @@ let private suite =
         VerificationTests.tests
         DescentTests.tests
         EnvironmentTests.tests
+        EnvironmentLibraryTests.tests
+        WrapperTests.tests
+        EnvironmentCheckTests.tests
         ActingTests.tests
         QLambdaTests.tests
         SwitchingTests.tests

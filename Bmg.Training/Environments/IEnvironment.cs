@@ -16,19 +16,20 @@ public readonly record struct StepResult(float Reward, bool Terminated = false, 
 /// <summary>An action, as an environment receives it.</summary>
 public readonly ref struct EnvironmentAction
 {
-    private readonly ReadOnlySpan<int> _indices;
-
     private EnvironmentAction(ReadOnlySpan<int> indices, ReadOnlySpan<float> values)
     {
-        _indices = indices;
+        Indices = indices;
         Values = values;
     }
 
     /// <summary>Of one discrete action: its index.</summary>
-    public int Index => _indices[0];
+    public int Index => Indices[0];
 
     /// <summary>Of several discrete actions at once: the index of each.</summary>
-    public int this[int action] => _indices[action];
+    public int this[int action] => Indices[action];
+
+    /// <summary>Of discrete actions: all indices; empty for continuous ones.</summary>
+    public ReadOnlySpan<int> Indices { get; }
 
     /// <summary>Of continuous actions: their values, each within its bounds.</summary>
     public ReadOnlySpan<float> Values { get; }
@@ -66,6 +67,7 @@ public interface IEnvironment
     void Save(BinaryWriter writer) => throw new NotSupportedException($"{GetType().Name} cannot be saved.");
 
     /// <summary>Reads what <see cref="Save"/> wrote, in another instance of the same settings.</summary>
+    /// <remarks>What is short may be left to the reader's own <see cref="EndOfStreamException"/>.</remarks>
     /// <exception cref="ArgumentException">These bytes are no state of this environment.</exception>
     void Restore(BinaryReader reader) => throw new NotSupportedException($"{GetType().Name} cannot be restored.");
 
