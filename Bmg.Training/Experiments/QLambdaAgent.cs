@@ -105,7 +105,7 @@ public sealed class QLambdaAgent : Agent
         var learner = configuration.Learner;
         return new QLambdaAgent(
             configuration,
-            new QLambda(
+            QLambda.Create(
                 Network.Mlp(
                     "values",
                     world.ObservationSize,
@@ -113,6 +113,7 @@ public sealed class QLambdaAgent : Agent
                     world.ActionCount,
                     learner.Activation
                 ),
+                learner.Discount,
                 learner.TraceDecay
             ),
             stop
