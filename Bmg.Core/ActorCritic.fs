@@ -518,28 +518,29 @@ module ActorCritic =
                     |])
             )
 
-    /// A rollout of `steps` steps that nothing happened in, drawn from normal numbers: to try an agent on. Observations of one state have
-    /// `shape`; float64.
-    let private imagined (agent: ActorCritic) (shape: int64[]) (steps: int64) (rng: Rng) : Rollout =
-        let normal (shape: int64[]) =
+    /// A rollout of `steps` steps of one copy, drawn at random, to try an agent on: observations of `shape`, small rewards, so that a few
+    /// steps of any size do not lead far away; float64.
+    let private imagined (agent: ActorCritic) (shape: int64[]) (steps: int) (rng: Rng) : Rollout =
+        let normal (scale: float) (shape: int64[]) =
             torch
-                .tensor(Array.init (int (Array.fold (*) 1L shape)) (fun _ -> rng.NextNormal()), dtype = torch.float64)
+                .tensor(
+                    Array.init (int (Array.fold (*) 1L shape)) (fun _ -> scale * rng.NextNormal()),
+                    dtype = torch.float64
+                )
                 .reshape
                 shape
 
         let distribution = agent.Distribution
 
-        let actions = [|
-            for _ in 1L .. steps do
-                let raw = Array.init distribution.Outputs (fun _ -> float32 (rng.NextNormal()))
-                let action = Array.zeroCreate<float32> distribution.ActionSize
-                distribution.Draw.Invoke(Span raw, rng, Span action) |> ignore
-                yield! action |> Array.map float
-        |]
+        let action () =
+            let raw = Array.zeroCreate<float32> distribution.Outputs
+            let drawn = Array.zeroCreate<float32> distribution.ActionSize
+            distribution.Draw.Invoke(Span raw, rng, Span drawn) |> ignore
+            Array.map float drawn
 
         let actions =
             torch
-                .tensor(actions, dtype = torch.float64)
+                .tensor(Array.concat (Array.init steps (fun _ -> action ())), dtype = torch.float64)
                 .``to``(
                     if distribution.IsDiscrete then
                         torch.int64
@@ -548,38 +549,54 @@ module ActorCritic =
                 )
 
         Rollout.Create(
-            normal (Array.append [| 1L; 1L; steps + 1L |] shape),
+            normal 1.0 (Array.append [| 1L; 1L; int64 steps + 1L |] shape),
             (if distribution.HasActionAxis then
-                 actions.reshape (1L, 1L, steps, -1L)
+                 actions.reshape (1L, 1L, int64 steps, -1L)
              else
-                 actions.reshape (1L, 1L, steps)),
-            normal [| 1L; 1L; steps |]
+                 actions.reshape (1L, 1L, int64 steps)),
+            normal 0.1 [| 1L; 1L; int64 steps |]
         )
 
     /// Those of the hyper-parameters `names` that can not reach what a meta-learner of this agent is judged by: their meta-gradient is
-    /// exactly 0 on imagined experience, time and again. Such a one would never learn: a host refuses it by name. `names` are all that the
-    /// update rule and the model read; each is tried at 0.3, where every one of the library's is within its range. Observations of one
-    /// state have `shape`.
-    let unreached (agent: ActorCritic) (learner: MetaLearner<Rollout>) (names: string[]) (shape: int64[]) : string[] =
-        use _ = torch.NewDisposeScope()
+    /// exactly 0 on imagined experience, at every attempt. Such a one would never learn: a host refuses it by name. `names` are all that
+    /// the update rule and the model read, at the values where they start; observations of one state have `shape`. The meta-learner's own
+    /// meta-parameters are not asked.
+    let unreached
+        (agent: ActorCritic)
+        (learner: MetaLearner<Rollout>)
+        (names: string[])
+        (values: float[])
+        (shape: int64[])
+        : string[] =
+        Check.require
+            "ActorCritic.unreached"
+            "values"
+            $"{names.Length}, one a name"
+            values.Length
+            (values.Length = names.Length)
 
-        let attempt (number: int) : string[] =
+        let attempt (number: int64) : string[] =
+            use _ = torch.NewDisposeScope()
             let rng = Rng(uint64 number)
+            let x = init agent Initialization.Uniform [| Seed.Of number |] torch.float64 torch.CPU
 
-            let x = init agent Initialization.Uniform [| Seed.Of(int64 number) |] torch.float64 torch.CPU
-
-            let value () =
-                torch.full ([| 1L |], scalar 0.3, dtype = torch.float64)
+            let hyper =
+                Params.Create(
+                    names,
+                    values
+                    |> Array.map (fun v -> torch.full ([| 1L |], scalar v, dtype = torch.float64))
+                )
 
             MetaLearner.unreached
                 learner
                 x
-                (Params.Create(names, names |> Array.map (fun _ -> value ())))
+                hyper
                 (Func<_, _, _>(fun _ _ -> {
-                    Data = imagined agent shape 4L rng
+                    Data = imagined agent shape 4 rng
                     Context = null
                 }))
 
-        Array.init 3 (fun i -> set (attempt (i + 1)))
-        |> Set.intersectMany
-        |> fun never -> names |> Array.filter never.Contains
+        let attempts = Array.init 3 (fun i -> attempt (int64 i + 1L))
+
+        names
+        |> Array.filter (fun name -> attempts |> Array.forall (Array.contains name))

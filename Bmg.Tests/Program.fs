@@ -13,6 +13,8 @@ let private suite =
         LawTests.tests
         VerificationTests.tests
         DescentTests.tests
+        DistributionTests.tests
+        HyperParameterTests.tests
         EnvironmentTests.tests
         ActingTests.tests
         QLambdaTests.tests
