@@ -358,8 +358,13 @@ let private metaGradients (rng: Rng) (agent: ActorCritic) (onValues: bool) (ends
 
     let slopes = [
         for name in hyper.Names ->
+            // A step's size bends μ the most.
+            let scale = if name = HyperParameters.LearningRate then 0.01 else 1.0
+
             name,
-            fourth (fun h -> value (hyper |> Params.mapNamed (fun n v -> if n = name then v.add (scalar h) else v)))
+            fourth (fun h ->
+                value (hyper |> Params.mapNamed (fun n v -> if n = name then v.add (scalar (scale * h)) else v)))
+            |> Array.map (fun slope -> slope / scale)
     ]
 
     found, slopes
