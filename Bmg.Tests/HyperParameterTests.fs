@@ -290,8 +290,15 @@ let private fourth (f: float -> float[]) =
     let a, b, c, d = f (-2.0 * h), f -h, f h, f (2.0 * h)
     Array.init a.Length (fun i -> (a[i] - 8.0 * b[i] + 8.0 * c[i] - d[i]) / (12.0 * h))
 
+/// What judges the learner after K steps.
+type private Judge =
+    | Policy
+    | PolicyAndValues
+    /// The outer loss of a plain meta-gradient, by a γ and a λ of its own.
+    | OuterLoss
+
 /// The meta-gradient by each hyper-parameter against differences in which values inside advantages stay as they were.
-let private metaGradients (rng: Rng) (agent: ActorCritic) (onValues: bool) (ends: bool) =
+let private metaGradients (rng: Rng) (agent: ActorCritic) (judge: Judge) (ends: bool) =
     let p, n, t, k = 2, rng.Next 2 + 1, 4, rng.Next 3 + 1
     let hyper = values rng p
     let x = parameters agent 5L p
@@ -299,7 +306,14 @@ let private metaGradients (rng: Rng) (agent: ActorCritic) (onValues: bool) (ends
     let optimizer = Optimizers.withLearnedRate HyperParameters.LearningRate (Optimizers.sgd 0.1)
     let batches = Array.init (k + 1) (fun _ -> rolloutOf agent rng p n t ends ends)
     let model = ActorCritic.policyAndValues agent
-    let matching = matchingOf agent onValues
+    let matching = matchingOf agent (judge = PolicyAndValues)
+
+    let fixed' =
+        agent
+            .WithDiscount(Setting.Constant 0.95)
+            .WithTraceDecay(Setting.Constant 0.9)
+            .WithEntropyWeight(Setting.Constant 0.1)
+            .WithValueWeight(Setting.Constant 0.0)
 
     let meta: MetaLearner<Rollout> =
         MetaLearner<Rollout>
@@ -307,7 +321,10 @@ let private metaGradients (rng: Rng) (agent: ActorCritic) (onValues: bool) (ends
                 UpdateRule.gradient (ActorCritic.objective agent) optimizer,
                 k,
                 identity hyper,
-                MetaObjective.Bootstrapped(TargetBootstrap.given aim, matching),
+                (if judge = OuterLoss then
+                     MetaObjective.MetaGradient(ActorCritic.policyObjective fixed' 0.1)
+                 else
+                     MetaObjective.Bootstrapped(TargetBootstrap.given aim, matching)),
                 model,
                 Optimizers.sgd 1.0
             )
@@ -337,24 +354,29 @@ let private metaGradients (rng: Rng) (agent: ActorCritic) (onValues: bool) (ends
     let tape = Tape()
     let rule = UpdateRule.gradient (referenceLoss agent tape) optimizer
 
-    let value (hyper: Params) =
-        use _ = torch.NewDisposeScope()
-        tape.Replay()
+    let outer = referenceLoss fixed' tape
+
+    let lived (hyper: Params) =
         let mutable learner = rule.Init.Invoke x
 
         for i in 0 .. k - 1 do
             learner <- (rule.Step.Invoke(learner, hyper, batches[i], Differentiation.None)).Learner
 
-        let predict x =
-            Prediction(x, lazy (model.Predict.Invoke(x, hyper, batches[k])))
+        if judge = OuterLoss then
+            outer.Loss.Invoke(learner.Parameters, hyper, batches[k])
+        else
+            let predict x =
+                Prediction(x, lazy (model.Predict.Invoke(x, hyper, batches[k])))
 
-        numbers (matching.Compare.Invoke(predict aim, predict learner.Parameters))
+            matching.Compare.Invoke(predict aim, predict learner.Parameters)
+
+    let value (hyper: Params) =
+        use _ = torch.NewDisposeScope()
+        tape.Replay()
+        numbers (lived hyper)
 
     // What the values were.
-    let mutable learner = rule.Init.Invoke x
-
-    for i in 0 .. k - 1 do
-        learner <- (rule.Step.Invoke(learner, hyper, batches[i], Differentiation.None)).Learner
+    lived hyper |> ignore
 
     let slopes = [
         for name in hyper.Names ->
@@ -363,7 +385,10 @@ let private metaGradients (rng: Rng) (agent: ActorCritic) (onValues: bool) (ends
 
             name,
             fourth (fun h ->
-                value (hyper |> Params.mapNamed (fun n v -> if n = name then v.add (scalar (scale * h)) else v)))
+                value (
+                    hyper
+                    |> Params.mapNamed (fun n v -> if n = name then v.add (scalar (scale * h)) else v)
+                ))
             |> Array.map (fun slope -> slope / scale)
     ]
 
@@ -377,8 +402,8 @@ let private everyOne =
 
                 seeded 8 $"{d.Name}, {name}: equal to finite differences, and not zero" (fun rng ->
                     let agent = learned (agentOf d torso)
-                    let onValues = not torso
-                    let found, slopes = metaGradients rng agent onValues false
+                    let judge = if torso then Policy else PolicyAndValues
+                    let found, slopes = metaGradients rng agent judge false
 
                     for name, expected in slopes do
                         near differences name expected (numbers found[name])
@@ -387,14 +412,28 @@ let private everyOne =
                             Expect.isGreaterThan (abs g) 1e-9 $"{name} reaches μ")
 
                 seeded 6 $"{d.Name}, {name}: equal to finite differences with ends and masks" (fun rng ->
-                    let found, slopes = metaGradients rng (learned (agentOf d torso)) true true
+                    let found, slopes = metaGradients rng (learned (agentOf d torso)) PolicyAndValues true
 
                     for name, expected in slopes do
                         near differences name expected (numbers found[name]))
 
+        for torso in [ false; true ] do
+            let name = if torso then "shared torso" else "separate networks"
+
+            seeded 8 $"by the outer loss of a plain meta-gradient, {name}" (fun rng ->
+                let agent = learned (agentOf distributions[rng.Next 3] torso)
+                let found, slopes = metaGradients rng agent OuterLoss false
+
+                for name, expected in slopes do
+                    near differences name expected (numbers found[name])
+
+                    if torso || name <> HyperParameters.ValueWeight then
+                        for g in numbers found[name] do
+                            Expect.isGreaterThan (abs g) 1e-9 $"{name} reaches the outer loss")
+
         seeded 6 "but for the value weight of separate networks where μ sees the policy alone" (fun rng ->
             let agent = learned (agentOf distributions[rng.Next 3] false)
-            let found, _ = metaGradients rng agent false false
+            let found, _ = metaGradients rng agent Policy false
             zero 0.0 "value weight" (numbers found[HyperParameters.ValueWeight])
 
             for name in agent.Learned do
