@@ -66,18 +66,37 @@ module ActorCriticDescent =
                     delta <- MemberWise.product delta (weight.transpose (1L, 2L))
             | Layer.Activation f -> delta <- delta.mul (slope f (first values[i + 1]))
 
-    /// The losses' gradients by the logits, [P, T, A], and the losses, [P]. `advantages` [P, T], `entropyWeight` [P] or nothing.
+    /// What each step counts in a mean: one number where all count alike, [P, N·T] where some are not valid.
+    [<RequireQualifiedAccess; ReferenceEquality; NoComparison>]
+    type private Share =
+        | Even of steps: float
+        | Own of Tensor
+
+        static member Of(rollout: Rollout) : Share =
+            match rollout.Valid with
+            | null -> Even(float (rollout.Copies * rollout.Steps))
+            | valid ->
+                let valid = Rollout.Rows valid
+                Own(valid.div (valid.sum(1L, true).clamp_min one))
+
+        /// t · share · factor, [P, N·T].
+        member this.Times(t: Tensor, factor: float) : Tensor =
+            match this with
+            | Even steps -> t.mul (scalar (factor / steps))
+            | Own share -> t.mul(share).mul(scalar factor)
+
+    /// The losses' gradients by the logits, [P, B, A], and the losses, [P]. `advantages` [P, B], `entropyWeight` [P] or nothing.
     let private policyLoss
         (logits: Tensor)
         (actions: Tensor)
+        (share: Share)
         (advantages: Tensor)
         (entropyWeight: Tensor voption)
         : struct (Tensor * Tensor) =
-        let perStep = scalar (1.0 / float actions.shape[1])
         let logp = Categorical.logProbabilities logits
         let p = logp.exp ()
         let chosen = actions.unsqueeze -1L
-        let scaled = advantages.mul(perStep).unsqueeze -1L
+        let scaled = share.Times(advantages, 1.0).unsqueeze -1L
         // ∂/∂logits of −A·log π(a) is A·(π − 1ₐ).
         let gradient = p.mul(scaled).scatter_add_(2L, chosen, scaled.neg ())
         let loss = (scaled.mul (logp.gather (2L, chosen))).sum([| 1L; 2L |]).neg()
@@ -87,17 +106,24 @@ module ActorCriticDescent =
         | ValueSome weight ->
             // ∂/∂logits of Σ π log π is π·(log π − Σ π log π).
             let negativeEntropy = (p.mul logp).sum(-1L, true)
-            let weight = (weight.mul perStep).reshape(-1L, 1L, 1L)
+
+            let weight =
+                match share with
+                | Share.Even steps -> (weight.mul (scalar (1.0 / steps))).reshape(-1L, 1L, 1L)
+                | Share.Own share -> (share.mul (weight.reshape (-1L, 1L))).unsqueeze -1L
+
             let toward = p.mul (logp.minus negativeEntropy)
 
             struct (gradient.addcmul_ (toward, weight, one), loss.plus ((negativeEntropy.mul weight).sum [| 1L; 2L |]))
 
-    /// Advantages as constants: value targets minus values, [P, T].
-    let private errors (agent: ActorCritic) (values: Tensor) (rollout: Rollout) : Tensor =
-        let steps = rollout.Actions.shape[1]
-        let before, after = values.narrow (1L, 0L, steps), values.narrow (1L, 1L, steps)
-        let td = Returns.tdErrors rollout.Rewards rollout.Discounts before after
-        Returns.generalizedAdvantages agent.TraceDecay rollout.Discounts td
+    /// Gradients by the values of the T states acted in [P, N, T], as gradients by those of all T + 1, in rows.
+    let private ofAllStates (gradient: Tensor) (rollout: Rollout) : Tensor =
+        if rollout.Copies = 1L then
+            // The last state is the last row: it is left out below.
+            Rollout.Rows gradient
+        else
+            let last = torch.zeros_like (gradient.narrow (2L, 0L, 1L))
+            Rollout.Rows(torch.cat ([| gradient; last |], 2L))
 
     let private step
         (agent: ActorCritic)
@@ -109,24 +135,36 @@ module ActorCriticDescent =
         : UpdateStep =
         use _ = torch.no_grad ()
         let x = learner.Parameters
-        let steps = rollout.Actions.shape[1]
         // Parameters that the step leaves alone go on as handles of their own: whoever frees the old learner must not free the new one's.
         let next = x.TensorArray |> Array.map (fun _ -> ValueNone)
 
         let write (name: string) (value: Tensor) =
             next[Array.IndexOf(x.NameArray, name)] <- ValueSome value
 
-        let valueTrace = trace agent.Value x rollout.Observations
-        let errors = errors agent (valueTrace[valueTrace.Length - 1].squeeze -1L) rollout
-        let policyTrace = trace agent.Policy x (rollout.Observations.narrow (1L, 0L, steps))
+        let seen = ActorCritic.seen x.TensorArray[0] rollout
+        let valueTrace = trace agent.Value x (Rollout.Rows seen)
+
+        let values =
+            valueTrace[valueTrace.Length - 1].reshape(rollout.Rewards.shape[0], rollout.Copies, rollout.Steps + 1L)
+
+        let errors = ActorCritic.advantages agent hyper rollout values
+
+        let errors =
+            match rollout.Valid with
+            | null -> errors
+            | valid -> errors.masked_fill (valid.eq (scalar 0.0), scalar 0.0)
+
+        let share = Share.Of rollout
+        let policyTrace = trace agent.Policy x (Rollout.Rows(seen.narrow (2L, 0L, rollout.Steps)))
 
         let struct (gradient, policy) =
             policyLoss
                 policyTrace[policyTrace.Length - 1]
-                rollout.Actions
-                errors
+                (ActorCritic.actionsTaken agent rollout)
+                share
+                (Rollout.Rows errors)
                 (if wholeLoss then
-                     ValueSome hyper[ActorCritic.EntropyWeight]
+                     ValueSome(Settings.value agent.EntropyWeight hyper values)
                  else
                      ValueNone)
 
@@ -134,10 +172,25 @@ module ActorCriticDescent =
 
         let loss =
             if wholeLoss then
-                let scale = scalar (-agent.ValueWeight / float steps)
-                let half = scalar (0.5 * agent.ValueWeight)
-                descend agent.Value rate x valueTrace (errors.mul(scale).unsqueeze -1L) write
-                policy.add (errors.squared().mean [| 1L |], half)
+                let scaled (weight: float) =
+                    share.Times(Rollout.Rows errors, weight).reshape errors.shape
+
+                let squared () = Rollout.Rows(errors.squared ())
+
+                let ofValue, loss =
+                    match agent.ValueWeight with
+                    | Setting.Constant weight ->
+                        scaled -weight,
+                        (match share with
+                         | Share.Even _ -> policy.add ((squared ()).mean [| 1L |], scalar (0.5 * weight))
+                         | Share.Own own -> policy.add (((squared ()).mul own).sum(1L), scalar (0.5 * weight)))
+                    | learned ->
+                        let weight = Settings.value learned hyper values
+                        let mean = share.Times(squared (), 0.5).sum 1L
+                        (scaled -1.0).mul(weight.reshape (-1L, 1L, 1L)), policy.addcmul (weight, mean, one)
+
+                descend agent.Value rate x valueTrace ((ofAllStates ofValue rollout).unsqueeze -1L) write
+                loss
             else
                 policy
 
@@ -155,11 +208,17 @@ module ActorCriticDescent =
             Loss = loss
         }
 
+    /// Whether the closed form covers it: separate networks, and one discrete action that is always allowed.
+    let private has (agent: ActorCritic) (rollout: Rollout) =
+        isNull agent.Torso
+        && agent.Distribution.Output = "logits"
+        && isNull rollout.Mask
+
     let private around (plain: UpdateRule<Rollout>) (agent: ActorCritic) (rate: float) (wholeLoss: bool) = {
         plain with
             Step =
                 Func<_, _, _, _, _>(fun learner hyper rollout differentiation ->
-                    if differentiation = Differentiation.None then
+                    if differentiation = Differentiation.None && has agent rollout then
                         step agent rate wholeLoss learner hyper rollout
                     else
                         plain.Step.Invoke(learner, hyper, rollout, differentiation))

@@ -21,36 +21,68 @@ module Reduction =
             | Reduction.Sum -> Params.sumPerMember t
             | other -> Check.fail "Reduction.apply" "reduction" "a defined reduction" (string other)
 
-/// Returns and temporal differences. Time runs along the second axis; a suffix Tm1 is the step before, T the step itself.
+    /// Over the states that count: values and weights [P, …], of one shape, weights 0 or 1 → [P]. What a state of weight 0 holds means
+    /// nothing. The mean of a member without a state that counts is 0.
+    let weighted (reduction: Reduction) (weights: Tensor) (t: Tensor) : Tensor =
+        Check.shape "Reduction.weighted" "weights" "the shape of the values" t.shape weights
+
+        let total =
+            Params.sumPerMember (t.masked_fill (weights.eq (Scalars.constant 0.0), Scalars.constant 0.0))
+
+        match reduction with
+        | Reduction.Mean -> total.div ((Params.sumPerMember weights).clamp_min(Scalars.constant 1.0))
+        | Reduction.Sum -> total
+        | other -> Check.fail "Reduction.weighted" "reduction" "a defined reduction" (string other)
+
+/// Returns and temporal differences. Time runs along the last axis, [P, T], or [P, N, T] for N copies; a suffix Tm1 is the step before, T
+/// the step itself.
 [<RequireQualifiedAccess>]
 module Returns =
 
-    /// One-step TD errors δₜ = rₜ₊₁ + γₜ₊₁ v(sₜ₊₁) − v(sₜ) (Sutton and Barto, eq. 6.5). All [P, T].
+    /// One-step TD errors δₜ = rₜ₊₁ + γₜ₊₁ v(sₜ₊₁) − v(sₜ) (Sutton and Barto, eq. 6.5). All of one shape.
     /// Gradients pass through every argument: detach what must be a constant.
     let tdErrors (rewards: Tensor) (discounts: Tensor) (valuesTm1: Tensor) (valuesT: Tensor) : Tensor =
-        Check.shape "Returns.tdErrors" "discounts" "[P, T]" rewards.shape discounts
-        Check.shape "Returns.tdErrors" "valuesTm1" "[P, T]" rewards.shape valuesTm1
-        Check.shape "Returns.tdErrors" "valuesT" "[P, T]" rewards.shape valuesT
+        Check.shape "Returns.tdErrors" "discounts" "the shape of rewards" rewards.shape discounts
+        Check.shape "Returns.tdErrors" "valuesTm1" "the shape of rewards" rewards.shape valuesTm1
+        Check.shape "Returns.tdErrors" "valuesT" "the shape of rewards" rewards.shape valuesT
         rewards.addcmul(discounts, valuesT, Scalars.constant 1.0).minus valuesTm1
 
+    /// Sums that fade: Aₜ = δₜ + fₜ Aₜ₊₁, with terms δ and factors f of one shape. Gradients pass through both.
+    let accumulate (factors: Tensor) (terms: Tensor) : Tensor =
+        Check.shape "Returns.accumulate" "factors" "the shape of terms" terms.shape factors
+        let factors, terms = factors.unbind -1, terms.unbind -1
+        let sums = Array.zeroCreate<Tensor> terms.Length
+        sums[terms.Length - 1] <- terms[terms.Length - 1]
+
+        for t in terms.Length - 2 .. -1 .. 0 do
+            sums[t] <- terms[t].addcmul(factors[t], sums[t + 1], Scalars.constant 1.0)
+
+        torch.stack (sums, -1L)
+
     /// Generalized advantages Aₜ = δₜ + γₜ₊₁ λ Aₜ₊₁ (Schulman et al. 2016, eq. 16); Aₜ + v(sₜ) is the λ-return. `decay` = λ in [0, 1].
-    /// All [P, T]. λ = 0 gives the TD errors themselves.
+    /// Discounts and errors of one shape. λ = 0 gives the TD errors themselves.
     let generalizedAdvantages (decay: float) (discounts: Tensor) (tdErrors: Tensor) : Tensor =
         Check.range "Returns.generalizedAdvantages" "decay" 0.0 1.0 decay
-        Check.shape "Returns.generalizedAdvantages" "discounts" "[P, T]" tdErrors.shape discounts
+        Check.shape "Returns.generalizedAdvantages" "discounts" "the shape of tdErrors" tdErrors.shape discounts
 
         if decay = 0.0 then
             tdErrors
         else
-            let factors = discounts.mul(Scalars.constant decay).unbind 1
-            let deltas = tdErrors.unbind 1
-            let advantages = Array.zeroCreate<Tensor> deltas.Length
-            advantages[deltas.Length - 1] <- deltas[deltas.Length - 1]
+            accumulate (discounts.mul (Scalars.constant decay)) tdErrors
 
-            for t in deltas.Length - 2 .. -1 .. 0 do
-                advantages[t] <- deltas[t].addcmul(factors[t], advantages[t + 1], Scalars.constant 1.0)
+    /// V-trace (Espeholt et al. 2018, eq. 1 and the advantage of section 4.2): δₜ = ρₜ(rₜ₊₁ + γₜ₊₁ v(sₜ₊₁) − v(sₜ)),
+    /// vsₜ − v(sₜ) = δₜ + γₜ₊₁ λ cₜ (vsₜ₊₁ − v(sₜ₊₁)), with ρ = min(ρ̄, π/b), c = min(1, π/b) and log(π/b) given. Everything of one shape;
+    /// `factors` = γλ, 0 where the recursion is cut. Returns vs − v(sTm1). With π = b and ρ̄ ≥ 1 these are the generalized advantages.
+    /// Gradients pass through all but the ratios.
+    let vTrace (logRatios: Tensor) (greatestRatio: float) (factors: Tensor) (tdErrors: Tensor) : Tensor =
+        Check.shape "Returns.vTrace" "logRatios" "the shape of tdErrors" tdErrors.shape logRatios
+        Check.require "Returns.vTrace" "greatestRatio" "positive" greatestRatio (greatestRatio > 0.0)
+        let logRatios = logRatios.detach ()
+        // Clipped in the logarithm: a ratio may be too large for a number.
+        let ratio (greatest: float) =
+            logRatios.clamp_max(Scalars.constant (log greatest)).exp()
 
-            torch.stack (advantages, 1L)
+        accumulate (factors.mul (ratio 1.0)) (tdErrors.mul (ratio greatestRatio))
 
 /// Losses, one a function, one number a member [P]: means over the rollout's steps. Weights and sums belong to the objective.
 [<RequireQualifiedAccess>]
@@ -58,15 +90,22 @@ module Losses =
 
     let private half: Scalar = Scalars.constant 0.5
 
-    /// −E[A log π(a|s)]: logits [P, T, A], actions [P, T], advantages [P, T] → [P]. Advantages are held constant.
+    /// The mean over the steps that count: values [P, B], weights [P, B] of 0 or 1, or null where all count → [P].
+    let mean (values: Tensor) (weights: Tensor | null) : Tensor =
+        match weights with
+        | null -> values.mean [| 1L |]
+        | weights -> Reduction.weighted Reduction.Mean weights values
+
+    /// −E[A log π(a|s)]: logits [P, B, A], actions [P, B], advantages [P, B] → [P]. Gradients pass through advantages too: values inside
+    /// them must come as constants, what weighs them (γ, λ) need not.
     let policyGradient (logits: Tensor) (actions: Tensor) (advantages: Tensor) : Tensor =
-        (Categorical.logProbability logits actions).mul(advantages.detach ()).mean([| 1L |]).neg()
+        (Categorical.logProbability logits actions).mul(advantages).mean([| 1L |]).neg()
 
-    /// ½ E[δ²] of errors [P, T] → [P].
+    /// ½ E[δ²] of errors [P, …] → [P].
     let squaredError (errors: Tensor) : Tensor =
-        (errors.squared().mean [| 1L |]).mul half
+        (errors.squared().flatten(1L).mean [| 1L |]).mul half
 
-    /// Minus the mean entropy of the policy in nats: logits [P, T, A] → [P].
+    /// Minus the mean entropy of the policy in nats: logits [P, B, A] → [P].
     let negativeEntropy (logits: Tensor) : Tensor =
         (Categorical.entropy logits).mean([| 1L |]).neg()
 

@@ -33,6 +33,13 @@ type Prediction(parameters: Params, outputs: Lazy<Params>) =
     member _.Item
         with get (name: string): Tensor = outputs.Value[name]
 
+    /// Values over the states [P, B] → [P]. Where the model puts out "valid" [P, B], only states count for which it is 1.
+    member _.Reduce(reduction: Reduction, values: Tensor) : Tensor =
+        if outputs.Value.Contains "valid" then
+            Reduction.weighted reduction outputs.Value["valid"] values
+        else
+            Reduction.apply reduction values
+
 /// What a matching function says of itself; the laws hold it to that.
 [<Flags>]
 type MatchingClaims =
@@ -163,13 +170,13 @@ module Matching =
     /// KL(π_x̃ ‖ π_x) over the states, target first (BMG, section 5), on the output "logits".
     let kl (reduction: Reduction) : MatchingFunction =
         (create "kl" (policyDivergence ||| MatchingClaims.MatchesMoments) (fun target learner ->
-            Reduction.apply reduction (Categorical.kl target["logits"] learner["logits"])))
+            learner.Reduce(reduction, Categorical.kl target["logits"] learner["logits"])))
             .WithFisher(1.0, reduction)
 
     /// KL(π_x ‖ π_x̃): the learner first.
     let reverseKl (reduction: Reduction) : MatchingFunction =
         (create "reverse-kl" policyDivergence (fun target learner ->
-            Reduction.apply reduction (Categorical.kl learner["logits"] target["logits"])))
+            learner.Reduce(reduction, Categorical.kl learner["logits"] target["logits"])))
             .WithFisher(1.0, reduction)
 
     /// ‖x̃ − x‖² times `scale`, in the space of parameters (BMG, section 4; ½ makes its gradient x − x̃).
@@ -186,8 +193,7 @@ module Matching =
         (reduction: Reduction)
         (compare: Tensor -> Tensor -> Tensor)
         : MatchingFunction =
-        create name claims (fun target learner ->
-            Reduction.apply reduction (compare target["logits"] learner["logits"]))
+        create name claims (fun target learner -> learner.Reduce(reduction, compare target["logits"] learner["logits"]))
 
     /// Jensen-Shannon: ½KL(π_x̃ ‖ m) + ½KL(π_x ‖ m) with m = ½(π_x̃ + π_x), in nats, at most log 2 a state (Lin 1991). Symmetric, and its
     /// root is a metric (Endres and Schindelin 2003); near a match ¼ of KL. Where policies have nothing in common its gradient vanishes.
@@ -208,6 +214,79 @@ module Matching =
         (onLogits "squared-hellinger" (metric ||| MatchingClaims.ShiftInvariant) reduction Categorical.squaredHellinger)
             .WithFisher(0.25, reduction)
 
+    let private ofDistribution
+        (name: string)
+        (claims: MatchingClaims)
+        (distribution: Distribution)
+        (reduction: Reduction)
+        (compare: Func<Tensor, Tensor, Tensor>)
+        : MatchingFunction =
+        let output = distribution.Output
+
+        create $"{name} of {distribution.Name}" claims (fun target learner ->
+            learner.Reduce(reduction, compare.Invoke(target[output], learner[output])))
+
+    /// The closed form of a divergence, or an ArgumentException that says that there is none.
+    let private closed
+        (fn: string)
+        (distribution: Distribution)
+        (form: Func<Tensor, Tensor, Tensor> | null)
+        : Func<Tensor, Tensor, Tensor> =
+        match form with
+        | null -> Check.fail fn "distribution" "one for which this divergence has a closed form" distribution.Name
+        | form -> form
+
+    /// `kl` of any distribution, on the output that it names.
+    let klOf (distribution: Distribution) (reduction: Reduction) : MatchingFunction =
+        if distribution.Output = "logits" then
+            kl reduction
+        else
+            ofDistribution "kl" MatchingClaims.Divergence distribution reduction distribution.Kl
+
+    /// `reverseKl` of any distribution, on the output that it names.
+    let reverseKlOf (distribution: Distribution) (reduction: Reduction) : MatchingFunction =
+        if distribution.Output = "logits" then
+            reverseKl reduction
+        else
+            let form = distribution.Kl
+
+            ofDistribution
+                "reverse-kl"
+                MatchingClaims.Divergence
+                distribution
+                reduction
+                (Func<_, _, _>(fun target learner -> form.Invoke(learner, target)))
+
+    /// `jeffreys` of any distribution, on the output that it names.
+    let jeffreysOf (distribution: Distribution) (reduction: Reduction) : MatchingFunction =
+        if distribution.Output = "logits" then
+            jeffreys reduction
+        else
+            ofDistribution
+                "jeffreys"
+                (MatchingClaims.Divergence ||| MatchingClaims.Symmetric)
+                distribution
+                reduction
+                distribution.Jeffreys
+
+    /// `jensenShannon` of a distribution for which it has a closed form, on the output that it names; an ArgumentException else.
+    let jensenShannonOf (distribution: Distribution) (reduction: Reduction) : MatchingFunction =
+        let form = closed "Matching.jensenShannonOf" distribution distribution.JensenShannon
+
+        if distribution.Output = "logits" then
+            jensenShannon reduction
+        else
+            ofDistribution "jensen-shannon" metric distribution reduction form
+
+    /// `squaredHellinger` of a distribution for which it has a closed form, on the output that it names; an ArgumentException else.
+    let squaredHellingerOf (distribution: Distribution) (reduction: Reduction) : MatchingFunction =
+        let form = closed "Matching.squaredHellingerOf" distribution distribution.SquaredHellinger
+
+        if distribution.Output = "logits" then
+            squaredHellinger reduction
+        else
+            ofDistribution "squared-hellinger" metric distribution reduction form
+
     let private half: Scalar = Scalars.constant 0.5
 
     /// ½ Σ (z̃ − z)² over the actions' logits (Ba and Caruana 2014, for distillation). It also sees what no policy shows: a constant added to
@@ -224,7 +303,7 @@ module Matching =
         create "values" (metric ||| MatchingClaims.ShiftInvariant) (fun target learner ->
             let learned = learner["values"]
             Check.shape "Matching.valueMatching" "learner" "the target's values" target["values"].shape learned
-            Reduction.apply reduction ((target["values"].minus learned).squared().mul half))
+            learner.Reduce(reduction, (target["values"].minus learned).squared().mul half))
 
     /// ½ (z̃ − z)ᵀ (diag π̃ − π̃π̃ᵀ) (z̃ − z) = ½ Var_π̃(z̃ − z) over the logits: KL's second-order form at the target's policy, quadratic in
     /// the learner's logits however far away (Amari 1998 for the metric). Not symmetric: the target's policy weighs. An action that the target

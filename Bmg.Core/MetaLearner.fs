@@ -519,3 +519,44 @@ module MetaLearner =
                         MetaGradientNorm = numbers ((Params.squaredNorm result.Gradient).sqrt())
                         Losses = losses
                     })
+
+    /// Names of the hyper-parameters whose meta-gradient is exactly 0 on this experience: `hyper` holds a value for each that φ and the
+    /// model read, [P]. All of them where nothing is meta-learned. A zero may be chance (a unit that is off): ask for several draws.
+    let unreached
+        (learner: MetaLearner<'Data>)
+        (x: Params)
+        (hyper: Params)
+        (collect: Func<Params, Params, Experience<'Data>>)
+        : string[] =
+        use _ = torch.NewDisposeScope()
+
+        let direct = {
+            learner with
+                MetaParameters = {
+                    Name = "hyper-parameters themselves"
+                    ContextSize = 0
+                    Network = null
+                    Outputs = [||]
+                    Init = Func<_, _, _, _>(fun _ _ _ -> hyper)
+                    Apply = Func<_, _, _>(fun w _ -> w)
+                }
+        }
+
+        let state = {
+            Learner = learner.UpdateRule.Init.Invoke x
+            MetaParameters = hyper
+            MetaOptimizer = Params.Empty
+            Pending = ValueNone
+        }
+
+        let gradient =
+            try
+                (metaGradient direct state collect).Gradient
+            with :? ArgumentException as e when e.ParamName = "loss" ->
+                // What is judged is no function of w at all.
+                Params.Empty
+
+        hyper.NameArray
+        |> Array.filter (fun name ->
+            not (gradient.Contains name)
+            || gradient[name].eq(Scalars.constant 0.0).all().ToBoolean())

@@ -3,6 +3,16 @@ namespace Bmg
 open System
 open TorchSharp
 
+/// A hyper-parameter that meta-parameters put out, and the range that it stays in.
+[<Struct>]
+type HyperOutput = {
+    Name: string
+    /// Least value, −∞ where there is none.
+    Low: float
+    /// Greatest value, +∞ where there is none.
+    High: float
+}
+
 /// From raw meta-parameters w and a context to the hyper-parameters that φ uses. w has the population axis at P (independent
 /// learners) or at 1 (shared by all members).
 [<ReferenceEquality; NoComparison>]
@@ -10,8 +20,11 @@ type MetaParameters = {
     Name: string
     /// Features of the context; 0 where none is used.
     ContextSize: int
-    /// The network from context to raw output, where there is one (for export).
+    /// The network from context to raw outputs, where there is one (for export): each is low + (high − low)·σ(raw). Of parts that are
+    /// not merged with others, its outputs are those of `Outputs`, in order.
     Network: Network | null
+    /// What `Apply` gives, in order. Of rates for single tensors, each under its own name.
+    Outputs: HyperOutput[]
     /// (member seeds, type, device) → first w.
     Init: Func<Seed[], torch.ScalarType, torch.Device, Params>
     /// (w, context [P, C], or [P, T, C] for T moments, or null) → hyper-parameters, [P] each (or [1] where w is shared and no context is used), or [P, …] for numbers
@@ -66,11 +79,15 @@ module MetaParameters =
             let shape = [| int64 seeds.Length |]
             Params.Single(name, torch.full (shape, Scalars.constant value, dtype = dtype, device = device)))
 
+    let private within (low: float) (high: float) (names: string[]) : HyperOutput[] =
+        names |> Array.map (fun name -> { Name = name; Low = low; High = high })
+
     /// No meta-parameters: hyper-parameters with fixed values, the same for all members.
     let constant (name: string) (value: float) : MetaParameters = {
         Name = $"{name} = {value}"
         ContextSize = 0
         Network = null
+        Outputs = within value value [| name |]
         Init = everywhere name value
         Apply = Func<_, _, _>(fun w _ -> Params.Single(name, w[name]))
     }
@@ -86,17 +103,60 @@ module MetaParameters =
             Name = $"{name} as one number"
             ContextSize = 0
             Network = null
+            Outputs = within low high [| name |]
             Init = everywhere name raw
             Apply = Func<_, _, _>(fun w _ -> Params.Single(name, transform w[name]))
         }
 
-    /// Pre-trains a network to put out the constant `raw` on inputs uniform in [−1, 1]: `steps` Adam steps on batches of 64 drawn from
+    /// A positive number a member that is learned in the logarithm, for step sizes: exp(w), clipped to [low, high] with 0 < low. Where w is
+    /// farther out the derivative is that at the bound, so that it can come back. With `divided` the meta-gradient is divided by the number
+    /// itself: dα/dw counts as 1, so that w ← w − β·∂μ/∂α, and a step size that has become small moves as readily in the logarithm as a
+    /// large one: ∂μ/∂α of one step is −⟨∇μ, direction⟩, whatever α. That is after the practice of hypergradient descent (Baydin et al. 2018,
+    /// whose additive and multiplicative rules it stands between); no gradient of μ, so no law of finite differences holds for it.
+    let logScalar (name: string) (low: float) (high: float) (initial: float) (divided: bool) : MetaParameters =
+        Check.require "MetaParameters.logScalar" "low" "positive" low (low > 0.0)
+        Check.require "MetaParameters.logScalar" "high" "finite" high (Double.IsFinite high)
+
+        Check.require
+            "MetaParameters.logScalar"
+            "initial"
+            $"between {low} and {high}"
+            initial
+            (low < high && low <= initial && initial <= high)
+
+        let least, greatest = Scalars.constant (log low), Scalars.constant (log high)
+
+        let number (raw: Tensor) =
+            let constant = raw.detach ()
+            let clipped = constant.clamp (least, greatest)
+            // Nothing in value, all of the derivative.
+            let moved = raw.minus constant
+
+            if divided then
+                (clipped.exp ()).plus moved
+            else
+                (clipped.plus moved).exp()
+
+        {
+            Name =
+                if divided then
+                    $"{name} in the logarithm, its gradient divided by itself"
+                else
+                    $"{name} in the logarithm"
+            ContextSize = 0
+            Network = null
+            Outputs = within low high [| name |]
+            Init = everywhere name (log initial)
+            Apply = Func<_, _, _>(fun w _ -> Params.Single(name, number w[name]))
+        }
+
+    /// Pre-trains a network to put out the constants `raw`, one an output, on inputs uniform in [−1, 1]: `steps` Adam steps on batches of 64 drawn from
     /// each member's own stream. A network starts out far from constant; untrained, members would begin with different weights.
     /// `watch` is called before every step.
     let private pretrain
         (watch: Action)
         (network: Network)
-        (raw: float)
+        (raw: float[])
         (steps: int)
         (seeds: Seed[])
         (start: Params)
@@ -109,9 +169,9 @@ module MetaParameters =
             |> Array.map (fun s -> (let purpose = s.For "pretraining" in purpose.Generator()))
 
         use _ = torch.NewDisposeScope()
-        let target: Scalar = Scalars.constant -raw
         let size = int64 seeds.Length
         let first = start.TensorArray[0]
+        let target = torch.tensor(Array.map (~-) raw, dtype = torch.float64).``to``(first.dtype, first.device)
         let mutable x = start
         let mutable state = Optimizers.init optimizer start
 
@@ -133,7 +193,7 @@ module MetaParameters =
             let error = (Network.apply network leaves inputs).plus target
             // Linear decay to zero: the last steps settle on the constant.
             let rate = 1e-2 * (1.0 - float (i - 1) / float steps)
-            let gradients = Gradients.gradient (Losses.squaredError (error.squeeze -1L)) leaves false
+            let gradients = Gradients.gradient (Losses.squaredError error) leaves false
             use _ = torch.no_grad ()
 
             let struct (next, nextState) =
@@ -157,29 +217,53 @@ module MetaParameters =
 
         Params.detachFromScope (Params.detach x)
 
-    /// `contextual`, for a host that may be asked to stop while w is made: `watch` is called before every step of pre-training, on the
+    /// `contextualMany`, for a host that may be asked to stop while w is made: `watch` is called before every step of pre-training, on the
     /// thread that asked for w, and ends it by throwing. It has no say in what w becomes.
-    let contextualWatched
+    let contextualManyWatched
         (watch: Action)
-        (name: string)
+        (names: string[])
         (network: Network)
-        (low: float)
-        (high: float)
-        (initial: float)
+        (lows: float[])
+        (highs: float[])
+        (initials: float[])
         (initialization: Initialization)
         (pretrainingSteps: int)
         : MetaParameters =
-        checkBounds "MetaParameters.contextual" low high initial
+        let names = Array.copy names
+        let count = names.Length
+        Check.require "MetaParameters.contextual" "names" "at least one" count (count > 0)
 
-        Check.require "MetaParameters.contextual" "network.Outputs" "1" network.Outputs (network.Outputs = 1)
+        for argument, given in [| "lows", lows.Length; "highs", highs.Length; "initials", initials.Length |] do
+            Check.require "MetaParameters.contextual" argument $"{count} numbers, one a name" given (given = count)
 
-        let transform = bounded low high
-        let raw = logit low high initial
+        for i in 0 .. count - 1 do
+            checkBounds $"MetaParameters.contextual, {names[i]}" lows[i] highs[i] initials[i]
+
+        Check.require
+            "MetaParameters.contextual"
+            "network.Outputs"
+            $"{count}, one a name"
+            network.Outputs
+            (network.Outputs = count)
+
+        let transforms = Array.map2 bounded lows highs
+        let raw = Array.map3 logit lows highs initials
+        let all = String.Join(", ", names)
 
         {
-            Name = $"{name} as a network of the context"
+            Name =
+                if count = 1 then
+                    $"{all} as a network of the context"
+                else
+                    $"{all} as one network of the context"
             ContextSize = network.Inputs
             Network = network
+            Outputs =
+                Array.init count (fun i -> {
+                    Name = names[i]
+                    Low = lows[i]
+                    High = highs[i]
+                })
             Init =
                 Func<_, _, _, _>(fun seeds dtype device ->
                     pretrain
@@ -215,8 +299,46 @@ module MetaParameters =
                             else
                                 [| members |]
 
-                        Params.Single(name, transform (rows.reshape shape)))
+                        let output i =
+                            if count = 1 then rows else rows.select (-1L, int64 i)
+
+                        Params.Create(names, transforms |> Array.mapi (fun i f -> f ((output i).reshape shape))))
         }
+
+    /// Several hyper-parameters from one contextual network, one output each, in the order of the names:
+    /// lowᵢ + (highᵢ − lowᵢ)·σ(net(context)ᵢ), pre-trained to put out `initials` for contexts uniform in [−1, 1]. Arrays of one length.
+    /// Contexts and shapes as in `contextual`.
+    let contextualMany
+        (names: string[])
+        (network: Network)
+        (lows: float[])
+        (highs: float[])
+        (initials: float[])
+        (initialization: Initialization)
+        (pretrainingSteps: int)
+        : MetaParameters =
+        contextualManyWatched (Action ignore) names network lows highs initials initialization pretrainingSteps
+
+    /// `contextual`, for a host that may be asked to stop while w is made: see `contextualManyWatched`.
+    let contextualWatched
+        (watch: Action)
+        (name: string)
+        (network: Network)
+        (low: float)
+        (high: float)
+        (initial: float)
+        (initialization: Initialization)
+        (pretrainingSteps: int)
+        : MetaParameters =
+        contextualManyWatched
+            watch
+            [| name |]
+            network
+            [| low |]
+            [| high |]
+            [| initial |]
+            initialization
+            pretrainingSteps
 
     /// A contextual network: low + (high − low)·σ(net(context)), pre-trained to put out `initial` for contexts uniform in [−1, 1]. Derivatives
     /// beyond ±15 as in `boundedScalar`.
@@ -274,6 +396,7 @@ module MetaParameters =
             Name = $"{prefix}: a rate for each of {names.Length} tensors"
             ContextSize = 0
             Network = null
+            Outputs = within 0.0 infinity names
             Init = filled names (Array.create names.Length [||]) raw
             // e⁻³⁰ = 9e-14: a rate that moves nothing in float32.
             Apply = each names (neverFlat -30.0 infinity (Network.activate Activation.Softplus))
@@ -291,6 +414,7 @@ module MetaParameters =
             Name = $"{prefix}: a rate for each parameter of {names.Length} tensors"
             ContextSize = 0
             Network = null
+            Outputs = within -infinity infinity names
             Init = filled names (like.TensorArray |> Array.map (fun t -> Array.skip 1 t.shape)) initial
             Apply = each names id
         }
@@ -322,6 +446,7 @@ module MetaParameters =
                 (match parts |> Array.filter (fun p -> not (isNull p.Network)) with
                  | [| only |] -> only.Network
                  | _ -> null)
+            Outputs = parts |> Array.collect (fun p -> p.Outputs)
             Init =
                 Func<_, _, _, _>(fun seeds dtype device ->
                     Params.merge (parts |> Array.map (fun p -> p.Init.Invoke(seeds, dtype, device))))

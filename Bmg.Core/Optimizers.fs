@@ -46,9 +46,71 @@ type Setting =
     /// [P], or the tensor's own shape, [P, …], and then element by element. The population axis is at P, or at 1 where it is shared.
     | LearnedPerTensor of prefix: string
 
+/// Names of the hyper-parameters that the library's agents and optimizers read where a setting is learned and nothing else is said.
+[<RequireQualifiedAccess>]
+module HyperParameters =
+
+    /// γ, the factor of what comes a step later, in [0, 1].
+    [<Literal>]
+    let Discount = "discount"
+
+    /// λ of λ-returns and traces, in [0, 1].
+    [<Literal>]
+    let TraceDecay = "traceDecay"
+
+    /// Weight of the entropy term, in units of the loss per nat.
+    [<Literal>]
+    let EntropyWeight = "entropyWeight"
+
+    /// Weight of the value loss.
+    [<Literal>]
+    let ValueWeight = "valueWeight"
+
+    /// Size of a learner's step, positive.
+    [<Literal>]
+    let LearningRate = "learningRate"
+
+    /// ε, the rate of exploration, in [0, 1].
+    [<Literal>]
+    let Epsilon = "epsilon"
+
 /// What settings mean.
 [<RequireQualifiedAccess>]
 module internal Settings =
+
+    /// Refuses a setting that is not one number a member, or a constant outside [low, high].
+    let check (fn: string) (argument: string) (low: float) (high: float) (setting: Setting) : unit =
+        match setting with
+        | Setting.Constant value -> Check.range fn argument low high value
+        | Setting.Learned _ -> ()
+        | Setting.LearnedPerTensor prefix ->
+            Check.fail fn argument "a constant or one hyper-parameter" $"one for each tensor, '{prefix}…'"
+
+    /// The number of a setting, [P] or [1], to go with tensors like `like` [P, …]: a constant or the hyper-parameter.
+    let value (setting: Setting) (hyper: Params) (like: Tensor) : Tensor =
+        match setting with
+        | Setting.Constant value ->
+            torch.full ([| like.shape[0] |], Scalars.constant value, dtype = like.dtype, device = like.device)
+        | Setting.Learned name -> hyper[name]
+        | Setting.LearnedPerTensor prefix ->
+            Check.fail
+                "Settings.value"
+                "setting"
+                "a constant or one hyper-parameter"
+                $"one for each tensor, '{prefix}…'"
+
+    /// loss + setting · term, [P] each.
+    let addTo (loss: Tensor) (setting: Setting) (hyper: Params) (term: Tensor) : Tensor =
+        match setting with
+        | Setting.Constant value -> loss.add (term, Scalars.constant value)
+        | learned -> loss.addcmul (value learned hyper term, term, Scalars.constant 1.0)
+
+    /// The name that a setting reads, or nothing.
+    let name (setting: Setting) : string voption =
+        match setting with
+        | Setting.Constant _ -> ValueNone
+        | Setting.Learned name
+        | Setting.LearnedPerTensor name -> ValueSome name
 
     /// setting · p, tensor by tensor. Throws an ArgumentException where a hyper-parameter is missing or does not fit its tensor.
     let scale (setting: Setting) (hyper: Params) (p: Params) : Params =

@@ -9,8 +9,44 @@ type QLambda = {
     /// Observation → one value an action.
     Values: Network
     /// λ in [0, 1].
-    TraceDecay: float
-}
+    TraceDecay: Setting
+    /// γ in [0, 1].
+    Discount: Setting
+    /// ε in [0, 1], of the behaviour policy alone.
+    Epsilon: Setting
+} with
+
+    /// A learner with constant γ and λ, whose ε is learned by its name: [P], or [P, T], one for each state.
+    static member Create(values: Network, discount: float, traceDecay: float) : QLambda =
+        {
+            Values = values
+            TraceDecay = Setting.Constant 0.0
+            Discount = Setting.Constant 0.0
+            Epsilon = Setting.Learned HyperParameters.Epsilon
+        }
+            .WithDiscount(Setting.Constant discount)
+            .WithTraceDecay(Setting.Constant traceDecay)
+
+    /// The same with another γ.
+    member this.WithDiscount(discount: Setting) : QLambda =
+        Settings.check "QLambda.WithDiscount" "discount" 0.0 1.0 discount
+        { this with Discount = discount }
+
+    /// The same with another λ.
+    member this.WithTraceDecay(decay: Setting) : QLambda =
+        Settings.check "QLambda.WithTraceDecay" "decay" 0.0 1.0 decay
+        { this with TraceDecay = decay }
+
+    /// The same with another ε.
+    member this.WithEpsilon(epsilon: Setting) : QLambda =
+        Settings.check "QLambda.WithEpsilon" "epsilon" 0.0 1.0 epsilon
+        { this with Epsilon = epsilon }
+
+    /// Names of the hyper-parameters that it reads, each once.
+    member this.Learned: string[] =
+        [| this.Discount; this.TraceDecay; this.Epsilon |]
+        |> Array.choose (fun s -> ValueOption.toOption (Settings.name s))
+        |> Array.distinct
 
 /// Peng's Q(λ) and the meta-learning of its rate of exploration ε (BMG 5.1; CMG): ε never enters the update rule, so a plain meta-gradient
 /// has nothing to say about it; with K = 0, w reaches μ through the behaviour policy itself.
@@ -19,13 +55,19 @@ module QLambda =
 
     /// Name of the hyper-parameter that is the rate of exploration: [P], or [P, T], one for each state.
     [<Literal>]
-    let Epsilon = "epsilon"
+    let Epsilon = HyperParameters.Epsilon
 
     /// Name of the model's output that holds the action values, [P, T, A].
     [<Literal>]
     let Values = "values"
 
     let private one: Scalar = Scalars.constant 1.0
+    let private zero: Scalar = Scalars.constant 0.0
+
+    /// Observations of the one stream that a member has, [P, T + 1, O].
+    let private seen (fn: string) (like: Tensor) (rollout: Rollout) : Tensor =
+        Check.require fn "data" "of one copy of the environment a member" rollout.Copies (rollout.Copies = 1L)
+        (ActorCritic.seen like rollout).squeeze 1L
 
     /// Parameters of the network, one member a seed.
     let init
@@ -40,15 +82,15 @@ module QLambda =
     /// φ: one update from one transition, a rollout of T = 1 (Peng and Williams 1996, in the form that learns forward). With V = max q,
     ///   δ′ = r + γV(s′) − q(s, a),   δ = r + γV(s′) − V(s),
     /// q moves along δ′∇q(s, a) + δe, through the optimizer, and then e ← γλ(e + ∇q(s, a)). h holds the traces e, as they stand before
-    /// the next state's gradient is added ("trace/" and the parameter's name), and the optimizer's state ("optimizer/"). A discount of 0
-    /// clears the traces. The loss reported is ½δ′². No hyper-parameter enters but what the optimizer reads.
+    /// the next state's gradient is added ("trace/" and the parameter's name), and the optimizer's state ("optimizer/"). Where the episode
+    /// terminates γ is 0; at either end the traces are cleared. A step that is not valid leaves the member's whole state as it was. The
+    /// loss reported is ½δ′², 0 at such a step. γ and λ have their gradients; so does what the optimizer reads.
     let learner (agent: QLambda) (optimizer: Optimizer) : UpdateRule<Rollout> =
-        Check.range "QLambda.learner" "agent.TraceDecay" 0.0 1.0 agent.TraceDecay
-        let decay: Scalar = Scalars.constant agent.TraceDecay
         let half: Scalar = Scalars.constant 0.5
 
         let step (learner: LearnerState) (hyper: Params) (data: Rollout) (differentiation: Differentiation) =
-            Check.shape "QLambda.learner" "data.Actions" "[P, 1]" [| learner.Parameters.Members; 1L |] data.Actions
+            let actions = Rollout.Rows data.Actions
+            Check.shape "QLambda.learner" "data.Actions" "[P, 1]" [| learner.Parameters.Members; 1L |] actions
             let build = (differentiation <> Differentiation.None)
 
             let x =
@@ -66,17 +108,43 @@ module QLambda =
                 else
                     x
 
-            let values = Network.apply agent.Values at data.Observations
+            let values = Network.apply agent.Values at (seen "QLambda.learner" at.TensorArray[0] data)
 
-            let chosen = values.narrow(1L, 0L, 1L).gather(2L, data.Actions.unsqueeze -1L).reshape -1L
+            let chosen = values.narrow(1L, 0L, 1L).gather(2L, actions.unsqueeze -1L).reshape -1L
+
+            /// 1, or 0 where a flag is set; nothing where it can not be.
+            let unless (flag: Tensor | null) : Tensor voption =
+                match flag with
+                | null -> ValueNone
+                | flag -> ValueSome((flag.reshape -1L).neg().plus one)
+
+            let cut (t: Tensor) (kept: Tensor voption) =
+                match kept with
+                | ValueNone -> t
+                | ValueSome kept -> t.mul kept
+
+            /// After a step that is not valid: what was before.
+            let unlessSkipped (before: Params) (after: Params) : Params =
+                match data.Valid with
+                | null -> after
+                | valid ->
+                    let skipped = valid.reshape(-1L).eq zero
+                    Params.map2 (fun a b -> torch.where (Params.broadcast skipped a, a, b)) before after
 
             let slope = Gradients.gradient chosen at build
 
             let advance (from: Params) (values: Tensor) (chosen: Tensor) =
                 let best = values.amax ([| 2L |])
-                let discount = data.Discounts.reshape -1L
+                let rewards = data.Rewards.reshape -1L
 
-                let reached = data.Rewards.reshape(-1L).addcmul(discount, best.select (1L, 1L), one)
+                let discount =
+                    match agent.Discount with
+                    | Setting.Constant discount -> torch.full_like (rewards, Scalars.constant discount)
+                    | learned -> (Settings.value learned hyper rewards).expand rewards.shape
+
+                let discount = cut discount (unless data.Terminated)
+
+                let reached = rewards.addcmul (discount, best.select (1L, 1L), one)
 
                 let own, greedy = reached.minus chosen, reached.minus (best.select (1L, 0L))
                 let trace = Params.sub "trace/" learner.Optimizer
@@ -91,17 +159,29 @@ module QLambda =
                 let struct (next, state) =
                     Optimizers.apply optimizer from (Params.sub "optimizer/" learner.Optimizer) direction hyper
 
-                let fade = discount.mul decay
+                let fade =
+                    match agent.TraceDecay with
+                    | Setting.Constant decay -> discount.mul (Scalars.constant decay)
+                    | learned -> discount.mul (Settings.value learned hyper rewards)
+
+                let fade = cut fade (unless data.Truncated)
 
                 let trace =
                     Params.map2 (fun (g: Tensor) (e: Tensor) -> (e.plus g).mul(Params.broadcast fade g)) slope trace
 
+                let loss = own.detach().squared().mul half
+
                 {
                     Learner = {
-                        Parameters = next
-                        Optimizer = Params.merge [| Params.prefix "trace/" trace; Params.prefix "optimizer/" state |]
+                        Parameters = unlessSkipped from next
+                        Optimizer =
+                            Params.merge [| Params.prefix "trace/" trace; Params.prefix "optimizer/" state |]
+                            |> unlessSkipped learner.Optimizer
                     }
-                    Loss = own.detach().squared().mul half
+                    Loss =
+                        match data.Valid with
+                        | null -> loss
+                        | valid -> loss.masked_fill (valid.reshape(-1L).eq zero, zero)
                 }
 
             if build then
@@ -112,7 +192,9 @@ module QLambda =
 
         UpdateRule<Rollout>
             .Create(
-                $"Q({agent.TraceDecay}), {optimizer.Name}",
+                (match agent.TraceDecay with
+                 | Setting.Constant decay -> $"Q({decay}), {optimizer.Name}"
+                 | _ -> $"Q(λ), {optimizer.Name}"),
                 (fun x -> {
                     Parameters = x
                     Optimizer =
@@ -124,14 +206,15 @@ module QLambda =
                 (fun learner hyper data differentiation -> step learner hyper data differentiation)
             )
 
-    /// What an ε-greedy policy puts out at the T states acted in: action values [P, T, A] and ε [P, T].
+    /// What an ε-greedy policy puts out at the T states acted in: action values [P, T, A] and ε [P, T]; and "valid" [P, T] where some steps
+    /// are not.
     let model (agent: QLambda) : Model<Rollout> =
         Model<Rollout>
             .Create(
                 "ε-greedy policy",
                 (fun x hyper rollout ->
-                    let states = rollout.Observations.narrow (1L, 0L, rollout.Actions.shape[1])
-                    let epsilon = hyper[Epsilon]
+                    let states = (seen "QLambda.model" x.TensorArray[0] rollout).narrow(1L, 0L, rollout.Steps)
+                    let epsilon = Settings.value agent.Epsilon hyper rollout.Rewards
                     let values = Network.apply agent.Values x states
 
                     let epsilon =
@@ -140,10 +223,11 @@ module QLambda =
                         else
                             epsilon
 
-                    Params.Create(
-                        [| Values; Epsilon |],
-                        [| values; epsilon.expand (values.shape[0], values.shape[1]) |]
-                    ))
+                    let epsilon = epsilon.expand (values.shape[0], values.shape[1])
+
+                    match rollout.Valid with
+                    | null -> Params.Create([| Values; Epsilon |], [| values; epsilon |])
+                    | valid -> Params.Create([| Values; Epsilon; "valid" |], [| values; epsilon; Rollout.Rows valid |]))
             )
 
     /// KL(greedy(x̃) ‖ (1 − ε)·greedy(x) + ε·uniform), in nats (BMG 5.1): −log of the learner's probability of the action that the target
@@ -165,7 +249,7 @@ module QLambda =
 
                 let probability = epsilon.mul(uniform).addcmul(epsilon.neg().plus one, agree.``to`` epsilon.dtype, one)
 
-                Reduction.apply reduction (probability.plus(tiny).log().neg()))
+                learner.Reduce(reduction, probability.plus(tiny).log().neg()))
         )
 
     /// Joins rollouts of one step each into one of L, and their contexts [P, C] into [P, L, C].
@@ -173,24 +257,39 @@ module QLambda =
         Check.require "QLambda.join" "experiences" "at least one" experiences.Length (experiences.Length > 0)
 
         let all (part: Rollout -> Tensor) =
-            torch.cat (experiences |> Array.map (fun e -> part e.Data), 1L)
+            torch.cat (experiences |> Array.map (fun e -> part e.Data), 2L)
 
-        let last = experiences[experiences.Length - 1].Data.Observations
+        /// Of the states: the T acted in of each, and last the one reached.
+        let allStates (part: Rollout -> Tensor) =
+            let last = part experiences[experiences.Length - 1].Data
+
+            torch.cat (
+                [|
+                    all (fun r -> (part r).narrow(2L, 0L, r.Steps))
+                    last.narrow (2L, last.shape[2] - 1L, 1L)
+                |],
+                2L
+            )
+
+        /// Where one of them has it, the others have it too, as they are without.
+        let optional (absent: float) (part: Rollout -> (Tensor | null)) : Tensor | null =
+            if experiences |> Array.forall (fun e -> isNull (part e.Data)) then
+                null
+            else
+                all (fun r ->
+                    match part r with
+                    | null -> torch.full_like (r.Rewards, Scalars.constant absent)
+                    | t -> t)
 
         {
-            Data = {
-                Observations =
-                    torch.cat (
-                        [|
-                            all (fun r -> r.Observations.narrow (1L, 0L, r.Actions.shape[1]))
-                            last.narrow (1L, last.shape[1] - 1L, 1L)
-                        |],
-                        1L
+            Data =
+                Rollout
+                    .Create(allStates (fun r -> r.Observations), all (fun r -> r.Actions), all (fun r -> r.Rewards))
+                    .WithEnds(
+                        optional 0.0 (fun r -> r.Terminated),
+                        optional 0.0 (fun r -> r.Truncated),
+                        optional 1.0 (fun r -> r.Valid)
                     )
-                Actions = all (fun r -> r.Actions)
-                Rewards = all (fun r -> r.Rewards)
-                Discounts = all (fun r -> r.Discounts)
-            }
             Context =
                 match experiences[0].Context with
                 | null -> null

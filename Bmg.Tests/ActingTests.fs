@@ -109,12 +109,11 @@ let private plainPolicy =
         }
     ]
 
-let private twoColorsAgent (hidden: int[]) = {
-    Policy = Network.Mlp("policy", TwoColors.ObservationSize, hidden, TwoColors.ActionCount, Activation.Relu)
-    Value = Network.Mlp("value", TwoColors.ObservationSize, hidden, 1, Activation.Relu)
-    TraceDecay = 0.0
-    ValueWeight = 0.5
-}
+let private twoColorsAgent (hidden: int[]) =
+    ActorCritic.Create(
+        Network.Mlp("policy", TwoColors.ObservationSize, hidden, TwoColors.ActionCount, Activation.Relu),
+        Network.Mlp("value", TwoColors.ObservationSize, hidden, 1, Activation.Relu)
+    )
 
 /// A population in its worlds, and who gathers its rollouts.
 [<ReferenceEquality>]
@@ -135,7 +134,7 @@ let private stageAs (plainly: bool) (seeds: Seed[]) =
 
     {
         World = world
-        Collector = new RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, plainly)
+        Collector = RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, plainly)
         Agent = agent
         X = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
         Context = context
@@ -150,7 +149,7 @@ let private rollouts =
     testList "rollouts" [
         withSeeds 40 "are what the worlds did" (fun _ seeds ->
             let s = stage seeds
-            use collector = s.Collector
+            let collector = s.Collector
             let replay = TwoColors(seeds, Respawn.Square, 50L)
             let seen = Array.zeroCreate<float32> TwoColors.ObservationSize
             let means = Array.init seeds.Length (fun _ -> ResizeArray())
@@ -158,7 +157,12 @@ let private rollouts =
             for round in 1..4 do
                 let experience = collector.Collect s.X
                 let data = experience.Data
-                Expect.equal data.Observations.shape [| int64 seeds.Length; int64 length + 1L; 30L |] "observations"
+
+                Expect.equal
+                    data.Observations.shape
+                    [| int64 seeds.Length; 1L; int64 length + 1L; 30L |]
+                    "observations"
+
                 Expect.equal data.Actions.dtype torch.int64 "type of actions"
                 let observations = numbers data.Observations |> Array.chunkBySize 30
                 let actions = numbers data.Actions |> Array.chunkBySize length
@@ -176,7 +180,6 @@ let private rollouts =
                     means[m].Add(Array.average rewards[m])
                     Expect.equal (replay.GetState m) (s.World.GetState m) "the world afterwards"
 
-                near singlePrecision "discounts" (Array.create (seeds.Length * length) 0.97) (numbers data.Discounts)
                 Expect.equal collector.EnvironmentSteps (int64 (round * length)) "steps"
 
                 let expected =
@@ -205,7 +208,7 @@ let private rollouts =
 
             let x = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
 
-            use collector = new RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, true)
+            let collector = RolloutCollector(world, agent, seeds, length, 0.97, context, torch.CPU, true)
 
             let moments (values: float[]) =
                 let mean = Array.average values
@@ -253,12 +256,12 @@ let private rollouts =
         withSeeds 30 "of a member do not depend on the population" (fun _ seeds ->
             let seeds = Array.append seeds (Seed.Population(1234L, 2))
             let all = stage seeds
-            use collector = all.Collector
+            let collector = all.Collector
             let together = [ for _ in 1..3 -> collector.Collect all.X ]
 
             for m in 0 .. seeds.Length - 1 do
                 let one = stage [| seeds[m] |]
-                use own = one.Collector
+                let own = one.Collector
 
                 for experience in together do
                     let mine = (own.Collect one.X).Data.ToParams()
@@ -267,8 +270,8 @@ let private rollouts =
 
         withSeeds 30 "on a device are the same as on the CPU" (fun _ seeds ->
             let plain, device = stageAs true seeds, stageAs false seeds
-            use first = plain.Collector
-            use second = device.Collector
+            let first = plain.Collector
+            let second = device.Collector
 
             for _ in 1..3 do
                 let a, b = first.Collect plain.X, second.Collect device.X
@@ -277,10 +280,10 @@ let private rollouts =
 
         withSeeds 30 "go on the same after a restore" (fun _ seeds ->
             let s = stage seeds
-            use collector = s.Collector
+            let collector = s.Collector
             collector.Collect s.X |> ignore
             let other = stage (Seed.Population(-5L, seeds.Length))
-            use restored = other.Collector
+            let restored = other.Collector
 
             for m in 0 .. seeds.Length - 1 do
                 other.World.SetState(m, s.World.GetState m)
@@ -300,7 +303,7 @@ let private rollouts =
             for plainly in [ true; false ] do
                 let seeds = Seed.Population(21L, 4)
                 let s = stageAs plainly seeds
-                use collector = s.Collector
+                let collector = s.Collector
                 let share = [| 0.1; 0.2; 0.3; 0.4 |]
                 let silent = Params.zerosLike s.X
 
@@ -338,7 +341,7 @@ let private rollouts =
             for plainly in [ true; false ] do
                 scoped (if plainly then "CPU" else "device") (fun () ->
                     let s = stageAs plainly (Seed.Population(0L, 3))
-                    use collector = s.Collector
+                    let collector = s.Collector
                     collector.Collect s.X |> ignore
 
                     let broken =

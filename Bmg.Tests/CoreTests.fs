@@ -685,11 +685,13 @@ let private losses =
             near rounding "sum" (mean (fun i -> float t * adv[i])) (numbers (Reduction.apply Reduction.Sum advantages)))
 
         property 60 "the actor-critic's loss by hand, from plain numbers" any (fun case ->
-            let agent = {
-                agent case with
-                    TraceDecay = 0.9
-                    ValueWeight = 0.25
-            }
+            let discount = 0.9 * (stream case "discount").NextDouble()
+
+            let agent =
+                (agent case)
+                    .WithDiscount(Setting.Constant discount)
+                    .WithTraceDecay(Setting.Constant 0.9)
+                    .WithValueWeight(Setting.Constant 0.25)
 
             let x = parameters case "x"
             let data = (batch case 0).Data
@@ -704,9 +706,7 @@ let private losses =
 
             let v = numbers (ActorCritic.values agent x data) |> Array.chunkBySize (t + 1)
 
-            let r, d =
-                (numbers data.Rewards |> Array.chunkBySize t), (numbers data.Discounts |> Array.chunkBySize t)
-
+            let r = numbers data.Rewards |> Array.chunkBySize t
             let actions = numbers data.Actions |> Array.map int
 
             let expected, policyOnly =
@@ -715,7 +715,7 @@ let private losses =
                     let mutable next = 0.0
 
                     for k in t - 1 .. -1 .. 0 do
-                        next <- r[m][k] + d[m][k] * v[m][k + 1] - v[m][k] + d[m][k] * 0.9 * next
+                        next <- r[m][k] + discount * v[m][k + 1] - v[m][k] + discount * 0.9 * next
                         advantages[k] <- next
 
                     let at k = pi[m * t + k]
@@ -736,7 +736,7 @@ let private losses =
 
         property 60 "advantages and value targets are constants" any (fun case ->
             // The policy's part moves the policy alone; the value's part is −E[δ ∇v(sₜ)], without a gradient through v(sₜ₊₁).
-            let agent = { agent case with ValueWeight = 1.0 }
+            let agent = (agent case).WithValueWeight(Setting.Constant 1.0)
             let x = Params.leaves (parameters case "x")
             let data = (batch case 0).Data
 
@@ -750,10 +750,11 @@ let private losses =
 
             let values = (ActorCritic.values agent x data)
             let t = int64 case.Steps
-            let before = values.narrow (1L, 0L, t)
-            let after = values.narrow (1L, 1L, t)
-            let errors = (Returns.tdErrors data.Rewards data.Discounts before after).detach()
-            let semi = Gradients.gradient ((errors.mul before).mean([| 1L |]).neg()) x false
+            let before = values.narrow (2L, 0L, t)
+            let after = values.narrow (2L, 1L, t)
+            let discounts = torch.full_like (data.Rewards, Scalars.constant 0.99)
+            let errors = (Returns.tdErrors data.Rewards discounts before after).detach()
+            let semi = Gradients.gradient ((errors.mul before).mean([| 1L; 2L |]).neg()) x false
             let own name (p: Params) = numbersOf (Params.sub name p)
             near rounding "policy network" (own "policy." policy) (own "policy." whole)
             zero 0.0 "the policy loss on the value network" (own "value." policy)

@@ -35,12 +35,25 @@ let private draw (seed: int64) : Case =
 
     let activation = activations[rng.Next activations.Length]
 
-    let agent: ActorCritic = {
-        Policy = Network.Mlp("policy", inputs, hidden (), actions, activation)
-        Value = Network.Mlp("value", inputs, hidden (), 1, activation)
-        TraceDecay = [| 0.0; 0.7; 1.0 |][rng.Next 3]
-        ValueWeight = 2.0 * rng.NextDouble()
-    }
+    let copies = int64 (rng.Next 3 + 1)
+
+    /// A constant, or learned.
+    let setting (name: string) (value: float) =
+        if rng.Next 3 = 0 then
+            Setting.Learned name
+        else
+            Setting.Constant value
+
+    let agent =
+        ActorCritic
+            .Create(
+                Network.Mlp("policy", inputs, hidden (), actions, activation),
+                Network.Mlp("value", inputs, hidden (), 1, activation)
+            )
+            .WithDiscount(setting HyperParameters.Discount 0.9)
+            .WithTraceDecay(setting HyperParameters.TraceDecay ([| 0.0; 0.7; 1.0 |][rng.Next 3]))
+            .WithEntropyWeight(setting HyperParameters.EntropyWeight 0.2)
+            .WithValueWeight(setting HyperParameters.ValueWeight (2.0 * rng.NextDouble()))
 
     let normal (shape: int64[]) =
         torch
@@ -60,16 +73,42 @@ let private draw (seed: int64) : Case =
             Parameters = x
             Optimizer = Params.Empty
         }
-        Hyper = Params.Single(ActorCritic.EntropyWeight, (normal [| members |]).abs())
-        Rollout = {
-            Observations = normal [| members; steps + 1L; int64 inputs |]
-            Actions =
-                torch
-                    .tensor(Array.init (int (members * steps)) (fun _ -> int64 (rng.Next actions)))
-                    .reshape(members, steps)
-            Rewards = normal [| members; steps |]
-            Discounts = torch.full ([| members; steps |], Scalars.constant 0.9, dtype = torch.float64)
-        }
+        Hyper =
+            Params.Create(
+                [|
+                    HyperParameters.Discount
+                    HyperParameters.TraceDecay
+                    HyperParameters.EntropyWeight
+                    HyperParameters.ValueWeight
+                |],
+                Array.init 4 (fun _ -> (normal [| members |]).sigmoid())
+            )
+        Rollout =
+            let shape = [| members; copies; steps |]
+
+            let flags (one: int) =
+                if rng.Next 2 = 0 then
+                    null
+                else
+                    torch
+                        .tensor(
+                            Array.init (int (members * copies * steps)) (fun _ ->
+                                if rng.Next 4 = 0 then float one else float (1 - one)),
+                            dtype = torch.float64
+                        )
+                        .reshape
+                        shape
+
+            Rollout
+                .Create(
+                    normal [| members; copies; steps + 1L; int64 inputs |],
+                    torch
+                        .tensor(Array.init (int (members * copies * steps)) (fun _ -> int64 (rng.Next actions)))
+                        .reshape
+                        shape,
+                    normal shape
+                )
+                .WithEnds(flags 1, flags 1, flags 0)
     }
 
 let private agree (name: string) (closed: Case -> UpdateRule<Rollout>) (plain: Case -> UpdateRule<Rollout>) =

@@ -86,7 +86,7 @@ let private reports =
                         else
                             RecentContext(3, 2, ContextScaling.Raw, agent.ContextFeatures.Count)
 
-                    let collector = new RolloutCollector(world, agent.Networks, seeds, 4, 0.99, context, torch.CPU)
+                    let collector = RolloutCollector(world, agent.Networks, seeds, 4, 0.99, context, torch.CPU)
                     Func<Params, Params, Experience<Rollout>>(fun x _ -> collector.Collect x)
 
                 let state =

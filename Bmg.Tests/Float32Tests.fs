@@ -291,12 +291,11 @@ let private closedForm =
                     "masked", [| 0.5; -infinity; 0.0 |]
                 ] do
                 scoped $"{name}, {dtype}" (fun () ->
-                    let agent: ActorCritic = {
-                        Policy = Network.Mlp("policy", 2, [||], 3, Activation.Tanh)
-                        Value = Network.Mlp("value", 2, [||], 1, Activation.Tanh)
-                        TraceDecay = 0.0
-                        ValueWeight = 0.5
-                    }
+                    let agent =
+                        ActorCritic.Create(
+                            Network.Mlp("policy", 2, [||], 3, Activation.Tanh),
+                            Network.Mlp("value", 2, [||], 1, Activation.Tanh)
+                        )
 
                     let rng = Rng 9UL
                     let drawn shape = (normal rng shape).``to`` dtype
@@ -309,12 +308,12 @@ let private closedForm =
                             else
                                 t)
 
-                    let rollout = {
-                        Observations = drawn [ 1; 5; 2 ]
-                        Actions = torch.zeros ([| 1L; 4L |], dtype = torch.int64)
-                        Rewards = drawn [ 1; 4 ]
-                        Discounts = torch.full ([| 1L; 4L |], scalar 0.9, dtype = dtype)
-                    }
+                    let rollout =
+                        Rollout.Create(
+                            drawn [ 1; 5; 2 ],
+                            torch.zeros ([| 1L; 4L |], dtype = torch.int64),
+                            drawn [ 1; 4 ]
+                        )
 
                     let hyper = Params.Single(ActorCritic.EntropyWeight, ofType dtype [ 1 ] [| 0.3 |])
 

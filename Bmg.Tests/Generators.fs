@@ -207,12 +207,10 @@ let agent (case: Case) : ActorCritic =
     let activation = (Catalog.find Catalog.activations case.Activation).Value
     let hidden = Array.ofList case.Hidden
 
-    {
-        Policy = Network.Mlp("policy", case.Features, hidden, case.Actions, activation)
-        Value = Network.Mlp("value", case.Features, hidden, 1, activation)
-        TraceDecay = 0.0
-        ValueWeight = 0.5
-    }
+    ActorCritic.Create(
+        Network.Mlp("policy", case.Features, hidden, case.Actions, activation),
+        Network.Mlp("value", case.Features, hidden, 1, activation)
+    )
 
 /// Parameters of both networks, biases drawn as well, and one tensor that no loss touches.
 let parameters (case: Case) (purpose: string) : Params =
@@ -229,15 +227,14 @@ let batch (case: Case) (number: int) : Experience<Rollout> =
     let p, t = case.Members, case.Steps
 
     {
-        Data = {
-            Observations = normal rng [ p; t + 1; case.Features ]
-            Actions =
+        Data =
+            Rollout.Create(
+                normal rng [ p; t + 1; case.Features ],
                 torch
                     .tensor(Array.init (p * t) (fun _ -> int64 (rng.Next case.Actions)), dtype = torch.int64)
-                    .reshape(int64 p, int64 t)
-            Rewards = normal rng [ p; t ]
-            Discounts = tensor [ p; t ] (Array.init (p * t) (fun _ -> 0.9 * rng.NextDouble()))
-        }
+                    .reshape(int64 p, int64 t),
+                normal rng [ p; t ]
+            )
         Context =
             tensor
                 [ p; Catalog.ContextSize ]
@@ -264,7 +261,7 @@ type Prepared(batches: Experience<Rollout>[]) =
     member this.Collect: Func<Params, Params, Experience<Rollout>> = Func<_, _, _>(fun _ _ -> this.Next())
 
 /// A loss without stopped gradients, so that finite differences see all that its derivative sees: rewards stand for advantages and value
-/// targets alike. −E[r log π] + ½c·E[(r − v)²], plus α_ent·L_entropy where w may enter.
+/// targets alike. −E[r log π] + ¼·E[(r − v)²], plus α_ent·L_entropy where w may enter.
 let smoothLoss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
     Objective<Rollout>
         .Create(
@@ -274,10 +271,11 @@ let smoothLoss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
                  "smooth loss"),
             (fun x hyper rollout ->
                 let logits = ActorCritic.logits agent x rollout
-                let values = (ActorCritic.values agent x rollout).narrow(1L, 0L, rollout.Actions.shape[1])
-                let policy = Losses.policyGradient logits rollout.Actions rollout.Rewards
-                let value = Losses.squaredError (rollout.Rewards.minus values)
-                let plain = policy.add (value, Scalars.constant agent.ValueWeight)
+                let values = Rollout.Rows((ActorCritic.values agent x rollout).narrow(2L, 0L, rollout.Steps))
+                let rewards = Rollout.Rows rollout.Rewards
+                let policy = Losses.policyGradient logits (Rollout.Rows rollout.Actions) rewards
+                let value = Losses.squaredError (rewards.minus values)
+                let plain = policy.add (value, Scalars.constant 0.5)
 
                 if withEntropy then
                     plain.addcmul (
@@ -294,6 +292,7 @@ let both (a: MetaParameters) (b: MetaParameters) : MetaParameters = {
     Name = $"{a.Name}, {b.Name}"
     ContextSize = max a.ContextSize b.ContextSize
     Network = null
+    Outputs = Array.append a.Outputs b.Outputs
     Init =
         Func<_, _, _, _>(fun seeds dtype device ->
             Params.merge [| a.Init.Invoke(seeds, dtype, device); b.Init.Invoke(seeds, dtype, device) |])

@@ -177,7 +177,7 @@ let private finiteDifferences =
                             Optimizer = (if c.Optimizer.StartsWith "clip" then "sgd" else c.Optimizer)
                     }))
                     (fun case ->
-                        let agent = { agent case with TraceDecay = decay }
+                        let agent = (agent case).WithTraceDecay(Setting.Constant decay)
 
                         let s = setupOn (fun _ -> ActorCritic.objective agent) case
 

@@ -117,24 +117,27 @@ let private networks (life: Life) (world: IWorlds) : ActorCritic =
     let width = world.Description.ObservationSize
     let hidden = Array.ofList life.Hidden
 
-    {
-        Policy = Network.Mlp("policy", width, hidden, world.Description.ActionCount, life.Activation)
-        Value = Network.Mlp("value", width, hidden, 1, life.Activation)
-        TraceDecay = life.TraceDecay
-        ValueWeight = life.ValueWeight
-    }
+    ActorCritic
+        .Create(
+            Network.Mlp("policy", width, hidden, world.Description.ActionCount, life.Activation),
+            Network.Mlp("value", width, hidden, 1, life.Activation)
+        )
+        .WithDiscount(Setting.Constant life.Discount)
+        .WithTraceDecay(Setting.Constant life.TraceDecay)
+        .WithValueWeight(Setting.Constant life.ValueWeight)
 
-let private values (life: Life) (world: IWorlds) : QLambda = {
-    Values =
+let private values (life: Life) (world: IWorlds) : QLambda =
+    QLambda.Create(
         Network.Mlp(
             "values",
             world.Description.ObservationSize,
             Array.ofList life.Hidden,
             world.Description.ActionCount,
             life.Activation
-        )
-    TraceDecay = life.TraceDecay
-}
+        ),
+        life.Discount,
+        life.TraceDecay
+    )
 
 let private criticMeta (life: Life) (agent: ActorCritic) : MetaLearner<Rollout> =
     let rule = UpdateRule.gradient (ActorCritic.objective agent) life.Optimizer
@@ -292,12 +295,12 @@ let private liveCritic (life: Life) : Lived =
                 context.AddEach(m, ReadOnlySpan<float>(all, 0, context.Features))
 
         {
-            Data = {
-                Observations = observations
-                Actions = torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, int64 length)
-                Rewards = tensor [| p; int64 length |] (Seq.cast<float32> earned |> Array.ofSeq)
-                Discounts = torch.full ([| p; int64 length |], Scalars.constant life.Discount, dtype = torch.float32)
-            }
+            Data =
+                Rollout.Create(
+                    observations,
+                    torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, int64 length),
+                    tensor [| p; int64 length |] (Seq.cast<float32> earned |> Array.ofSeq)
+                )
             Context = written context members
         }
 
@@ -388,12 +391,12 @@ let private liveValues (life: Life) : Lived =
                 context.AddEach(m, ReadOnlySpan<float>(all, 0, context.Features))
 
         {
-            Data = {
-                Observations = tensor [| p; 2L; int64 width |] (Array.concat (Array.map2 Array.append before after))
-                Actions = torch.tensor(Array.map int64 actions).reshape(p, 1L)
-                Rewards = tensor [| p; 1L |] earned
-                Discounts = torch.full ([| p; 1L |], Scalars.constant life.Discount, dtype = torch.float32)
-            }
+            Data =
+                Rollout.Create(
+                    tensor [| p; 2L; int64 width |] (Array.concat (Array.map2 Array.append before after)),
+                    torch.tensor(Array.map int64 actions).reshape(p, 1L),
+                    tensor [| p; 1L |] earned
+                )
             Context = seen
         }
 

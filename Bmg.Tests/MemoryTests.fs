@@ -16,12 +16,11 @@ let private live () : int64 =
 
 /// A two-colors learner with a contextual w, as in a run, but small.
 let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<Rollout>) =
-    let agent: ActorCritic = {
-        Policy = Network.Mlp("policy", TwoColors.ObservationSize, [| 8 |], TwoColors.ActionCount, Activation.Relu)
-        Value = Network.Mlp("value", TwoColors.ObservationSize, [| 8 |], 1, Activation.Relu)
-        TraceDecay = 0.0
-        ValueWeight = 0.5
-    }
+    let agent =
+        ActorCritic.Create(
+            Network.Mlp("policy", TwoColors.ObservationSize, [| 8 |], TwoColors.ActionCount, Activation.Relu),
+            Network.Mlp("value", TwoColors.ObservationSize, [| 8 |], 1, Activation.Relu)
+        )
 
     let network = Network.Mlp("meta", 4, [| 8 |], 1, Activation.Relu)
 
@@ -44,7 +43,7 @@ let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout
     let seeds = Seed.Population(0L, 3)
     let world = TwoColors(seeds, Respawn.Square, 100L)
     let context = RecentContext(3, 4, ContextScaling.Normalized)
-    use collector = new RolloutCollector(world, agent, seeds, 4, 0.99, context, torch.CPU)
+    let collector = RolloutCollector(world, agent, seeds, 4, 0.99, context, torch.CPU)
     let x = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
     let w = learner.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU)
     let mutable state = MetaLearner.init learner x w
@@ -57,16 +56,12 @@ let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout
             most <- max most (live () - before)
             experience)
 
-    let tensors (experience: Experience<Rollout>) =
-        // The discounts are the collector's own.
-        [
-            experience.Data.Observations
-            experience.Data.Actions
-            experience.Data.Rewards
-            match experience.Context with
-            | null -> ()
-            | context -> context
-        ]
+    let tensors (experience: Experience<Rollout>) = [
+        yield! experience.Data.ToParams().Tensors
+        match experience.Context with
+        | null -> ()
+        | context -> context
+    ]
 
     let keep =
         Action<Experience<Rollout>>(fun experience ->

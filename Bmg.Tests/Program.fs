@@ -13,6 +13,8 @@ let private suite =
         LawTests.tests
         VerificationTests.tests
         DescentTests.tests
+        DistributionTests.tests
+        HyperParameterTests.tests
         EnvironmentTests.tests
         EnvironmentLibraryTests.tests
         WrapperTests.tests

@@ -32,6 +32,10 @@ let private row (rng: Rng) (count: int) =
 let private tensor (dtype: torch.ScalarType) (shape: int64[]) (values: float[]) =
     torch.tensor(values, dtype = torch.float64).reshape(shape).``to`` dtype
 
+/// γ that is told with every step, one number a member.
+let private discounts (dtype: torch.ScalarType) (values: float[]) : Params =
+    Params.Single(HyperParameters.Discount, tensor dtype [| int64 values.Length |] values)
+
 /// One transition of every member.
 let private transition (dtype: torch.ScalarType) (rng: Rng) (members: int) (inputs: int) (actions: int) : Rollout =
     let p, o = int64 members, int64 inputs
@@ -41,18 +45,14 @@ let private transition (dtype: torch.ScalarType) (rng: Rng) (members: int) (inpu
         row rng (members * 2 * inputs)
         |> Array.map (fun v -> if rng.Next 3 = 0 then 0.0 else v)
 
-    {
-        Observations = tensor dtype [| p; 2L; o |] observations
-        Actions = torch.tensor(Array.init members (fun _ -> int64 (rng.Next actions))).reshape(p, 1L)
-        Rewards = tensor dtype [| p; 1L |] (row rng members)
-        Discounts =
-            tensor dtype [| p; 1L |] (Array.init members (fun _ -> if rng.Next 5 = 0 then 0.0 else rng.NextDouble()))
-    }
+    Rollout.Create(
+        tensor dtype [| p; 2L; o |] observations,
+        torch.tensor(Array.init members (fun _ -> int64 (rng.Next actions))).reshape(p, 1L),
+        tensor dtype [| p; 1L |] (row rng members)
+    )
 
-let private qlearner (inputs: int) (hidden: int[]) (actions: int) (decay: float) : QLambda = {
-    Values = Network.Mlp("values", inputs, hidden, actions, Activation.Relu)
-    TraceDecay = decay
-}
+let private qlearner (inputs: int) (hidden: int[]) (actions: int) (decay: float) : QLambda =
+    QLambda.Create(Network.Mlp("values", inputs, hidden, actions, Activation.Relu), 0.8, decay)
 
 /// Peng and Williams 1996 over a table, one number a state and action, in plain numbers.
 let private tabular
@@ -100,7 +100,8 @@ let private definition =
                     (if rng.Next 5 = 0 then 0.0 else rng.NextDouble()),
                     rng.Next states)
 
-            let agent = qlearner states [||] actions decay
+            let agent = (qlearner states [||] actions decay).WithDiscount(Setting.Learned HyperParameters.Discount)
+
             let rule = QLambda.learner agent (Optimizers.sgd rate)
 
             let zero =
@@ -125,15 +126,15 @@ let private definition =
             let mutable learner = rule.Init.Invoke zero
 
             for s, a, reward, discount, next in steps do
-                let data = {
-                    Observations =
-                        tensor torch.float64 [| 1L; 2L; int64 states |] (Array.append (oneHot s) (oneHot next))
-                    Actions = torch.tensor([| int64 a |]).reshape(1L, 1L)
-                    Rewards = tensor torch.float64 [| 1L; 1L |] [| reward |]
-                    Discounts = tensor torch.float64 [| 1L; 1L |] [| discount |]
-                }
+                let data =
+                    Rollout.Create(
+                        tensor torch.float64 [| 1L; 2L; int64 states |] (Array.append (oneHot s) (oneHot next)),
+                        torch.tensor([| int64 a |]).reshape(1L, 1L),
+                        tensor torch.float64 [| 1L; 1L |] [| reward |]
+                    )
 
-                let made = rule.Step.Invoke(learner, Params.Empty, data, Differentiation.None)
+                let hyper = discounts torch.float64 [| discount |]
+                let made = rule.Step.Invoke(learner, hyper, data, Differentiation.None)
 
                 learner <- {
                     Parameters = pinned made.Learner.Parameters
@@ -172,12 +173,12 @@ let private definition =
 
             let x = QLambda.init agent Initialization.Uniform [| Seed.Of 1L |] torch.float64 torch.CPU
 
-            let long = {
-                Observations = torch.zeros ([| 1L; 3L; 3L |], dtype = torch.float64)
-                Actions = torch.zeros ([| 1L; 2L |], dtype = torch.int64)
-                Rewards = torch.zeros ([| 1L; 2L |], dtype = torch.float64)
-                Discounts = torch.zeros ([| 1L; 2L |], dtype = torch.float64)
-            }
+            let long =
+                Rollout.Create(
+                    torch.zeros ([| 1L; 3L; 3L |], dtype = torch.float64),
+                    torch.zeros ([| 1L; 2L |], dtype = torch.int64),
+                    torch.zeros ([| 1L; 2L |], dtype = torch.float64)
+                )
 
             let error =
                 Expect.throwsC
@@ -330,7 +331,10 @@ let private kernel =
         let adam =
             AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2)
 
-        let rule = QLambda.learner agent (Optimizers.adam adam.LearningRate adam.Beta1 adam.Beta2 adam.Epsilon)
+        let rule =
+            QLambda.learner
+                (agent.WithDiscount(Setting.Learned HyperParameters.Discount))
+                (Optimizers.adam adam.LearningRate adam.Beta1 adam.Beta2 adam.Epsilon)
 
         let x =
             QLambda.init agent Initialization.Uniform (Seed.Population(int64 seed.Get, members)) torch.float32 torch.CPU
@@ -348,7 +352,11 @@ let private kernel =
 
         for _ in 1..6 do
             let data = transition torch.float32 rng members inputs actions
-            let made = rule.Step.Invoke(plain, Params.Empty, data, Differentiation.None)
+
+            let discount = Array.init members (fun _ -> if rng.Next 5 = 0 then 0.0 else rng.NextDouble())
+
+            let made = rule.Step.Invoke(plain, discounts torch.float32 discount, data, Differentiation.None)
+
             plain <- made.Learner
             let next = if inPlace then fast else copy fast
             let mutable from = fastKernel.Bind fast
@@ -367,9 +375,9 @@ let private kernel =
                         &goal,
                         m,
                         here,
-                        int (data.Actions[m, 0].item<int64>()),
-                        data.Rewards[m, 0].item<float32>(),
-                        data.Discounts[m, 0].item<float32>(),
+                        int (data.Actions[m, 0, 0].item<int64>()),
+                        data.Rewards[m, 0, 0].item<float32>(),
+                        float32 discount[m],
                         there.Best
                     )
 
@@ -474,20 +482,14 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
                 context.AddEach(m, ReadOnlySpan<float>(all, 0, features))
 
         {
-            Data = {
-                Observations =
+            Data =
+                Rollout.Create(
                     torch
                         .tensor(Array.concat (Array.map2 Array.append before after))
-                        .reshape(int64 members, 2L, int64 width)
-                Actions = torch.tensor(Array.map int64 actions).reshape(int64 members, 1L)
-                Rewards = torch.tensor(rewards).reshape(int64 members, 1L)
-                Discounts =
-                    torch.full (
-                        [| int64 members; 1L |],
-                        Scalars.constant (Reading.qLambda configuration).Discount,
-                        dtype = torch.float32
-                    )
-            }
+                        .reshape(int64 members, 2L, int64 width),
+                    torch.tensor(Array.map int64 actions).reshape(int64 members, 1L),
+                    torch.tensor(rewards).reshape(int64 members, 1L)
+                )
             Context = seen
         }
 

@@ -264,7 +264,7 @@ let private freezing =
                         copy)
 
                 let collector () =
-                    new Acting.RolloutCollector(
+                    Acting.RolloutCollector(
                         Environments.Worlds.Create(configuration, seeds),
                         agent.Networks,
                         seeds,
@@ -276,8 +276,8 @@ let private freezing =
                         Guard = MemberGuard(seeds, 0, true)
                     )
 
-                use bad = collector ()
-                use fine = collector ()
+                let bad = collector ()
+                let fine = collector ()
                 let rows (t: Tensor) (m: int64) = t[m].contiguous().bytes.ToArray()
 
                 for round in 1..3 do

@@ -33,13 +33,11 @@ module Cases =
 
         let hidden = Array.ofList spec.Hidden
 
-        {
-            Policy = Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation)
+        ActorCritic.Create(
+            Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation),
             // Linear: what the layers do is seen in the policy, and a case costs less.
-            Value = Network.Mlp("value", spec.Features, [||], 1, activation)
-            TraceDecay = 0.0
-            ValueWeight = 0.5
-        }
+            Network.Mlp("value", spec.Features, [||], 1, activation)
+        )
 
     /// Parameters of both networks, biases drawn as well, and one tensor that no loss touches.
     let private parameters (agent: ActorCritic) (spec: CaseSpec) (purpose: string) : Params =
@@ -58,15 +56,14 @@ module Cases =
         let context = spec.Members * Ingredients.ContextSize
 
         {
-            Data = {
-                Observations = normal rng [| p; t + 1L; int64 spec.Features |]
-                Actions =
+            Data =
+                Rollout.Create(
+                    normal rng [| p; t + 1L; int64 spec.Features |],
                     torch
                         .tensor(Array.init count (fun _ -> int64 (rng.Next spec.Actions)), dtype = torch.int64)
-                        .reshape(p, t)
-                Rewards = normal rng [| p; t |]
-                Discounts = tensor [| p; t |] (Array.init count (fun _ -> 0.9 * rng.NextDouble()))
-            }
+                        .reshape(p, t),
+                    normal rng [| p; t |]
+                )
             Context =
                 tensor
                     [| p; int64 Ingredients.ContextSize |]

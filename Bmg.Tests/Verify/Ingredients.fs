@@ -66,7 +66,7 @@ module Ingredients =
     let private outputs (agent: ActorCritic) (x: Params) (rollout: Rollout) =
         let logits = ActorCritic.logits agent x rollout
 
-        let values = (ActorCritic.values agent x rollout).narrow(1L, 0L, rollout.Actions.shape[1])
+        let values = Rollout.Rows((ActorCritic.values agent x rollout).narrow(2L, 0L, rollout.Steps))
 
         logits, values
 
@@ -95,16 +95,17 @@ module Ingredients =
     ]
 
     /// A loss without stopped gradients, so that finite differences see all that its derivative sees: rewards stand for advantages and
-    /// value targets alike. −E[r log π] + ½c·E[(r − v)²], plus α_ent·L_entropy where w may enter.
+    /// value targets alike. −E[r log π] + ¼·E[(r − v)²], plus α_ent·L_entropy where w may enter.
     let loss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
         Objective<Rollout>
             .Create(
                 (if withEntropy then "loss with entropy" else "loss"),
                 (fun x hyper rollout ->
                     let logits, values = outputs agent x rollout
-                    let policy = Losses.policyGradient logits rollout.Actions rollout.Rewards
-                    let value = Losses.squaredError (rollout.Rewards.minus values)
-                    let plain = policy.add (value, scalar agent.ValueWeight)
+                    let rewards = Rollout.Rows rollout.Rewards
+                    let policy = Losses.policyGradient logits (Rollout.Rows rollout.Actions) rewards
+                    let value = Losses.squaredError (rewards.minus values)
+                    let plain = policy.add (value, scalar 0.5)
 
                     if withEntropy then
                         plain.addcmul (hyper[ActorCritic.EntropyWeight], Losses.negativeEntropy logits, scalar 1.0)

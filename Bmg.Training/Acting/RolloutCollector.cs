@@ -10,7 +10,7 @@ namespace Bmg.Training.Acting;
 /// Lets a population act in its worlds and hands out its rollouts. On the CPU each member acts through <see cref="PlainPolicy"/>, and
 /// observations, actions and rewards are written straight into the tensors that are learned from; elsewhere the policy runs on the device.
 /// </summary>
-public sealed class RolloutCollector : IDisposable
+public sealed class RolloutCollector
 {
     private const int StepsBetweenLooks = 1024;
 
@@ -19,7 +19,6 @@ public sealed class RolloutCollector : IDisposable
     private readonly PlainPolicy _plain;
     private readonly Rng[] _actions;
     private readonly RecentContext? _context;
-    private readonly Tensor _discounts;
     private readonly Device _device;
     private readonly int _length;
     private readonly int _width;
@@ -34,7 +33,7 @@ public sealed class RolloutCollector : IDisposable
     /// <param name="agent">Whose policy acts.</param>
     /// <param name="seeds">One a member; actions are drawn from the member's own stream.</param>
     /// <param name="length">T, steps of a rollout.</param>
-    /// <param name="discount">γ.</param>
+    /// <param name="discount">γ of the TD errors in a rich context.</param>
     /// <param name="context">Fed with each rollout's mean reward where it has one feature, with <see cref="RichFeatures"/> otherwise; null for
     /// none.</param>
     /// <param name="device">Where rollouts are put.</param>
@@ -75,8 +74,6 @@ public sealed class RolloutCollector : IDisposable
         _rewards = new double[world.Members];
         _scratch = new float[2 * _plain.WidestLayer + _choices];
         Guard = new MemberGuard(seeds, 0, freezes: false);
-        _discounts = full([world.Members, length], discount, dtype: ScalarType.Float32, device: device)
-            .DetachFromDisposeScope();
     }
 
     /// <summary>Name of each feature of a rich context (CMG), over the steps of a rollout; deviations are those of the steps at hand.</summary>
@@ -85,9 +82,6 @@ public sealed class RolloutCollector : IDisposable
 
     /// <summary>Ends a rollout under way, with an OperationCanceledException; what had been done of it is lost.</summary>
     public CancellationToken Stop { get; init; }
-
-    /// <summary>γ of every step, [P, T]: one tensor, shared by all rollouts, that lives as long as the collector.</summary>
-    public Tensor Discounts => _discounts;
 
     /// <summary>Told of policies that put out something that is not a number, and asked who is frozen: such a member is not acted for.</summary>
     internal MemberGuard Guard { get; init; }
@@ -168,15 +162,12 @@ public sealed class RolloutCollector : IDisposable
         }
 
         var experience = new Experience<Rollout>(
-            new Rollout(OnDevice(observations), OnDevice(actions), OnDevice(rewards), _discounts),
+            Rollout.Create(OnDevice(observations), OnDevice(actions), OnDevice(rewards)),
             context is null ? null : OnDevice(context)
         );
         Ticks += Stopwatch.GetTimestamp() - start;
         return experience;
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _discounts.Dispose();
 
     /// <summary>Adds means and deviations of rewards, values and TD errors to the context.</summary>
     private void AddRich(Params x, Tensor observations, Tensor rewards)

@@ -84,12 +84,20 @@ public sealed class ActorCriticAgent : Agent
         var learner = configuration.Learner.As<ActorCriticSettings>();
         var meta = configuration.Meta;
         var world = Worlds.Describe(configuration);
-        var networks = new ActorCritic(
-            Network.Mlp("policy", world.ObservationSize, [.. learner.Hidden], world.ActionCount, learner.Activation),
-            Network.Mlp("value", world.ObservationSize, [.. learner.Hidden], 1, learner.Activation),
-            learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0,
-            learner.ValueWeight
-        );
+        var networks = ActorCritic
+            .Create(
+                Network.Mlp(
+                    "policy",
+                    world.ObservationSize,
+                    [.. learner.Hidden],
+                    world.ActionCount,
+                    learner.Activation
+                ),
+                Network.Mlp("value", world.ObservationSize, [.. learner.Hidden], 1, learner.Activation)
+            )
+            .WithDiscount(Setting.NewConstant(learner.Discount))
+            .WithTraceDecay(Setting.NewConstant(learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0))
+            .WithValueWeight(Setting.NewConstant(learner.ValueWeight));
         var optimizer = Clipped(learner.Optimizer.Make(AgentKinds.Optimizer), learner.GradientClip);
         IReadOnlyList<string> features =
             !HasContext(meta) ? []

@@ -160,12 +160,12 @@ internal sealed class Population : IPopulation
                     "observations",
                     ScalarType.Float32,
                     members,
+                    1,
                     steps + 1,
                     _world.Description.ObservationSize
                 ),
-                TensorLayout.Of("actions", ScalarType.Int64, members, steps),
-                TensorLayout.Of("rewards", ScalarType.Float32, members, steps),
-                TensorLayout.Of("discounts", ScalarType.Float32, members, steps),
+                TensorLayout.Of("actions", ScalarType.Int64, members, 1, steps),
+                TensorLayout.Of("rewards", ScalarType.Float32, members, 1, steps),
             ];
         }
 
@@ -187,11 +187,9 @@ internal sealed class Population : IPopulation
         var pending = FSharpValueOption<Experience<Rollout>>.None;
         if (checkpoint.Sets.ContainsKey("pending"))
         {
-            var rollout = Rollout.OfParams(Own(checkpoint, "pending"));
-            rollout.Discounts.Dispose();
             pending = FSharpValueOption<Experience<Rollout>>.Some(
                 new Experience<Rollout>(
-                    new Rollout(rollout.Observations, rollout.Actions, rollout.Rewards, _collector.Discounts),
+                    Rollout.OfParams(Own(checkpoint, "pending")),
                     _lastContext?.alias().DetachFromDisposeScope()
                 )
             );
@@ -218,7 +216,6 @@ internal sealed class Population : IPopulation
     {
         Release(_state, null);
         _lastContext?.Dispose();
-        _collector.Dispose();
     }
 
     /// <summary>Refuses actions that there are none of: they are indices into what the networks put out.</summary>
@@ -292,11 +289,9 @@ internal sealed class Population : IPopulation
 
         if (state.Pending.IsSome)
         {
-            // Learned from by now. The discounts are the collector's own, shared by all rollouts.
+            // Learned from by now.
             var experience = state.Pending.Value;
-            experience.Data.Observations.Dispose();
-            experience.Data.Actions.Dispose();
-            experience.Data.Rewards.Dispose();
+            ParamsModule.dispose(experience.Data.ToParams());
             experience.Context?.Dispose();
         }
     }

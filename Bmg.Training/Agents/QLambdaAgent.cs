@@ -109,8 +109,15 @@ public sealed class QLambdaAgent : Agent
         var learner = configuration.Learner.As<QLambdaSettings>();
         return new QLambdaAgent(
             configuration,
-            new QLambda(
-                Network.Mlp("values", world.ObservationSize, [.. learner.Hidden], world.ActionCount, Activation.Relu),
+            QLambda.Create(
+                Network.Mlp(
+                    "values",
+                    world.ObservationSize,
+                    [.. learner.Hidden],
+                    world.ActionCount,
+                    Activation.Relu
+                ),
+                learner.Discount,
                 learner.TraceDecay
             ),
             stop

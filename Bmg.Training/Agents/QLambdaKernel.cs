@@ -68,7 +68,9 @@ internal sealed unsafe class QLambdaKernel
         _beta1 = adam.Beta1;
         _beta2 = adam.Beta2;
         _epsilon = (float)adam.Epsilon;
-        _decay = agent.TraceDecay;
+        _decay = agent.TraceDecay is Setting.Constant { Item: var decay }
+            ? decay
+            : throw new NotSupportedException("QLambdaKernel: expected a constant λ, found a learned one.");
         var widest = _layers.Max(l => Math.Max(l.Inputs, l.Outputs));
         // Layers too narrow for whole vectors have their gradient formed after all.
         _gradient = new float[_layers.Max(l => l.Outputs % Vector512<float>.Count == 0 ? 1 : l.Inputs * l.Outputs)];

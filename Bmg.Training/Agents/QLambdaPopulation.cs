@@ -350,19 +350,7 @@ internal sealed class QLambdaPopulation : IPopulation
         }
 
         EnvironmentSteps += _window;
-        return (
-            next,
-            aim,
-            new Experience<Rollout>(
-                new Rollout(
-                    observations,
-                    actions,
-                    rewards,
-                    full([Members, _window], (double)_discount, dtype: ScalarType.Float32)
-                ),
-                contexts
-            )
-        );
+        return (next, aim, new Experience<Rollout>(Rollout.Create(observations, actions, rewards), contexts));
     }
 
     /// <summary>ε of each member where it depends on no context.</summary>

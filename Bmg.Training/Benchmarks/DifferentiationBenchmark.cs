@@ -74,11 +74,9 @@ public static partial class DifferentiationBenchmark
     )
     {
         using var scope = NewDisposeScope();
-        var agent = new ActorCritic(
+        var agent = ActorCritic.Create(
             Network.Mlp("policy", TwoColors.ObservationSize, [256, 256], TwoColors.ActionCount, Activation.Relu),
-            Network.Mlp("value", TwoColors.ObservationSize, [256, 256], 1, Activation.Relu),
-            0,
-            0.5
+            Network.Mlp("value", TwoColors.ObservationSize, [256, 256], 1, Activation.Relu)
         );
         var seeds = Seed.Population(1, Members);
         var last = UpdateRule.gradient(ActorCriticModule.policyObjective(agent, 0), Optimizers.sgd(0.1));
@@ -147,11 +145,10 @@ public static partial class DifferentiationBenchmark
         ];
         var size = TwoColors.ObservationSize;
         return new(
-            new Rollout(
+            Rollout.Create(
                 tensor(Draw(Members * (RolloutSteps + 1) * size)).reshape(Members, RolloutSteps + 1, size),
                 tensor(actions).reshape(Members, RolloutSteps),
-                tensor(Draw(Members * RolloutSteps)).reshape(Members, RolloutSteps),
-                full([Members, RolloutSteps], Scalars.constant(0.99))
+                tensor(Draw(Members * RolloutSteps)).reshape(Members, RolloutSteps)
             ),
             null
         );

@@ -6,7 +6,6 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Bmg.Training.Catalogues;
-using Bmg.Training.CommandLine;
 
 namespace Bmg.Training.Configuration;
 

@@ -1,5 +1,3 @@
-using Bmg.Training.Runs;
-
 namespace Bmg.Training.Configuration;
 
 /// <summary>What may differ between a run and one that goes on from its checkpoint: its length, which may grow, its threads, and

@@ -1,7 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Bmg.Training.Catalogues;
-using Bmg.Training.Runs;
 
 namespace Bmg.Training.Configuration;
 

@@ -1,5 +1,3 @@
-using Bmg.Training.Studies;
-
 namespace Bmg.Training.Environments;
 
 /// <summary>All there is to save and restore of one member's switching worlds.</summary>

@@ -1,5 +1,3 @@
-using Bmg.Training.Agents;
-
 namespace Bmg.Training.Environments;
 
 /// <summary>Which squares move when the agent steps on one.</summary>

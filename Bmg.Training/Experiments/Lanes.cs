@@ -1,5 +1,4 @@
 using System.Runtime.ExceptionServices;
-using Bmg.Training.Runs;
 
 namespace Bmg.Training.Experiments;
 

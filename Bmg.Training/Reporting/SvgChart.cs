@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Bmg.Training.Studies;
 
 namespace Bmg.Training.Reporting;
 

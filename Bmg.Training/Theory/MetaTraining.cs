@@ -1,4 +1,3 @@
-using Bmg.Training.Environments;
 using Bmg.Training.Runs;
 using Microsoft.FSharp.Core;
 using TorchSharp;

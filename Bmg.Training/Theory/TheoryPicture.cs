@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using Bmg.Training.Reporting;
-using Bmg.Training.Studies;
 
 namespace Bmg.Training.Theory;
 
