@@ -444,6 +444,9 @@ let private pixels =
                     let next, seen = move environment random direction
                     Expect.equal (paddleOf seen) (max 1 (min 8 (paddle + direction))) "the paddle moves one column"
 
+                    if lands.IsSome && cellsOf 3 seen <> [] then
+                        Expect.equal (landing seen) lands "its way stays the same, and turns at the edges"
+
                     if cellsOf 3 seen = [] then
                         landed <- landed + 1
                         fruits <- fruits + (if (Option.get lands |> fst) then 0 else 1)
