@@ -19,6 +19,20 @@ public sealed class PlainPolicy
 
     private readonly Step[] _steps;
 
+    /// <summary>Whether a network is one that it can read: linear layers, each with at most one activation after it.</summary>
+    public static bool Reads(Network network)
+    {
+        try
+        {
+            _ = new PlainPolicy(network);
+            return true;
+        }
+        catch (NotSupportedException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Prepares a network's interpretation.</summary>
     public PlainPolicy(Network network)
     {
