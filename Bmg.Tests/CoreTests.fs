@@ -271,7 +271,8 @@ let private networks =
                 expected <-
                     match layer with
                     | Layer.Linear _ -> torch.matmul(expected, p[$"policy.{i}.weight"]).plus p[$"policy.{i}.bias"]
-                    | Layer.Activation f -> Network.activate f expected)
+                    | Layer.Activation f -> Network.activate f expected
+                    | other -> failtestf "a perceptron has %O" other)
 
             near rounding "outputs" (numbers expected) (numbers (Network.apply network p x)))
 
@@ -288,7 +289,7 @@ let private networks =
 
             let counted =
                 network.Layers
-                |> Array.sumBy (fun l -> l.Match((fun i o -> i * o), (fun _ -> 0)))
+                |> Array.sumBy (fun l -> l.Match((fun i o -> i * o), (fun _ -> 0), (fun _ -> 0)))
 
             Expect.equal (2L * int64 counted) network.Operations "Match covers every layer")
 
@@ -331,11 +332,11 @@ let private networks =
             Expect.notEqual (init "policy") (init "value") "streams by name"
             Expect.equal (init "policy") (init "policy") "and repeatable")
 
-        test "widths must be positive, and a linear layer is needed" {
+        test "widths must be positive, and an input has axes" {
             refuses [ "Network.Mlp"; "positive"; "found 0" ] (fun () ->
                 Network.Mlp("n", 2, [| 0 |], 1, Activation.Relu) |> ignore)
 
-            refuses [ "Network.Inputs"; "linear" ] (fun () -> { Name = "n"; Layers = [||] }.Inputs |> ignore)
+            refuses [ "Network.Create"; "inputShape"; "found []" ] (fun () -> Network.Create("n", [||], [||]) |> ignore)
         }
     ]
 

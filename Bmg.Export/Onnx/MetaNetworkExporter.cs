@@ -52,7 +52,7 @@ public static class MetaNetworkExporter
     {
         ArgumentNullException.ThrowIfNull(meta);
         var network = meta.Network.ToNetwork();
-        if (network.Inputs != meta.InputNames.Length || network.Outputs != 1)
+        if (network.InputShape is not [_] || network.Inputs != meta.InputNames.Length || network.OutputShape is not [1])
         {
             throw new ArgumentException(
                 $"Meta-network '{network.Name}' must map {meta.InputNames.Length} named inputs to 1 output, "
