@@ -217,6 +217,17 @@ let private random =
                     "a member's seed is its own number")
     ]
 
+/// Φ(x), the normal distribution function, by its series: x·φ(x)·Σ xⁿ·xⁿ/(1·3·5…(2n+1)) from one half on.
+let private normalDistribution (x: float) =
+    let mutable term, sum, n = x, x, 1.0
+
+    while abs term > 1e-18 * abs sum do
+        n <- n + 2.0
+        term <- term * x * x / n
+        sum <- sum + term
+
+    0.5 + sum * exp (-0.5 * x * x) / sqrt (2.0 * Math.PI)
+
 let private activation (a: Activation) (x: float) =
     match a with
     | Activation.Relu -> max x 0.0
@@ -224,6 +235,9 @@ let private activation (a: Activation) (x: float) =
     | Activation.Sigmoid -> 1.0 / (1.0 + exp -x)
     | Activation.Softplus -> log (1.0 + exp x)
     | Activation.Elu -> if x > 0.0 then x else exp x - 1.0
+    | Activation.LeakyRelu -> if x > 0.0 then x else 0.01 * x
+    | Activation.Gelu -> x * normalDistribution x
+    | Activation.Silu -> x / (1.0 + exp -x)
     | other -> failwithf "no plain formula for %A" other
 
 let private networks =

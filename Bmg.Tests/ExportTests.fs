@@ -646,8 +646,7 @@ let private onnxTests =
 
             Expect.stringContains e.Message "policy.0.weight" "a missing parameter"
 
-            let wide =
-                Network.Create(network.Name, [| 5 |], [| Layer.Linear(5, 4); yield! network.Layers[1..] |])
+            let wide = Network.Create(network.Name, [| 5 |], [| Layer.Linear(5, 4); yield! network.Layers[1..] |])
 
             let e =
                 raised<ArgumentException>(fun () -> NetworkExporter.Build(wide, init network 1, 0, "x", "y") |> ignore)

@@ -34,7 +34,10 @@ module Cases =
         let hidden = Array.ofList spec.Hidden
 
         {
-            Policy = Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation)
+            Policy =
+                match subject.Network with
+                | null -> Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation)
+                | network -> network.Invoke("policy", spec.Actions)
             // Linear: what the layers do is seen in the policy, and a case costs less.
             Value = Network.Mlp("value", spec.Features, [||], 1, activation)
             TraceDecay = 0.0
@@ -386,10 +389,14 @@ module Cases =
     /// The specification as this part needs it: inner steps where w could not be reached without, layers where a layer is judged.
     let fit (subject: Subject) (spec: CaseSpec) : CaseSpec =
         let spec =
-            if subject.Kind = Parts.Layer && spec.Hidden.IsEmpty then
-                { spec with Hidden = [ 2 ] }
-            else
-                spec
+            match subject.Network with
+            | null when subject.Kind = Parts.Layer && spec.Hidden.IsEmpty -> { spec with Hidden = [ 2 ] }
+            | null -> spec
+            | network -> {
+                spec with
+                    Hidden = []
+                    Features = (network.Invoke("policy", spec.Actions)).Inputs
+              }
 
         if spec.InnerSteps > 0 then
             spec
