@@ -294,6 +294,8 @@ module Network =
 
     /// Output of the network for every member: x [P, B, …InputShape], or with these axes made one [P, B, Inputs] → [P, B, …OutputShape].
     /// Batch normalisation takes the batch's own statistics. Differentiable any number of times.
+    /// A member's numbers are its own, the same alone and among others to the last bit, where all layers are flat; in images they are to rounding,
+    /// since a convolution's sums depend on how many members there are.
     let apply (network: Network) (parameters: Params) (x: Tensor) : Tensor = interpret OfBatch network parameters x
 
     /// As `apply`, with stored statistics for batch normalisation: "{layer}.mean" and "{layer}.variance" [P, C] of each, as

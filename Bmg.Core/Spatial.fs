@@ -39,7 +39,9 @@ module internal Spatial =
     let averagePooling (kernel: int64) (stride: int64) (x: Tensor) : Tensor =
         torch.nn.functional.avg_pool2d (x, [| kernel; kernel |], stride = [| stride; stride |])
 
-/// Normalisation of a population's features.
+/// Normalisation of a population's features. In images, batch normalisation takes libtorch's own operation, one channel a member and channel;
+/// features without height and width, and inputs one by one, are written out, over rows that lie side by side: a member's numbers are then its
+/// own.
 [<RequireQualifiedAccess>]
 module internal Normalization =
 
@@ -47,41 +49,45 @@ module internal Normalization =
     [<Literal>]
     let Epsilon = 1e-5
 
-    /// Channels as the second axis, one a member and channel: [P, B, C] → [B, P·C]; images have them there.
-    let private channels (isSpatial: bool) (x: Tensor) : Tensor =
-        if isSpatial then
-            x
-        else
-            x.transpose(0L, 1L).reshape(x.size 1, -1L)
+    let private rootOfInverse (variance: Tensor) =
+        variance.plus(Scalars.constant Epsilon).rsqrt()
 
-    let private back (isSpatial: bool) (members: int64) (y: Tensor) : Tensor =
-        if isSpatial then y else Spatial.flatten members y
+    /// (x − mean)/√(variance + ε)·weight + bias along the last axis.
+    let private alongRows (weight: Tensor) (bias: Tensor) (rows: Tensor) : Tensor =
+        let centred = rows.minus (rows.mean ([| -1L |], true))
+        let variance = centred.squared().mean([| -1L |], true)
+        bias.addcmul (centred.mul (rootOfInverse variance), weight, Scalars.constant 1.0)
 
     /// Mean and variance of each channel over the batch, [P, C] each; the variance is the one that normalises (divided by the count).
     let statistics (isSpatial: bool) (members: int64) (x: Tensor) : struct (Tensor * Tensor) =
-        let rows = channels isSpatial x
-        let perChannel = rows.transpose(0L, 1L).flatten 1L
-        let shape (t: Tensor) = t.reshape (members, -1L)
-        struct (shape (perChannel.mean [| 1L |]), shape (perChannel.var (1L, unbiased = false)))
+        let rows =
+            if isSpatial then
+                x.transpose(0L, 1L).flatten(1L).reshape(members, x.size 1 / members, -1L)
+            else
+                x.transpose(1L, 2L).contiguous()
+
+        struct (rows.mean [| -1L |], rows.var (-1L, unbiased = false))
 
     /// Batch normalisation by the batch's own statistics, weight and bias [P, C].
     let batch (isSpatial: bool) (weight: Tensor) (bias: Tensor) (x: Tensor) : Tensor =
-        let rows = channels isSpatial x
-        // TorchSharp asks for running statistics in any case: these are written to and forgotten.
-        let unused () =
-            torch.zeros ([| rows.size 1 |], dtype = x.dtype, device = x.device)
+        if isSpatial then
+            // TorchSharp asks for running statistics in any case: these are written to and forgotten.
+            let unused () =
+                torch.zeros ([| x.size 1 |], dtype = x.dtype, device = x.device)
 
-        torch.nn.functional.batch_norm (
-            rows,
-            unused (),
-            unused (),
-            weight.flatten (),
-            bias.flatten (),
-            training = true,
-            momentum = 0.0,
-            eps = Epsilon
-        )
-        |> back isSpatial (weight.size 0)
+            torch.nn.functional.batch_norm (
+                x,
+                unused (),
+                unused (),
+                weight.flatten (),
+                bias.flatten (),
+                training = true,
+                momentum = 0.0,
+                eps = Epsilon
+            )
+        else
+            let rows = x.transpose(1L, 2L).contiguous()
+            (alongRows (weight.unsqueeze -1L) (bias.unsqueeze -1L) rows).transpose(1L, 2L).contiguous()
 
     /// Batch normalisation by given statistics, [P, C] each.
     let stored
@@ -92,32 +98,31 @@ module internal Normalization =
         (variance: Tensor)
         (x: Tensor)
         : Tensor =
-        torch.nn.functional.batch_norm (
-            channels isSpatial x,
-            mean.flatten (),
-            variance.flatten (),
-            weight.flatten (),
-            bias.flatten (),
-            training = false,
-            momentum = 0.0,
-            eps = Epsilon
-        )
-        |> back isSpatial (weight.size 0)
+        if isSpatial then
+            torch.nn.functional.batch_norm (
+                x,
+                mean.flatten (),
+                variance.flatten (),
+                weight.flatten (),
+                bias.flatten (),
+                training = false,
+                momentum = 0.0,
+                eps = Epsilon
+            )
+        else
+            let unit = (x.minus (mean.unsqueeze 1L)).mul((rootOfInverse variance).unsqueeze 1L)
+            (bias.unsqueeze 1L).addcmul(unit, weight.unsqueeze 1L, Scalars.constant 1.0)
 
     /// Layer normalisation over all axes of each input of each member, weight and bias [P, …].
     let layer (isSpatial: bool) (weight: Tensor) (bias: Tensor) (x: Tensor) : Tensor =
-        let members = weight.size 0
         // One row an input and member: [B, P, features] of images, [P, B, features] otherwise.
         let rows =
             if isSpatial then
-                x.reshape (x.size 0, members, -1L)
+                x.reshape (x.size 0, weight.size 0, -1L)
             else
                 x.flatten 2L
 
         let own (t: Tensor) =
             (t.flatten 1L).unsqueeze(if isSpatial then 0L else 1L)
 
-        let centred = rows.minus (rows.mean ([| -1L |], true))
-        let variance = centred.squared().mean([| -1L |], true)
-        let unit = centred.mul (variance.plus(Scalars.constant Epsilon).rsqrt())
-        (own bias).addcmul(unit, own weight, Scalars.constant 1.0).reshape x.shape
+        (alongRows (own weight) (own bias) rows).reshape x.shape

@@ -404,6 +404,47 @@ let private meaning =
                     (numbersOf derived)
                     (numbersOf (Params.ofMember m of')))
 
+        // Sizes below, at and beyond the vectors that libtorch computes with; the same cases every time.
+        scoped "flat layers: a member's outputs and gradients are its own, bit for bit" (fun () ->
+            let sizes = [| 1; 2; 3; 7; 16; 33; 64 |]
+
+            for number in 0..60 do
+                let rng = Rng(uint64 number)
+                let size () = sizes[rng.Next sizes.Length]
+                let width = size ()
+                let after = [| Activation.LeakyRelu; Activation.Gelu; Activation.Silu |][number % 3]
+
+                let layers: (NetworkBuilder -> NetworkBuilder) list = [
+                    (fun b -> b.LayerNormalization())
+                    (fun b -> b.BatchNormalization())
+                    (fun b -> b.Residual(fun inner -> inner.Linear(width).Activation Activation.Tanh))
+                    (fun b -> b.Then(Layer.Custom Library.sine))
+                ]
+
+                for i, layer in List.indexed layers do
+                    let start = Network.Build("n", size ()).Linear(width)
+                    let network = (layer start).Activation(after).Linear(2).Build()
+                    let members, batch = 2 + rng.Next 3, size ()
+                    let seeds = Seed.Population(int64 number, members)
+                    let p = Network.init network Initialization.Uniform seeds torch.float32 torch.CPU
+
+                    let x = normalOf rng torch.float32 [| int64 members; int64 batch; int64 network.Inputs |]
+
+                    let results (x: Tensor) (p: Params) =
+                        let leaves = Params.leaves p
+                        let y = Network.apply network leaves x
+                        let g = Gradients.gradient (Params.sumPerMember (y.squared ())) leaves true
+                        Params.merge [| Params.Single("y", y); g |]
+
+                    let together = results x p
+
+                    for m in 0L .. int64 members - 1L do
+                        near
+                            exact
+                            $"case {number}, layer {i}, {members} members, batch {batch}, width {width}"
+                            (numbersOf (results (x.narrow (0L, m, 1L)) (Params.ofMember m p)))
+                            (numbersOf (Params.ofMember m together)))
+
         scoped "convolution, pooling and normalisation on paper" (fun () ->
             let image = tensor [ 1; 1; 1; 3; 3 ] [| 1.0; 2.0; 3.0; 4.0; 5.0; 6.0; 7.0; 8.0; 9.0 |]
 
@@ -774,7 +815,7 @@ let private descriptions =
 
             let manifest =
                 CheckpointManifest(
-                    LibraryVersion = "1.0",
+                    LibraryVersion = "0.1.0",
                     Experiment = "images",
                     EnvironmentSteps = 1L,
                     Seeds = [| 1L; 2L |],
@@ -818,7 +859,7 @@ let private descriptions =
                 use lacking = new Checkpoint(manifest, poorer)
 
                 Expect.throwsC (fun () -> CheckpointContents.RequirePolicy lacking) (fun e ->
-                    Expect.stringContains e.Message "no tensor as 'learner/torso.1.variance'" "what is missing"
+                    Expect.stringContains e.Message "no tensor 'learner/torso.1.variance'" "what is missing"
                     Expect.stringContains e.Message "[2, 3]" "its axes")
             finally
                 IO.File.Delete path)

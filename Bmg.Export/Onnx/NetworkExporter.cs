@@ -73,6 +73,11 @@ public static class NetworkExporter
     internal static Params OneMember(Params parameters, int member)
     {
         ArgumentNullException.ThrowIfNull(parameters);
+        if (parameters.Count == 0)
+        {
+            // A network that learns nothing; one that does names what it lacks.
+            return Params.Empty;
+        }
         RequireMember(member, parameters.Members);
         return ParamsModule.convert(torch.float32, torch.CPU, ParamsModule.ofMember(member, parameters))!;
     }
