@@ -173,7 +173,7 @@ module Library =
         network "max pooling" [| 1; 3; 4 |] (fun b -> b.Convolution(2, 2, 1, 0).MaxPooling(2, 1))
         network "average pooling" [| 1; 4; 4 |] (fun b -> b.AveragePooling(2, 2).Convolution(2, 2, 1, 0) |> tanh)
         network "batch normalisation" [| 2 |] (fun b -> b.Linear(2).BatchNormalization() |> tanh)
-        network "batch normalisation of images" [| 1; 2; 3 |] (fun b ->
+        network "batch normalisation of images" [| 1; 3; 4 |] (fun b ->
             b.Convolution(2, 2, 1, 0).BatchNormalization() |> tanh)
         network "layer normalisation" [| 2 |] (fun b -> b.Linear(3).LayerNormalization() |> tanh)
         network "layer normalisation of images" [| 1; 2; 3 |] (fun b ->
