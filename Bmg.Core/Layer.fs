@@ -74,6 +74,25 @@ type CustomLayer = {
     Apply: Func<Params, Tensor, Tensor>
 } with
 
+    /// A layer from its parts, in the order of the fields.
+    static member Create
+        (
+            name: string,
+            settings: IReadOnlyDictionary<string, float>,
+            outputShape: Func<int[], int[]>,
+            parameters: Func<int[], LayerParameter[]>,
+            apply: Func<Params, Tensor, Tensor>
+        ) : CustomLayer =
+        Check.require "CustomLayer.Create" "name" "not empty" name (not (String.IsNullOrEmpty name))
+
+        {
+            Name = name
+            Settings = settings
+            OutputShape = outputShape
+            Parameters = parameters
+            Apply = apply
+        }
+
     override this.Equals(other: obj) =
         match other with
         | :? CustomLayer as other ->
@@ -340,6 +359,10 @@ module internal LayerSites =
                 with :? ArgumentException as e ->
                     refuse "an input that it can take" $"{describe shape}: {e.Message}"
 
+        // A custom layer in C# may give back nothing.
+        if obj.ReferenceEquals(output, null) then
+            refuse "an output shape" "null"
+
         if
             output.Length = 0
             || Array.exists (fun axis -> axis <= 0) output
@@ -358,6 +381,23 @@ module internal LayerSites =
             refuse $"at most {Int32.MaxValue} weights" "more"
 
         let parameters = weightsOf layer shape
+
+        for p in parameters do
+            let count = size p.Shape
+
+            if Array.exists (fun axis -> axis <= 0) p.Shape || count > int64 Int32.MaxValue then
+                refuse
+                    $"a parameter '{p.Name}' of positive axes and at most {Int32.MaxValue} numbers"
+                    (describe p.Shape)
+
+            match p.Start with
+            | ParameterStart.Weight(fanIn, _) when fanIn <= 0 || count % int64 fanIn <> 0L ->
+                refuse $"a fan-in of '{p.Name}' that divides its {count} numbers" (string fanIn)
+            | ParameterStart.Bias fanIn when fanIn <= 0 -> refuse $"a positive fan-in of '{p.Name}'" (string fanIn)
+            | _ -> ()
+
+        if (parameters |> Array.distinctBy (fun p -> p.Name)).Length < parameters.Length then
+            refuse "parameters of distinct names" (parameters |> Array.map (fun p -> p.Name) |> String.concat ", ")
 
         {
             Path = path

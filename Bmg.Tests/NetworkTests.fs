@@ -919,9 +919,60 @@ let private shapes =
                 Layer.Custom(scaled 1.0)
             ]
 
+            let odd (output: int[]) (parameters: LayerParameter list) =
+                Layer.Custom(
+                    CustomLayer.Create(
+                        "odd",
+                        Dictionary(),
+                        Func<_, _>(fun _ -> output),
+                        Func<_, _>(fun _ -> Array.ofList parameters),
+                        Func<_, _, _>(fun _ x -> x)
+                    )
+                )
+
+            refused [ "custom 'odd'"; "positive axes"; "found [0]" ] [ 2 ] [ odd [| 0 |] [] ]
+            refused [ "custom 'odd'"; "an output shape"; "null" ] [ 2 ] [ odd (Unchecked.defaultof<int[]>) [] ]
+
+            refused [ "custom 'odd'"; "fan-in of 'w'"; "6 numbers"; "found 4" ] [ 2 ] [
+                odd [| 2 |] [ LayerParameter.Weight("w", [| 2; 3 |], 4) ]
+            ]
+
+            refused [ "custom 'odd'"; "'w' of positive axes"; "[-1]" ] [ 2 ] [
+                odd [| 2 |] [ LayerParameter.Constant("w", [| -1 |], 0.0) ]
+            ]
+
+            refused [ "custom 'odd'"; "distinct names"; "w, w" ] [ 2 ] [
+                odd [| 2 |] [
+                    LayerParameter.Constant("w", [| 1 |], 0.0)
+                    LayerParameter.Bias("w", [| 1 |], 1)
+                ]
+            ]
+
             refused [ "layer 0"; "activations"; "found 42" ] [ 2 ] [ Layer.Activation(enum 42) ]
             refused [ "inputShape"; "[2, 0]" ] [ 2; 0 ] []
         }
+
+        scoped "a layer of one's own that gives another shape than it says is refused" (fun () ->
+            let liar =
+                CustomLayer.Create(
+                    "liar",
+                    Dictionary(),
+                    Func<_, _>(fun _ -> [| 3 |]),
+                    Func<_, _>(fun _ -> [||]),
+                    Func<_, _, _>(fun _ x -> x)
+                )
+
+            let network = Network.Create("n", [| 2 |], [| Layer.Custom liar |])
+
+            refuses [ "layer n.0 (liar)"; "result"; "[2, 4, 3]"; "[2, 4, 2]" ] (fun () ->
+                Network.apply network Params.Empty (torch.zeros [| 2L; 4L; 2L |]) |> ignore))
+
+        scoped "a network written in C# is what it says" (fun () ->
+            let network = Bmg.Examples.PixelNetwork.Torso()
+            Expect.equal network.OutputShape [| 32 |] "its output"
+            Expect.equal (string network.Layers[3]) "custom 'scale'" "a layer of one's own"
+            let p = Network.init network Initialization.Orthogonal [| Seed.Of 1L |] torch.float32 torch.CPU
+            Expect.equal (Network.apply network p (torch.zeros [| 1L; 2L; 400L |])).shape [| 1L; 2L; 32L |] "and runs")
 
         scoped "inputs of another shape are refused" (fun () ->
             let network = Network.Build("n", 1, 4, 4).Convolution(1, 2, 1, 0).Build()

@@ -70,8 +70,9 @@ public static class CheckpointContents
     /// <summary>Checks the meta-network, where there is one, and that its parameters are finite.</summary>
     /// <param name="checkpoint">The checkpoint.</param>
     /// <param name="member">Whose parameters must be finite; all members' where null.</param>
+    /// <param name="layers">Custom layers that its network may have; null for none.</param>
     /// <exception cref="CheckpointException">Description and tensors do not agree, or a parameter is not finite.</exception>
-    public static void RequireMetaNetwork(Checkpoint checkpoint, int? member = null)
+    public static void RequireMetaNetwork(Checkpoint checkpoint, int? member = null, CustomLayers? layers = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         if (checkpoint.Manifest.MetaNetwork is not { } meta)
@@ -84,7 +85,7 @@ public static class CheckpointContents
             meta.ParameterSet,
             checkpoint.Manifest.Seeds.Length,
             true,
-            null
+            layers
         );
         RequireNames(checkpoint, meta.InputNames, network.Inputs, "names of the meta-network's inputs");
         if (

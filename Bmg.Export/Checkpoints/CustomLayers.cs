@@ -37,8 +37,8 @@ public sealed class CustomLayers
         if (!_makers.TryGetValue(name, out var make))
         {
             throw new FormatException(
-                $"the layer '{name}' is not known here, expected "
-                    + (_makers.Count == 0 ? "no custom layer: none was added" : $"one of {string.Join(", ", Names)}")
+                $"the custom layer '{name}' is not known here; "
+                    + (_makers.Count == 0 ? "none was added" : $"known are {string.Join(", ", Names)}")
             );
         }
         try
@@ -48,7 +48,7 @@ public sealed class CustomLayers
         catch (Exception exception) when (exception is ArgumentException or KeyNotFoundException)
         {
             throw new FormatException(
-                $"the layer '{name}' cannot be made from its settings: {exception.Message}",
+                $"the custom layer '{name}' cannot be made from its settings: {exception.Message.TrimEnd('.')}",
                 exception
             );
         }

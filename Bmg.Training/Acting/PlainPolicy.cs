@@ -64,6 +64,11 @@ public sealed class PlainPolicy
                 );
         }
 
+        if (steps.Count == 0)
+        {
+            throw new NotSupportedException($"Network '{network.Name}' has no linear layer, which PlainPolicy needs.");
+        }
+
         _steps = [.. steps];
         WidestLayer = Math.Max(network.Inputs, _steps.Max(s => s.Outputs));
     }
