@@ -1202,4 +1202,41 @@ let private starts =
         }
     ]
 
-let tests = testList "networks" [ meaning; derivatives; onnx; descriptions; shapes; starts ]
+// ------------------------------------------------------------------------------------------------------- one's own, judged
+
+let private judged =
+    let own (name: string) (apply: Tensor -> Tensor) =
+        CustomLayer.Create(
+            name,
+            Dictionary(),
+            Func<_, _>(id),
+            Func<_, _>(fun shape -> [| LayerParameter.Weight("w", shape, 1) |]),
+            Func<_, _, _>(fun p x -> apply (x.mul ((p["w"]).unsqueeze 1L)))
+        )
+
+    let options () = VerifyOptions(Cases = 12)
+
+    let breaking: (string * string * (Tensor -> Tensor)) list = [
+        "members that touch each other", "members", (fun x -> x.minus(x.mean ([| 0L |], true)).tanh())
+        "a derivative cut off", "differences", (fun x -> x.plus ((x.tanh ()).detach()))
+        "noise that no seed fixes", "repeatable", (fun x -> x.plus (torch.randn_like x))
+        "a tensor written in place that a derivative needs",
+        "differences",
+        (fun x ->
+            let e = x.exp ()
+            e.mul_ (x.tanh ()))
+    ]
+
+    testList "laws on a layer of one's own" [
+        scoped "hold for what keeps to them, flat and on images" (fun () ->
+            for layer, shape in [ scaled 0.5, [| 1; 2; 2 |]; Library.sine, [| 2 |]; scaled 0.5, [| 3 |] ] do
+                let report = Verify.Layer(layer, shape, options ())
+                Expect.isEmpty report.Broken $"{layer.Name}: {report}")
+
+        for name, law, apply in breaking do
+            scoped $"break for {name}" (fun () ->
+                let report = Verify.Layer(own "bad" apply, [| 2 |], options ())
+                Expect.contains report.Broken law (string report))
+    ]
+
+let tests = testList "networks" [ meaning; derivatives; onnx; descriptions; shapes; starts; judged ]

@@ -86,6 +86,23 @@ type Subject = {
             Network = network
     }
 
+    /// A layer of one's own, on an input of these axes (without P and B): after a linear layer of the same size, where they are one axis, and
+    /// before one that puts out the policy.
+    static member Of(layer: CustomLayer, [<ParamArray>] inputShape: int[]) : Subject =
+        Subject.OfNetwork(
+            layer.Name,
+            Func<_, _, _>(fun network actions ->
+                let start = Network.Build(network, inputShape)
+
+                let before =
+                    if inputShape.Length = 1 then
+                        start.Linear inputShape[0]
+                    else
+                        start
+
+                before.Then(Layer.Custom layer).Linear(actions).Build())
+        )
+
     /// The same under another name.
     member this.Named(name: string) : Subject = { this with Name = name }
 
