@@ -288,8 +288,13 @@ module internal LayerSites =
                 if min height width < least then
                     refuse $"an input of at least [{channels}, {least}, {least}]" (describe shape)
 
+                // One more than an array can hold is refused below, with the output.
                 let along (size: int) =
-                    int ((int64 size + 2L * int64 padding - int64 kernel) / int64 stride) + 1
+                    int (
+                        min
+                            (int64 Int32.MaxValue)
+                            ((int64 size + 2L * int64 padding - int64 kernel) / int64 stride + 1L)
+                    )
 
                 struct (along height, along width)
             | _ -> refuse $"an input [{channels}, height, width]" (describe shape)
