@@ -21,7 +21,8 @@ type Network = private {
         | :? Network as other -> this.name = other.name && this.input = other.input && this.layers = other.layers
         | _ -> false
 
-    override this.GetHashCode() = HashCode.Combine(this.name, this.layers.Length)
+    override this.GetHashCode() =
+        HashCode.Combine(this.name, this.layers.Length)
 
     /// Prefix of the parameters' names; distinct among the networks of one learner.
     member this.Name: string = this.name
