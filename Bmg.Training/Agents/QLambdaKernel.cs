@@ -59,7 +59,11 @@ internal sealed unsafe class QLambdaKernel
                             ? null
                             : throw new NotSupportedException(
                                 $"QLambdaKernel: layer {index} of network '{network.Name}': expected linear layers with \"relu\" between them, found {activation}."
-                            )
+                            ),
+                    other =>
+                        throw new NotSupportedException(
+                            $"QLambdaKernel: layer {index} of network '{network.Name}': expected linear layers with \"relu\" between them, found {other}."
+                        )
                 );
         }
 

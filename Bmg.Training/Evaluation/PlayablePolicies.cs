@@ -37,6 +37,7 @@ internal static class GreedyPolicy
 /// <summary>One member of a checkpoint, through TorchSharp.</summary>
 public sealed class TorchPolicy : IPlayablePolicy
 {
+    private readonly Network? _torso;
     private readonly Network _network;
     private readonly PolicyKind _kind;
     private readonly Params _parameters;
@@ -47,6 +48,7 @@ public sealed class TorchPolicy : IPlayablePolicy
     {
         CheckpointContents.RequirePolicy(checkpoint, member);
         var policy = checkpoint.Manifest.Policy;
+        _torso = policy.Torso?.ToNetwork();
         _network = policy.Network.ToNetwork();
         _kind = policy.Kind;
         using var scope = NewDisposeScope();
@@ -69,7 +71,8 @@ public sealed class TorchPolicy : IPlayablePolicy
         using var noGrad = no_grad();
         var input = empty([1, batch, observations.Length / batch], dtype: ScalarType.Float32);
         observations.CopyTo(TensorMemory.Elements<float>(input));
-        var output = NetworkModule.apply(_network, _parameters, input);
+        var features = _torso is null ? input : NetworkModule.applyStored(_torso, _parameters, _parameters, input);
+        var output = NetworkModule.applyStored(_network, _parameters, _parameters, features);
         if (_kind == PolicyKind.Values)
         {
             GreedyPolicy.Write(output.argmax(-1).data<long>().ToArray(), raw);
