@@ -23,6 +23,7 @@ module ActorCriticDescent =
                 match network.Layers[i] with
                 | Layer.Linear _ -> Network.affine values[i] x[network.WeightName i] x[network.BiasName i]
                 | Layer.Activation f -> Network.activate f values[i]
+                | other -> Check.fail "ActorCriticDescent" "network" "a perceptron" (string other)
 
         values
 
@@ -34,7 +35,17 @@ module ActorCriticDescent =
         | Activation.Sigmoid -> output.minus (output.squared ())
         | Activation.Softplus -> output.neg().exp().neg().plus one
         | Activation.Elu -> output.plus(one).clamp_max one
+        | Activation.LeakyRelu -> output.sign().clamp_min(scalar 0.0).mul(scalar 0.99).plus(scalar 0.01)
         | other -> Check.fail "ActorCriticDescent" "activation" "a defined activation" (string other)
+
+    /// Whether a network has the closed form: a perceptron whose slopes follow from the layers' outputs.
+    let private isClosed (network: Network) : bool =
+        network.IsPerceptron
+        && network.Layers
+           |> Array.forall (function
+               | Layer.Activation Activation.Gelu
+               | Layer.Activation Activation.Silu -> false
+               | _ -> true)
 
     /// Steps down a network's parameters, given the gradient δ of the loss by its output on the first T rows, [P, T, outputs].
     let private descend
@@ -65,6 +76,7 @@ module ActorCriticDescent =
                 if i > 0 then
                     delta <- MemberWise.product delta (weight.transpose (1L, 2L))
             | Layer.Activation f -> delta <- delta.mul (slope f (first values[i + 1]))
+            | other -> Check.fail "ActorCriticDescent" "network" "a perceptron" (string other)
 
     /// What each step counts in a mean: one number where all count alike, [P, N·T] where some are not valid.
     [<RequireQualifiedAccess; ReferenceEquality; NoComparison>]
@@ -214,15 +226,18 @@ module ActorCriticDescent =
         && agent.Distribution.Output = "logits"
         && isNull rollout.Mask
 
-    let private around (plain: UpdateRule<Rollout>) (agent: ActorCritic) (rate: float) (wholeLoss: bool) = {
-        plain with
-            Step =
-                Func<_, _, _, _, _>(fun learner hyper rollout differentiation ->
-                    if differentiation = Differentiation.None && has agent rollout then
-                        step agent rate wholeLoss learner hyper rollout
-                    else
-                        plain.Step.Invoke(learner, hyper, rollout, differentiation))
-    }
+    let private around (plain: UpdateRule<Rollout>) (agent: ActorCritic) (rate: float) (wholeLoss: bool) =
+        let closed = isClosed agent.Policy && isClosed agent.Value
+
+        {
+            plain with
+                Step =
+                    Func<_, _, _, _, _>(fun learner hyper rollout differentiation ->
+                        if closed && differentiation = Differentiation.None && has agent rollout then
+                            step agent rate wholeLoss learner hyper rollout
+                        else
+                            plain.Step.Invoke(learner, hyper, rollout, differentiation))
+        }
 
     /// φ: one step of SGD on the whole actor-critic loss.
     let learner (agent: ActorCritic) (rate: float) : UpdateRule<Rollout> =

@@ -3,64 +3,50 @@ namespace Bmg
 open System
 open TorchSharp
 
-/// An element-wise nonlinearity.
-type Activation =
-    | Relu = 0
-    | Tanh = 1
-    | Sigmoid = 2
-    | Softplus = 3
-    | Elu = 4
-
-/// One layer of a network, as data.
-[<RequireQualifiedAccess>]
-type Layer =
-    /// y = x·W + b with W [P, inputs, outputs] and b [P, 1, outputs].
-    | Linear of inputs: int * outputs: int
-    /// Element-wise, without parameters.
-    | Activation of Activation
-
-    /// One function for each case, so that a caller in C# covers every layer there is.
-    member this.Match<'T>(linear: Func<int, int, 'T>, activation: Func<Activation, 'T>) : 'T =
-        match this with
-        | Linear(inputs, outputs) -> linear.Invoke(inputs, outputs)
-        | Activation f -> activation.Invoke f
-
-/// How the weights of a network start.
-type Initialization =
-    /// Truncated normal (±2 deviations) of deviation 1/√fan-in, biases zero.
-    | TruncatedNormal = 0
-    /// Uniform in ±1/√fan-in for weights and biases alike: PyTorch's default for a linear layer.
-    | Uniform = 1
-
-/// An architecture as data. Interpreters give it meanings that agree: `Network.init`, `Network.apply`, and the exporter's graph.
-/// Parameters are named "{Name}.{layer}.weight" and "{Name}.{layer}.bias".
-type Network = {
-    /// Prefix of the parameters' names; distinct among the networks of one learner.
-    Name: string
-    Layers: Layer[]
+/// An architecture as data. Interpreters give it meanings that agree: `Network.init`, `Network.apply`, and the exporter's graph. Layers fit
+/// together: `Network.Create` holds each against the one before it.
+///
+/// A shared torso with several heads is a network whose output other networks take: make the torso end flat, begin each head at the torso's
+/// `OutputShape`, and apply them one after the other (`Network.over`).
+[<CustomEquality; NoComparison>]
+type Network = private {
+    name: string
+    input: int[]
+    layers: Layer[]
+    sites: LayerSite[]
 } with
 
-    /// Number of features that go in: that of the first linear layer.
-    member this.Inputs: int =
-        match
-            this.Layers
-            |> Array.tryPick (function
-                | Layer.Linear(i, _) -> Some i
-                | _ -> None)
-        with
-        | Some i -> i
-        | None -> Check.fail "Network.Inputs" "Layers" "with a linear layer" "none"
+    override this.Equals(other: obj) =
+        match other with
+        | :? Network as other -> this.name = other.name && this.input = other.input && this.layers = other.layers
+        | _ -> false
 
-    /// Number of features that come out: that of the last linear layer.
-    member this.Outputs: int =
-        match
-            this.Layers
-            |> Array.tryFindBack (function
-                | Layer.Linear _ -> true
-                | _ -> false)
-        with
-        | Some(Layer.Linear(_, o)) -> o
-        | _ -> Check.fail "Network.Outputs" "Layers" "with a linear layer" "none"
+    override this.GetHashCode() =
+        HashCode.Combine(this.name, this.layers.Length)
+
+    /// Prefix of the parameters' names; distinct among the networks of one learner.
+    member this.Name: string = this.name
+
+    /// Axes of an input, without P and B: [features] or [channels, height, width].
+    member this.InputShape: int[] = this.input
+
+    member this.Layers: Layer[] = this.layers
+
+    /// The layers with their shapes and parameters, in order; those inside of a residual block stand in its own site.
+    member this.Sites: LayerSite[] = this.sites
+
+    /// Axes of an output, without P and B.
+    member this.OutputShape: int[] =
+        if this.sites.Length = 0 then
+            this.input
+        else
+            this.sites[this.sites.Length - 1].OutputShape
+
+    /// Numbers that go in for one input.
+    member this.Inputs: int = int (LayerSites.size this.input)
+
+    /// Numbers that come out for one input.
+    member this.Outputs: int = int (LayerSites.size this.OutputShape)
 
     /// Name of a layer's weight.
     member this.WeightName(layer: int) : string = $"{this.Name}.{layer}.weight"
@@ -68,12 +54,45 @@ type Network = {
     /// Name of a layer's bias.
     member this.BiasName(layer: int) : string = $"{this.Name}.{layer}.bias"
 
-    /// Multiply-adds of the linear layers for one input, times two.
+    /// Whether there are linear layers and activations alone.
+    member this.IsPerceptron: bool =
+        this.layers
+        |> Array.forall (function
+            | Layer.Linear _
+            | Layer.Activation _ -> true
+            | _ -> false)
+
+    /// Multiply-adds of the linear layers and convolutions for one input, times two.
     member this.Operations: int64 =
-        this.Layers
-        |> Array.sumBy (function
+        LayerSites.all this.sites
+        |> Array.sumBy (fun site ->
+            match site.Layer with
             | Layer.Linear(i, o) -> 2L * int64 i * int64 o
-            | Layer.Activation _ -> 0L)
+            | Layer.Convolution(i, _, kernel, _, _) ->
+                2L * int64 i * int64 kernel * int64 kernel * LayerSites.size site.OutputShape
+            | _ -> 0L)
+
+    /// Layers one after the other.
+    /// <param name="name">Prefix of the parameters' names.</param>
+    /// <param name="inputShape">Axes of an input, without P and B: [features] or [channels, height, width].</param>
+    /// <param name="layers">From input to output; none is the identity.</param>
+    /// An ArgumentException names the first layer that does not fit, with what it expects and what it is given.
+    static member Create(name: string, inputShape: int[], layers: Layer[]) : Network =
+        Check.require
+            "Network.Create"
+            "inputShape"
+            $"one positive axis at least, and at most {Int32.MaxValue} numbers"
+            (LayerSites.describe inputShape)
+            (inputShape.Length > 0
+             && Array.forall (fun axis -> axis > 0) inputShape
+             && LayerSites.size inputShape <= int64 Int32.MaxValue)
+
+        {
+            name = name
+            input = Array.copy inputShape
+            layers = Array.copy layers
+            sites = LayerSites.make name name "" layers inputShape
+        }
 
     /// A multi-layer perceptron: linear layers of the given widths with an activation between, none after the last.
     static member Mlp(name: string, inputs: int, hidden: int[], outputs: int, activation: Activation) : Network =
@@ -90,14 +109,76 @@ type Network = {
                     Layer.Activation activation
         |]
 
-        { Name = name; Layers = layers }
+        Network.Create(name, [| inputs |], layers)
+
+    /// A builder that knows the shape that each layer is given, and so asks for no sizes of inputs.
+    static member Build(name: string, [<ParamArray>] inputShape: int[]) : NetworkBuilder =
+        NetworkBuilder(name, inputShape, [||])
+
+/// A network layer by layer; each call gives a new builder. Errors are those of `Network.Create`, at the layer that causes them.
+and [<Sealed>] NetworkBuilder internal (name: string, inputShape: int[], layers: Layer[]) =
+
+    let network = Network.Create(name, inputShape, layers)
+
+    /// Axes of what the layers so far put out, without P and B.
+    member _.Shape: int[] = network.OutputShape
+
+    /// Any layer.
+    member _.Then(layer: Layer) : NetworkBuilder =
+        NetworkBuilder(name, inputShape, [| yield! layers; layer |])
+
+    /// A linear layer; what is not flat is flattened first.
+    member this.Linear(outputs: int) : NetworkBuilder =
+        if this.Shape.Length = 1 then
+            this.Then(Layer.Linear(this.Shape[0], outputs))
+        else
+            this.Flatten().Linear outputs
+
+    member this.Activation(activation: Activation) : NetworkBuilder = this.Then(Layer.Activation activation)
+
+    member this.Convolution(outputs: int, kernel: int, stride: int, padding: int) : NetworkBuilder =
+        this.Then(Layer.Convolution(this.Shape[0], outputs, kernel, stride, padding))
+
+    member this.MaxPooling(kernel: int, stride: int) : NetworkBuilder =
+        this.Then(Layer.MaxPooling(kernel, stride))
+
+    member this.AveragePooling(kernel: int, stride: int) : NetworkBuilder =
+        this.Then(Layer.AveragePooling(kernel, stride))
+
+    member this.BatchNormalization() : NetworkBuilder = this.Then Layer.BatchNormalization
+    member this.LayerNormalization() : NetworkBuilder = this.Then Layer.LayerNormalization
+    member this.Flatten() : NetworkBuilder = this.Then Layer.Flatten
+
+    /// inner(x) + x.
+    member this.Residual(inner: Func<NetworkBuilder, NetworkBuilder>) : NetworkBuilder =
+        this.Residual(inner, Func<_, _>(id))
+
+    /// inner(x) + shortcut(x).
+    member this.Residual
+        (inner: Func<NetworkBuilder, NetworkBuilder>, shortcut: Func<NetworkBuilder, NetworkBuilder>)
+        : NetworkBuilder =
+        let start = NetworkBuilder($"{name}.{layers.Length}", this.Shape, [||])
+        this.Then(Layer.Residual((inner.Invoke start).Layers, (shortcut.Invoke start).Layers))
+
+    member internal _.Layers: Layer[] = layers
+
+    member _.Build() : Network = network
 
 /// What a network's description means.
+///
+/// Batch normalisation: `apply` takes the statistics of the batch that it is given, so learner and target, given the same batch, are normalised
+/// alike. Acting on one observation and an exported graph need stored ones. These are no parameters and no gradient reaches them: whoever makes
+/// φ keeps them in the learner's state beside its optimizer's (a `Params` under names of their own, from `initialStatistics`), takes those of
+/// each step's batch from `applyGathering`, and mixes them in by `mixStatistics`. A target's L steps make states that are dropped, and so
+/// leave the learner's statistics alone. Few-shot learning needs none: it takes the batch's own throughout.
 [<RequireQualifiedAccess>]
 module Network =
 
     /// b + x·w for a population: x [P, B, I], w [P, I, O], b [P, 1, O] → [P, B, O], in one native call.
     let affine (x: Tensor) (w: Tensor) (b: Tensor) : Tensor = MemberWise.affine b x w
+
+    let private root = Scalars.constant (sqrt 0.5)
+    let private half = Scalars.constant 0.5
 
     /// An element-wise nonlinearity, any shape.
     let activate (activation: Activation) (x: Tensor) : Tensor =
@@ -108,35 +189,209 @@ module Network =
         // TorchSharp's own softplus and elu make scalars that may be collected under them (see Scalars).
         | Activation.Softplus -> (MemberWise.logSigmoid (x.neg ())).neg()
         | Activation.Elu -> (torch.nn.functional.relu x).plus(x.clamp_max(Scalars.constant 0.0).expm1())
+        | Activation.LeakyRelu ->
+            (torch.nn.functional.relu x).add(x.clamp_max (Scalars.constant 0.0), Scalars.constant 0.01)
+        | Activation.Gelu -> x.mul(half).mul(x.mul(root).erf().plus(Scalars.constant 1.0))
+        | Activation.Silu -> x.mul (MemberWise.sigmoid x)
         | other -> Check.fail "Network.activate" "activation" "a defined activation" (string other)
 
-    /// Output of the network for every member: x [P, B, inputs] → [P, B, outputs]. Differentiable any number of times.
-    let apply (network: Network) (parameters: Params) (x: Tensor) : Tensor =
+    /// What batch normalisation normalises by.
+    [<NoComparison; NoEquality>]
+    type private Statistics =
+        | OfBatch
+        | Stored of Params
+        | Gathered of ResizeArray<struct (string * Tensor)>
+
+    let private normalizeBatch (statistics: Statistics) (site: LayerSite) (parameters: Params) (x: Tensor) : Tensor =
+        let weight, bias = parameters[site.ParameterNames[0]], parameters[site.ParameterNames[1]]
+        let isSpatial = site.InputShape.Length = 3
+
+        match statistics with
+        | OfBatch -> Normalization.batch isSpatial weight bias x
+        | Stored statistics ->
+            let struct (mean, variance) = site.StatisticsNames
+            Normalization.stored isSpatial weight bias statistics[mean] statistics[variance] x
+        | Gathered found ->
+            let struct (mean, variance) = site.StatisticsNames
+            let struct (m, v) = Normalization.statistics isSpatial (weight.size 0) (x.detach ())
+            found.Add(struct (mean, m))
+            found.Add(struct (variance, v))
+            Normalization.batch isSpatial weight bias x
+
+    /// Within the layers, images are [B, P·C, H, W] and all else [P, B, …]: an input of three axes tells.
+    let rec private through
+        (statistics: Statistics)
+        (parameters: Params)
+        (members: int64)
+        (sites: LayerSite[])
+        (x: Tensor)
+        : Tensor =
         let mutable value = x
 
-        for i in 0 .. network.Layers.Length - 1 do
+        for site in sites do
+            let isSpatial = site.InputShape.Length = 3
+            let own (i: int) = parameters[site.ParameterNames[i]]
+
             value <-
-                match network.Layers[i] with
-                | Layer.Linear _ -> affine value parameters[network.WeightName i] parameters[network.BiasName i]
+                match site.Layer with
+                | Layer.Linear _ -> affine value (own 0) (own 1)
                 | Layer.Activation f -> activate f value
+                | Layer.Convolution(_, _, _, stride, padding) ->
+                    Spatial.convolution (int64 stride) (int64 padding) (own 0) (own 1) value
+                | Layer.MaxPooling(kernel, stride) -> Spatial.maxPooling (int64 kernel) (int64 stride) value
+                | Layer.AveragePooling(kernel, stride) -> Spatial.averagePooling (int64 kernel) (int64 stride) value
+                | Layer.BatchNormalization -> normalizeBatch statistics site parameters value
+                | Layer.LayerNormalization -> Normalization.layer isSpatial (own 0) (own 1) value
+                | Layer.Flatten ->
+                    if isSpatial then
+                        Spatial.flatten members value
+                    else
+                        value.flatten 2L
+                | Layer.Residual _ ->
+                    (through statistics parameters members site.Inner value)
+                        .plus(through statistics parameters members site.Shortcut value)
+                | Layer.Custom layer ->
+                    let given = if isSpatial then Spatial.leave members value else value
+
+                    let learned =
+                        Params.Create(
+                            site.Parameters |> Array.map (fun p -> p.Name),
+                            site.ParameterNames |> Array.map (fun name -> parameters[name])
+                        )
+
+                    let result = layer.Apply.Invoke(learned, given)
+                    let axes = [| members; given.size 1; yield! Array.map int64 site.OutputShape |]
+                    Check.shape $"layer {site.Path} ({layer.Name})" "result" "[P, B, …]" axes result
+
+                    if site.OutputShape.Length = 3 then
+                        Spatial.enter result
+                    else
+                        result
 
         value
 
-    let private draw (initialization: Initialization) (fanIn: int) (rng: Rng) : float =
-        let scale = 1.0 / sqrt (float fanIn)
+    let private interpret (statistics: Statistics) (network: Network) (parameters: Params) (x: Tensor) : Tensor =
+        if network.IsPerceptron then
+            through statistics parameters (x.size 0) network.sites x
+        else
+            let rank = x.shape.Length
+            let axes = network.InputShape |> Array.map int64
 
-        match initialization with
-        | Initialization.Uniform -> scale * (2.0 * rng.NextDouble() - 1.0)
-        | Initialization.TruncatedNormal ->
-            let mutable z = rng.NextNormal()
+            let shaped =
+                if rank = 3 && axes.Length > 1 then
+                    Check.shape "Network.apply" "x" "[P, B, numbers of an input]" [| -1L; -1L; int64 network.Inputs |] x
+                    x.reshape [| x.size 0; x.size 1; yield! axes |]
+                else
+                    Check.shape "Network.apply" "x" "[P, B, input]" [| -1L; -1L; yield! axes |] x
+                    x
 
-            while abs z > 2.0 do
-                z <- rng.NextNormal()
+            let entered = if axes.Length = 3 then Spatial.enter shaped else shaped
+            let y = through statistics parameters (x.size 0) network.sites entered
 
-            scale * z
-        | other -> Check.fail "Network.init" "initialization" "a defined initialization" (string other)
+            if network.OutputShape.Length = 3 then
+                Spatial.leave (x.size 0) y
+            else
+                y
+
+    /// Output of the network for every member: x [P, B, …InputShape], or with these axes made one [P, B, Inputs] → [P, B, …OutputShape].
+    /// Batch normalisation takes the batch's own statistics. Differentiable any number of times.
+    /// A member's numbers are its own, the same alone and among others to the last bit, where all layers are flat; in images they are to rounding,
+    /// since a convolution's sums depend on how many members there are.
+    let apply (network: Network) (parameters: Params) (x: Tensor) : Tensor = interpret OfBatch network parameters x
+
+    /// As `apply`, with stored statistics for batch normalisation: "{layer}.mean" and "{layer}.variance" [P, C] of each, as
+    /// `initialStatistics` and `mixStatistics` make them. Other names in `statistics` do no harm, so that one set may hold both.
+    let applyStored (network: Network) (parameters: Params) (statistics: Params) (x: Tensor) : Tensor =
+        interpret (Stored statistics) network parameters x
+
+    /// As `apply`, with the statistics by which batch normalisation normalised, cut out of the graph. The variance is the one that normalises
+    /// (divided by the count, not by one less).
+    let applyGathering (network: Network) (parameters: Params) (x: Tensor) : struct (Tensor * Params) =
+        let found = ResizeArray()
+        let y = interpret (Gathered found) network parameters x
+
+        struct (y,
+                Params.Create(
+                    [| for struct (name, _) in found -> name |],
+                    [| for struct (_, value) in found -> value |]
+                ))
+
+    let private normalizations (network: Network) =
+        LayerSites.all network.sites
+        |> Array.filter (fun site -> site.Layer = Layer.BatchNormalization)
+
+    /// Statistics to start from: mean 0 and variance 1; the empty set where nothing normalises by batches.
+    let initialStatistics
+        (network: Network)
+        (members: int64)
+        (dtype: torch.ScalarType)
+        (device: torch.Device)
+        : Params =
+        let entries =
+            normalizations network
+            |> Array.collect (fun site ->
+                let struct (mean, variance) = site.StatisticsNames
+                let shape = [| members; int64 site.InputShape[0] |]
+
+                [|
+                    mean, torch.zeros (shape, dtype = dtype, device = device)
+                    variance, torch.ones (shape, dtype = dtype, device = device)
+                |])
+
+        Params.Create(Array.map fst entries, Array.map snd entries)
+
+    /// (1 − momentum)·stored + momentum·ofBatch, momentum in [0, 1].
+    let mixStatistics (momentum: float) (stored: Params) (ofBatch: Params) : Params =
+        Check.range "Network.mixStatistics" "momentum" 0.0 1.0 momentum
+        let share = Scalars.constant momentum
+        Params.map2 (fun s b -> s.add (b.minus s, share)) stored ofBatch
+
+    /// A head's output on a torso's: the torso's `OutputShape` must be the head's `InputShape`. Gradients reach both.
+    let over (torso: Network) (head: Network) (parameters: Params) (x: Tensor) : Tensor =
+        Check.require
+            "Network.over"
+            "head"
+            $"a network that takes what '{torso.Name}' puts out, {LayerSites.describe torso.OutputShape}"
+            $"'{head.Name}', which takes {LayerSites.describe head.InputShape}"
+            (torso.OutputShape = head.InputShape)
+
+        apply head parameters (apply torso parameters x)
 
     /// Fresh parameters, one member a seed. A member's numbers depend on its own seed and the network's name alone.
+    let initWith
+        (network: Network)
+        (initializer: Initializer)
+        (seeds: Seed[])
+        (dtype: torch.ScalarType)
+        (device: torch.Device)
+        : Params =
+        match initializer with
+        | Initializer.Orthogonal gain ->
+            Check.require "Network.init" "gain" "a positive number" gain (gain > 0.0 && Double.IsFinite gain)
+        | Initializer.Sparse zeros ->
+            Check.require "Network.init" "zeros" "from 0 to below 1" zeros (zeros >= 0.0 && zeros < 1.0)
+        | _ -> ()
+
+        let generators =
+            seeds
+            |> Array.map (fun s -> (let seed = s.For("network/" + network.Name) in seed.Generator()))
+
+        let members = int64 seeds.Length
+
+        let tensor (p: LayerParameter) =
+            let values = generators |> Array.collect (Draws.parameter initializer p)
+            use raw = torch.tensor (values, dtype = torch.float64)
+            use shaped = raw.reshape [| members; yield! Array.map int64 p.Shape |]
+            // A copy even where type and device already fit: the pieces above are disposed here.
+            shaped.``to`` (dtype, device, copy = true)
+
+        let named =
+            LayerSites.all network.sites
+            |> Array.collect (fun site -> Array.map2 (fun name p -> name, tensor p) site.ParameterNames site.Parameters)
+
+        Params.Create(Array.map fst named, Array.map snd named)
+
+    /// As `initWith`, by name.
     let init
         (network: Network)
         (initialization: Initialization)
@@ -144,36 +399,4 @@ module Network =
         (dtype: torch.ScalarType)
         (device: torch.Device)
         : Params =
-        let generators =
-            seeds
-            |> Array.map (fun s -> (let seed = s.For("network/" + network.Name) in seed.Generator()))
-
-        let members = int64 seeds.Length
-
-        let tensor (rows: int) (columns: int) (value: Rng -> float) =
-            let values =
-                generators
-                |> Array.collect (fun g -> Array.init (rows * columns) (fun _ -> value g))
-
-            use raw = torch.tensor (values, dtype = torch.float64)
-            use shaped = raw.reshape (members, int64 rows, int64 columns)
-            // A copy even where type and device already fit: the pieces above are disposed here.
-            shaped.``to`` (dtype, device, copy = true)
-
-        let named = [|
-            for i in 0 .. network.Layers.Length - 1 do
-                match network.Layers[i] with
-                | Layer.Linear(inputs, outputs) ->
-                    network.WeightName i, tensor inputs outputs (draw initialization inputs)
-
-                    network.BiasName i,
-                    tensor
-                        1
-                        outputs
-                        (match initialization with
-                         | Initialization.Uniform -> draw initialization inputs
-                         | _ -> fun _ -> 0.0)
-                | Layer.Activation _ -> ()
-        |]
-
-        Params.Create(Array.map fst named, Array.map snd named)
+        initWith network (Initializer.Of initialization) seeds dtype device

@@ -67,6 +67,7 @@ module QLambda =
     /// Observations of the one stream that a member has, [P, T + 1, O].
     let private seen (fn: string) (like: Tensor) (rollout: Rollout) : Tensor =
         Check.require fn "data" "of one copy of the environment a member" rollout.Copies (rollout.Copies = 1L)
+        Check.require fn "data" "without a mask: all actions are allowed" "one with a mask" (isNull rollout.Mask)
         (ActorCritic.seen like rollout).squeeze 1L
 
     /// Parameters of the network, one member a seed.

@@ -98,10 +98,7 @@ let private plainPolicy =
             refuses [ "policy.0.weight"; "contiguous" ] (fun () -> policy.Bind turned |> ignore))
 
         test "a network that it cannot interpret is refused by name and place" {
-            let odd = {
-                Name = "odd"
-                Layers = [| Layer.Activation Activation.Relu; Layer.Linear(1, 1) |]
-            }
+            let odd = Network.Create("odd", [| 1 |], [| Layer.Activation Activation.Relu; Layer.Linear(1, 1) |])
 
             Expect.throwsC (fun () -> PlainPolicy odd |> ignore) (fun e ->
                 Expect.isTrue (e :? NotSupportedException) "kind of exception"

@@ -135,4 +135,7 @@ let activations: Entry<Activation> list = [
     smooth "softplus" Activation.Softplus
     kinked "relu" Activation.Relu
     kinked "elu" Activation.Elu
+    kinked "leaky relu" Activation.LeakyRelu
+    smooth "gelu" Activation.Gelu
+    smooth "silu" Activation.Silu
 ]

@@ -217,6 +217,17 @@ let private random =
                     "a member's seed is its own number")
     ]
 
+/// Φ(x), the normal distribution function, by its series: x·φ(x)·Σ xⁿ·xⁿ/(1·3·5…(2n+1)) from one half on.
+let private normalDistribution (x: float) =
+    let mutable term, sum, n = x, x, 1.0
+
+    while abs term > 1e-18 * abs sum do
+        n <- n + 2.0
+        term <- term * x * x / n
+        sum <- sum + term
+
+    0.5 + sum * exp (-0.5 * x * x) / sqrt (2.0 * Math.PI)
+
 let private activation (a: Activation) (x: float) =
     match a with
     | Activation.Relu -> max x 0.0
@@ -224,6 +235,9 @@ let private activation (a: Activation) (x: float) =
     | Activation.Sigmoid -> 1.0 / (1.0 + exp -x)
     | Activation.Softplus -> log (1.0 + exp x)
     | Activation.Elu -> if x > 0.0 then x else exp x - 1.0
+    | Activation.LeakyRelu -> if x > 0.0 then x else 0.01 * x
+    | Activation.Gelu -> x * normalDistribution x
+    | Activation.Silu -> x / (1.0 + exp -x)
     | other -> failwithf "no plain formula for %A" other
 
 let private networks =
@@ -271,7 +285,8 @@ let private networks =
                 expected <-
                     match layer with
                     | Layer.Linear _ -> torch.matmul(expected, p[$"policy.{i}.weight"]).plus p[$"policy.{i}.bias"]
-                    | Layer.Activation f -> Network.activate f expected)
+                    | Layer.Activation f -> Network.activate f expected
+                    | other -> failtestf "a perceptron has %O" other)
 
             near rounding "outputs" (numbers expected) (numbers (Network.apply network p x)))
 
@@ -288,7 +303,7 @@ let private networks =
 
             let counted =
                 network.Layers
-                |> Array.sumBy (fun l -> l.Match((fun i o -> i * o), (fun _ -> 0)))
+                |> Array.sumBy (fun l -> l.Match((fun i o -> i * o), (fun _ -> 0), (fun _ -> 0)))
 
             Expect.equal (2L * int64 counted) network.Operations "Match covers every layer")
 
@@ -331,11 +346,11 @@ let private networks =
             Expect.notEqual (init "policy") (init "value") "streams by name"
             Expect.equal (init "policy") (init "policy") "and repeatable")
 
-        test "widths must be positive, and a linear layer is needed" {
+        test "widths must be positive, and an input has axes" {
             refuses [ "Network.Mlp"; "positive"; "found 0" ] (fun () ->
                 Network.Mlp("n", 2, [| 0 |], 1, Activation.Relu) |> ignore)
 
-            refuses [ "Network.Inputs"; "linear" ] (fun () -> { Name = "n"; Layers = [||] }.Inputs |> ignore)
+            refuses [ "Network.Create"; "inputShape"; "found []" ] (fun () -> Network.Create("n", [||], [||]) |> ignore)
         }
     ]
 

@@ -22,6 +22,9 @@ let private activations = [|
     Activation.Sigmoid
     Activation.Softplus
     Activation.Elu
+    Activation.LeakyRelu
+    Activation.Gelu
+    Activation.Silu
 |]
 
 let private draw (seed: int64) : Case =

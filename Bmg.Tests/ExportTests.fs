@@ -346,12 +346,10 @@ let private genNetwork (name: string) (inputs: int) (outputs: int) =
                 |> Gen.bind (fun n -> Gen.arrayOfLength n activation)
                 |> Gen.map (fun activations -> Array.append [| Layer.Linear(i, o) |] activations))
 
-        return {
-            Name = name
-            Layers = Array.concat layers
-        }
+        return Network.Create(name, [| inputs |], Array.concat layers)
     }
 
+[<NoComparison>]
 type private Case = {
     Policy: Network
     Value: Network
@@ -622,15 +620,20 @@ let private onnxTests =
                 "a clear case fails")
 
         testCase "what cannot be exported is refused with its name" (fun () ->
-            let odd = {
-                Name = "odd"
-                Layers = [| Layer.Linear(2, 2); Layer.Activation(enum 42) |]
+            let own: CustomLayer = {
+                Name = "sine"
+                Settings = Dictionary<string, float>()
+                OutputShape = Func<_, _>(id)
+                Parameters = Func<_, _>(fun _ -> [||])
+                Apply = Func<_, _, _>(fun _ x -> x.sin ())
             }
+
+            let odd = Network.Create("odd", [| 2 |], [| Layer.Linear(2, 2); Layer.Custom own |])
 
             let e =
                 raised<NotSupportedException>(fun () -> NetworkExporter.Build(odd, init odd 1, 0, "x", "y") |> ignore)
 
-            Expect.stringContains e.Message "Layer 1 of network 'odd' is the activation 42" "an activation"
+            Expect.stringContains e.Message "Layer 1 of network 'odd' is the custom layer 'sine'" "a layer"
 
             let e =
                 raised<ArgumentException>(fun () ->
@@ -644,10 +647,7 @@ let private onnxTests =
 
             Expect.stringContains e.Message "policy.0.weight" "a missing parameter"
 
-            let wide = {
-                network with
-                    Layers = [| Layer.Linear(5, 4); yield! network.Layers[1..] |]
-            }
+            let wide = Network.Create(network.Name, [| 5 |], [| Layer.Linear(5, 4); yield! network.Layers[1..] |])
 
             let e =
                 raised<ArgumentException>(fun () -> NetworkExporter.Build(wide, init network 1, 0, "x", "y") |> ignore)

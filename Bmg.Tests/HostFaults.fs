@@ -433,9 +433,9 @@ let private formula = [
 
     export
         "another operator for an activation"
-        "Onnx/OnnxGraph.cs"
-        "Activation.Elu => \"Elu\""
-        "Activation.Elu => \"Selu\""
+        "Onnx/LayerTranslation.cs"
+        "return Add(\"Elu\", [input], output);"
+        "return Add(\"Selu\", [input], output);"
         [ "export: ONNX Runtime and TorchSharp" ]
 
     export
@@ -448,8 +448,8 @@ let private formula = [
     export
         "the action of the least value"
         "Onnx/PolicyExporter.cs"
-        "OnnxGraph.Node(\"ArgMax\", [ActionValues]"
-        "OnnxGraph.Node(\"ArgMin\", [ActionValues]"
+        "OnnxGraph.Node(\"ArgMax\", [first]"
+        "OnnxGraph.Node(\"ArgMin\", [first]"
         [ "export: a network of action values" ]
 
     export

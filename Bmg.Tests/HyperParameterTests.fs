@@ -264,6 +264,47 @@ let private definition =
             let found, found' = judge (ActorCritic.objective agent)
             near rounding "loss" expected found
             near accumulated "gradients" slopes found')
+
+        seeded 20 "one number for all members is the same number for each" (fun rng ->
+            let agent = drawnAgent rng
+            let rollout = rolloutOf agent rng 3 2 4 true true
+            let x = parameters agent 3L 3
+            let shared = values rng 1
+            let each = shared |> Params.map (fun t -> t.expand (3L))
+
+            for rule in
+                [
+                    UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd 0.1)
+                    ActorCriticDescent.learner agent 0.1
+                ] do
+                let step hyper =
+                    let made = rule.Step.Invoke(rule.Init.Invoke x, hyper, rollout, Differentiation.None)
+                    Array.append (numbers made.Loss) (numbersOf made.Learner.Parameters)
+
+                near rounding rule.Name (step each) (step shared))
+
+        seeded 20 "what has no closed form takes the definition's steps" (fun rng ->
+            let torso = rng.Next 2 = 0
+
+            let agent = learned (agentOf distributions[if torso then 0 else rng.Next 2 + 1] torso)
+
+            let rollout, x, hyper = rolloutOf agent rng 2 2 3 true false, parameters agent 3L 2, values rng 2
+
+            let step (rule: UpdateRule<Rollout>) =
+                let made = rule.Step.Invoke(rule.Init.Invoke x, hyper, rollout, Differentiation.None)
+                Array.append (numbers made.Loss) (numbersOf made.Learner.Parameters)
+
+            near
+                exact
+                "the learner's"
+                (step (UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd 0.1)))
+                (step (ActorCriticDescent.learner agent 0.1))
+
+            near
+                exact
+                "the target's last"
+                (step (UpdateRule.gradient (ActorCritic.policyObjective agent 0.0) (Optimizers.sgd 0.1)))
+                (step (ActorCriticDescent.greedy agent 0.1)))
     ]
 
 // Meta-gradients.
@@ -894,7 +935,7 @@ let private ofValues =
             near exact "valid" [| 1.0; 1.0; 0.0; 1.0; 1.0; 1.0 |] (numbers (nonNull joined.Valid))
             Expect.isNull joined.Truncated "none was truncated")
 
-        scoped "several copies are refused" (fun () ->
+        scoped "several copies and masks are refused" (fun () ->
             let agent = QLambda.Create(Network.Mlp("values", inputs, [||], 3, Activation.Tanh), 0.9, 0.8)
             let rule = QLambda.learner agent (Optimizers.sgd 0.1)
             let x = QLambda.init agent Initialization.Uniform [| Seed.Of 1L |] torch.float64 torch.CPU
@@ -906,9 +947,13 @@ let private ofValues =
                     torch.zeros ([| 1L; 2L; 1L |], dtype = torch.float64)
                 )
 
-            refuses [ "QLambda.learner"; "[1, 1]"; "[1, 2]" ] (fun () ->
+            let step data () =
                 rule.Step.Invoke(rule.Init.Invoke x, Params.Empty, data, Differentiation.None)
-                |> ignore))
+                |> ignore
+
+            refuses [ "QLambda.learner"; "[1, 1]"; "[1, 2]" ] (step data)
+            let one = transition (Rng 1UL) 1
+            refuses [ "QLambda.learner"; "'data'"; "mask" ] (step (one.WithMask(torch.ones (1L, 2L, 3L)))))
     ]
 
 // Where hyper-parameters come from.

@@ -7,6 +7,7 @@ open Expecto
 let private suite =
     testList "all" [
         CoreTests.tests
+        NetworkTests.tests
         OptimizerTests.tests
         MatchingTests.tests
         Float32Tests.tests

@@ -427,6 +427,13 @@ let private learnerEffects = [
                     Activation = Activation.Softplus
             })
             "elu", (fun l -> { l with Activation = Activation.Elu })
+            "leaky-relu",
+            (fun l -> {
+                l with
+                    Activation = Activation.LeakyRelu
+            })
+            "gelu", (fun l -> { l with Activation = Activation.Gelu })
+            "silu", (fun l -> { l with Activation = Activation.Silu })
         ]
     for start in [ anActorCritic; aQLambda; network anActorCritic; network aQLambda ] do
         yield!
@@ -440,6 +447,16 @@ let private learnerEffects = [
                 (fun l -> {
                     l with
                         Initialization = Initialization.Uniform
+                })
+                "orthogonal",
+                (fun l -> {
+                    l with
+                        Initialization = Initialization.Orthogonal
+                })
+                "sparse",
+                (fun l -> {
+                    l with
+                        Initialization = Initialization.Sparse
                 })
             ]
     numeric "learner.rolloutLength" anActorCritic [ "4", id; "6", (fun l -> { l with RolloutLength = 6; Steps = 90 }) ]
@@ -766,6 +783,21 @@ let private metaEffects = [
                 (fun l -> {
                     l with
                         MetaActivation = Activation.Elu
+                })
+                "leaky-relu",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.LeakyRelu
+                })
+                "gelu",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.Gelu
+                })
+                "silu",
+                (fun l -> {
+                    l with
+                        MetaActivation = Activation.Silu
                 })
             ]
 

@@ -11,8 +11,9 @@ public static class CheckpointContents
     /// <summary>Checks the policy's networks, layout and actions, and that its parameters are finite.</summary>
     /// <param name="checkpoint">The checkpoint.</param>
     /// <param name="member">Whose parameters must be finite; all members' where null.</param>
+    /// <param name="layers">Custom layers that its networks may have; null for none.</param>
     /// <exception cref="CheckpointException">Description and tensors do not agree, or a parameter is not finite.</exception>
-    public static void RequirePolicy(Checkpoint checkpoint, int? member = null)
+    public static void RequirePolicy(Checkpoint checkpoint, int? member = null, CustomLayers? layers = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         var manifest = checkpoint.Manifest;
@@ -21,13 +22,31 @@ public static class CheckpointContents
         {
             throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits or values.");
         }
-        var network = Require(checkpoint, policy.Network, policy.ParameterSet, manifest.Seeds.Length, shared: false);
-        RequireNames(checkpoint, policy.ObservationLayout, network.Inputs, "names in its observation's layout");
+        Network Described(NetworkDescription description) =>
+            Require(checkpoint, description, policy.ParameterSet, manifest.Seeds.Length, shared: false, layers);
+
+        var torso = policy.Torso is { } shared ? Described(shared) : null;
+        var network = Described(policy.Network);
+        var input = torso?.OutputShape ?? network.InputShape;
+        RequireInput(network);
+        RequireNames(
+            checkpoint,
+            policy.ObservationLayout,
+            (torso ?? network).Inputs,
+            "names in its observation's layout"
+        );
         RequireNames(checkpoint, policy.ActionMeanings, network.Outputs, "meanings of its actions");
+        if (network.OutputShape.Length != 1)
+        {
+            throw checkpoint.Fault(
+                $"has a network '{network.Name}' that puts out [{string.Join(", ", network.OutputShape)}], expected one number an action."
+            );
+        }
         if (policy.ValueNetwork is { } description)
         {
-            var value = Require(checkpoint, description, policy.ParameterSet, manifest.Seeds.Length, shared: false);
-            if (value.Inputs != network.Inputs || value.Outputs != 1)
+            var value = Described(description);
+            RequireInput(value);
+            if (value.OutputShape is not [1])
             {
                 throw checkpoint.Fault(
                     $"has a value network '{value.Name}' from {value.Inputs} to {value.Outputs}, expected from {network.Inputs} to 1."
@@ -35,22 +54,44 @@ public static class CheckpointContents
             }
         }
         checkpoint.RequireFinite(policy.ParameterSet, member);
+
+        void RequireInput(Network head)
+        {
+            if (!head.InputShape.AsSpan().SequenceEqual(input))
+            {
+                throw checkpoint.Fault(
+                    $"has a network '{head.Name}' that takes [{string.Join(", ", head.InputShape)}], expected [{string.Join(", ", input)}], as "
+                        + (torso is null ? "the policy's takes." : $"the torso '{torso.Name}' puts out.")
+                );
+            }
+        }
     }
 
     /// <summary>Checks the meta-network, where there is one, and that its parameters are finite.</summary>
     /// <param name="checkpoint">The checkpoint.</param>
     /// <param name="member">Whose parameters must be finite; all members' where null.</param>
+    /// <param name="layers">Custom layers that its network may have; null for none.</param>
     /// <exception cref="CheckpointException">Description and tensors do not agree, or a parameter is not finite.</exception>
-    public static void RequireMetaNetwork(Checkpoint checkpoint, int? member = null)
+    public static void RequireMetaNetwork(Checkpoint checkpoint, int? member = null, CustomLayers? layers = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         if (checkpoint.Manifest.MetaNetwork is not { } meta)
         {
             return;
         }
-        var network = Require(checkpoint, meta.Network, meta.ParameterSet, checkpoint.Manifest.Seeds.Length, true);
+        var network = Require(
+            checkpoint,
+            meta.Network,
+            meta.ParameterSet,
+            checkpoint.Manifest.Seeds.Length,
+            true,
+            layers
+        );
         RequireNames(checkpoint, meta.InputNames, network.Inputs, "names of the meta-network's inputs");
-        if (network.Outputs != 1 || !(double.IsFinite(meta.Low) && double.IsFinite(meta.High) && meta.Low < meta.High))
+        if (
+            network.OutputShape is not [1]
+            || !(double.IsFinite(meta.Low) && double.IsFinite(meta.High) && meta.Low < meta.High)
+        )
         {
             throw checkpoint.Fault(
                 $"has a meta-network '{network.Name}' with {network.Outputs} outputs between {meta.Low} and {meta.High}, expected one between finite bounds."
@@ -65,17 +106,14 @@ public static class CheckpointContents
         NetworkDescription description,
         string set,
         int members,
-        bool shared
+        bool shared,
+        CustomLayers? layers
     )
     {
         Network network;
         try
         {
-            if (description.Layers.Any(layer => layer is null))
-            {
-                throw new FormatException($"Network '{description.Name}' has a layer that is null.");
-            }
-            network = description.ToNetwork();
+            network = description.ToNetwork(layers);
         }
         catch (FormatException exception)
         {
@@ -83,32 +121,27 @@ public static class CheckpointContents
         }
         var parameters = checkpoint.Set(set);
         var population = shared && parameters.Members == 1 ? 1 : members;
-        int? before = null;
-        for (var i = 0; i < network.Layers.Length; i++)
+        RequireSites(checkpoint, set, network.Sites, population);
+        return network;
+    }
+
+    private static void RequireSites(Checkpoint checkpoint, string set, LayerSite[] sites, long population)
+    {
+        foreach (var site in sites)
         {
-            var layer = i;
-            network
-                .Layers[i]
-                .Match<object?>(
-                    (inputs, outputs) =>
-                    {
-                        if (before is { } width && width != inputs)
-                        {
-                            throw checkpoint.Fault(
-                                $"has a network '{network.Name}' whose layer {layer} takes {inputs} features, expected the {width} of the layer before."
-                            );
-                        }
-                        before = outputs;
-                        RequireTensor(checkpoint, set, network.WeightName(layer), [population, inputs, outputs]);
-                        RequireTensor(checkpoint, set, network.BiasName(layer), [population, 1, outputs]);
-                        return null;
-                    },
-                    _ => null
-                );
+            foreach (var (name, parameter) in site.ParameterNames.Zip(site.Parameters))
+            {
+                RequireTensor(checkpoint, set, name, [population, .. parameter.Shape.Select(axis => (long)axis)]);
+            }
+            if (site.Layer.IsBatchNormalization)
+            {
+                var (mean, variance) = site.StatisticsNames;
+                RequireTensor(checkpoint, set, mean, [population, site.InputShape[0]]);
+                RequireTensor(checkpoint, set, variance, [population, site.InputShape[0]]);
+            }
+            RequireSites(checkpoint, set, site.Inner, population);
+            RequireSites(checkpoint, set, site.Shortcut, population);
         }
-        return before is null
-            ? throw checkpoint.Fault($"has a network '{network.Name}' without a linear layer, expected one at least.")
-            : network;
     }
 
     private static void RequireTensor(Checkpoint checkpoint, string set, string name, long[] shape)

@@ -62,13 +62,18 @@ public sealed record PolicyDescription
     /// <summary>What the network puts out; logits where a checkpoint does not say.</summary>
     public PolicyKind Kind { get; init; }
 
-    /// <summary>From observation to logits, or to action values: its inputs are the observation's components, its outputs the actions.</summary>
+    /// <summary>From observation to what both other networks take, or null where they take the observation itself.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public NetworkDescription? Torso { get; init; }
+
+    /// <summary>From observation, or from what the torso puts out, to logits or to action values: its outputs are the actions.</summary>
     public required NetworkDescription Network { get; init; }
 
-    /// <summary>From observation to one value, or null where there is none.</summary>
+    /// <summary>From observation, or from what the torso puts out, to one value, or null where there is none.</summary>
     public NetworkDescription? ValueNetwork { get; init; }
 
-    /// <summary>The checkpoint's set that holds both networks' parameters, as in "learner".</summary>
+    /// <summary>The checkpoint's set that holds all these networks' parameters, as in "learner", and the stored statistics of
+    /// their batch normalisations, where they have any, under the names of <c>Network.initialStatistics</c>.</summary>
     public required string ParameterSet { get; init; }
 
     /// <summary>Name of each component of an observation, in order.</summary>

@@ -8,12 +8,13 @@ namespace Bmg.Export.Inference;
 /// <summary>An output of a <see cref="ModelSession"/>.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="IsInteger">Whether it is int64; otherwise it is float32.</param>
-/// <param name="Width">Numbers a row: 1 for [batch], W for [batch, W].</param>
+/// <param name="Width">Numbers a row: 1 for [batch], W for [batch, W], the product of the axes after the first for more.</param>
 public sealed record ModelOutput(string Name, bool IsInteger, int Width);
 
 /// <summary>
-/// Runs an ONNX model of one input [batch, features] float32 and outputs [batch] or [batch, width], float32 or int64: every model that this
-/// library exports, and many others. Buffers are reused as long as the batch size stays the same. Not thread-safe.
+/// Runs an ONNX model of one input [batch, features] float32, or [batch, channels, height, width] and the like, and outputs [batch],
+/// [batch, width] or of more axes, float32 or int64: every model that this library exports, and many others. Inputs and outputs are handed
+/// over as plain rows, the last axis running fastest. Buffers are reused as long as the batch size stays the same. Not thread-safe.
 /// </summary>
 public sealed class ModelSession : IDisposable
 {
@@ -44,7 +45,7 @@ public sealed class ModelSession : IDisposable
         (_session, Provider) = Sessions.Create(file, options ?? new InferenceOptions());
         try
         {
-            (InputName, Features) = Input();
+            (InputName, InputShape, Features) = Input();
             // Of the session, which knows the types; in the file's order.
             Outputs =
             [
@@ -78,8 +79,11 @@ public sealed class ModelSession : IDisposable
     /// <summary>Name of the input.</summary>
     public string InputName { get; }
 
-    /// <summary>Numbers a row of the input.</summary>
+    /// <summary>Numbers a row of the input: the product of <see cref="InputShape"/>.</summary>
     public int Features { get; }
+
+    /// <summary>Axes of the input after the first, as in [features] or [channels, height, width].</summary>
+    public IReadOnlyList<int> InputShape { get; }
 
     /// <summary>The outputs, in the file's order.</summary>
     public IReadOnlyList<ModelOutput> Outputs { get; }
@@ -157,11 +161,14 @@ public sealed class ModelSession : IDisposable
     {
         Free();
         _inputs = new float[batch * Features];
-        _inputValues[0] = OrtValue.CreateTensorValueFromMemory(_inputs, [batch, Features]);
+        _inputValues[0] = OrtValue.CreateTensorValueFromMemory(
+            _inputs,
+            [batch, .. InputShape.Select(axis => (long)axis)]
+        );
         for (var i = 0; i < Outputs.Count; i++)
         {
-            var (_, isInteger, width) = Outputs[i];
-            long[] shape = Rank(Outputs[i].Name) == 1 ? [batch] : [batch, width];
+            var (name, isInteger, width) = Outputs[i];
+            long[] shape = [batch, .. _session.OutputMetadata[name].Dimensions.Skip(1).Select(axis => (long)axis)];
             if (isInteger)
             {
                 var values = new long[batch * width];
@@ -186,19 +193,18 @@ public sealed class ModelSession : IDisposable
         }
     }
 
-    private int Rank(string output) => _session.OutputMetadata[output].Dimensions.Length;
-
-    private (string Name, int Features) Input()
+    private (string Name, int[] Shape, int Features) Input()
     {
         var inputs = _session.InputMetadata;
         return
             inputs.Count == 1
             && inputs.Single()
                 is { Key: var name, Value: { IsTensor: true, ElementDataType: TensorElementType.Float } value }
-            && value.Dimensions is [-1, > 0 and var features]
-            ? (name, features)
+            && value.Dimensions is [-1, _, ..]
+            && Width(value) is { } features
+            ? (name, value.Dimensions[1..], features)
             : throw new OnnxFileException(
-                $"'{_source}' must have one input [batch, features] in float32 with an open batch axis, found {Describe(inputs)}."
+                $"'{_source}' must have one input [batch, features] in float32 with an open batch axis, or [batch, channels, height, width] and the like, found {Describe(inputs)}."
             );
     }
 
@@ -206,11 +212,26 @@ public sealed class ModelSession : IDisposable
     {
         var isInteger = value.IsTensor && value.ElementDataType == TensorElementType.Int64;
         var isFloat = value.IsTensor && value.ElementDataType == TensorElementType.Float;
-        return (isInteger || isFloat) && value.Dimensions is [-1] or [-1, > 0]
-            ? new ModelOutput(name, isInteger, value.Dimensions.Length == 1 ? 1 : value.Dimensions[1])
+        return (isInteger || isFloat) && value.Dimensions is [-1, ..] && Width(value) is { } width
+            ? new ModelOutput(name, isInteger, width)
             : throw new OnnxFileException(
                 $"'{_source}' must have outputs [batch] or [batch, width] in float32 or int64, found {Describe(_session.OutputMetadata)}."
             );
+    }
+
+    /// <summary>Numbers a row; null where an axis after the first is open, or they are more than an array can hold.</summary>
+    private static int? Width(NodeMetadata value)
+    {
+        var width = 1L;
+        foreach (var axis in value.Dimensions.Skip(1))
+        {
+            width *= axis;
+            if (axis <= 0 || width > Array.MaxLength)
+            {
+                return null;
+            }
+        }
+        return (int)width;
     }
 
     private static string Describe(IReadOnlyDictionary<string, NodeMetadata> values) =>

@@ -1,3 +1,5 @@
+using Bmg.Export.Checkpoints;
+
 namespace Bmg.Export.Onnx;
 
 /// <summary>How a model is written.</summary>
@@ -8,6 +10,12 @@ public sealed record ExportOptions
 
     /// <summary>Names of the outputs, in order; null for all. What no output needs is left out.</summary>
     public IReadOnlyList<string>? Outputs { get; init; }
+
+    /// <summary>Custom layers that a checkpoint's networks may have; null for none.</summary>
+    public CustomLayers? Layers { get; init; }
+
+    /// <summary>ONNX forms of custom layers; null for none.</summary>
+    public OnnxForms? Forms { get; init; }
 
     /// <summary>The outputs asked for of those there are, in the order asked for.</summary>
     /// <exception cref="ArgumentException">One is unknown or stands twice, or there is none.</exception>

@@ -12,9 +12,9 @@ public sealed class ExportableModel
     private readonly Func<torch.Tensor, IReadOnlyDictionary<string, torch.Tensor>> _evaluate;
 
     /// <summary>Puts the two side by side; nothing is compared yet.</summary>
-    /// <param name="onnx">The model, with one input [batch, features] in float32.</param>
-    /// <param name="features">Size of the input's second axis.</param>
-    /// <param name="evaluate">The same function in TorchSharp, from inputs [batch, features] to outputs by name, [batch] or [batch, width], in
+    /// <param name="onnx">The model, with one input [batch, …] in float32.</param>
+    /// <param name="features">Numbers of an input: the product of its axes but the first.</param>
+    /// <param name="evaluate">The same function in TorchSharp, from inputs [batch, features] to outputs by name, [batch, …], in
     /// float32 or int64. It is called under no_grad, inside a dispose scope.</param>
     public ExportableModel(
         ModelProto onnx,

@@ -26,7 +26,7 @@ public static class MetaNetworkExporter
         var meta =
             manifest.MetaNetwork
             ?? throw checkpoint.Fault($"of experiment '{manifest.Experiment}' has no meta-network to export.");
-        CheckpointContents.RequireMetaNetwork(checkpoint, member);
+        CheckpointContents.RequireMetaNetwork(checkpoint, member, options?.Layers);
         var parameters = checkpoint.Set(meta.ParameterSet);
         var metadata = CheckpointMetadata.Of(manifest, member);
         return Build(meta, parameters, parameters.Members == 1 ? 0 : member, metadata, options);
@@ -51,8 +51,8 @@ public static class MetaNetworkExporter
     )
     {
         ArgumentNullException.ThrowIfNull(meta);
-        var network = meta.Network.ToNetwork();
-        if (network.Inputs != meta.InputNames.Length || network.Outputs != 1)
+        var network = meta.Network.ToNetwork(options?.Layers);
+        if (network.InputShape is not [_] || network.Inputs != meta.InputNames.Length || network.OutputShape is not [1])
         {
             throw new ArgumentException(
                 $"Meta-network '{network.Name}' must map {meta.InputNames.Length} named inputs to 1 output, "
@@ -81,7 +81,7 @@ public static class MetaNetworkExporter
         var width = (float)(meta.High - meta.Low);
         using var scope = torch.NewDisposeScope();
         var graph = OnnxGraph
-            .OfNetwork(network, NetworkExporter.OneMember(parameters, member), Context, Raw)
+            .OfNetwork(network, NetworkExporter.OneMember(parameters, member), Context, Raw, options?.Forms)
             .Then(OnnxGraph.Node("Sigmoid", [Raw], Unit))
             .Then(OnnxGraph.Node("Mul", [Unit, Width], Scaled), OnnxGraph.Constant(Width, width))
             .Then(OnnxGraph.Node("Add", [Scaled, Low], Column), OnnxGraph.Constant(Low, (float)meta.Low))

@@ -13,14 +13,16 @@ namespace Bmg.Export.Onnx;
 /// </example>
 public static class NetworkExporter
 {
-    /// <summary>A model with input [batch, inputs] and output [batch, outputs], both float32.</summary>
+    /// <summary>A model with input [batch, …InputShape] and output [batch, …OutputShape], both float32: images are
+    /// [batch, channels, height, width].</summary>
     /// <param name="network">The architecture.</param>
-    /// <param name="parameters">Its parameters, for a population of P; they must live as long as the model is checked.</param>
+    /// <param name="parameters">Its parameters, for a population of P, and the stored statistics of its batch normalisations; they must live as
+    /// long as the model is checked.</param>
     /// <param name="member">Which member, 0 … P − 1.</param>
     /// <param name="inputName">Name of the input.</param>
     /// <param name="outputName">Name of the output.</param>
     /// <param name="metadata">Further entries for the file's metadata.</param>
-    /// <param name="options">The operator set; null for the lowest.</param>
+    /// <param name="options">The operator set and the forms of custom layers; null for the lowest, and none.</param>
     /// <exception cref="ArgumentException">There is no such member, a parameter is missing or of another shape, the names are equal, or the
     /// options ask for what there is not.</exception>
     /// <exception cref="NotSupportedException">A layer has no translation to ONNX.</exception>
@@ -45,12 +47,12 @@ public static class NetworkExporter
             );
         }
         using var scope = torch.NewDisposeScope();
-        var graph = OnnxGraph.OfNetwork(network, OneMember(parameters, member), inputName, outputName);
+        var graph = OnnxGraph.OfNetwork(network, OneMember(parameters, member), inputName, outputName, options?.Forms);
         var onnx = OnnxModel.Assemble(
             network.Name,
             graph,
-            [OnnxModel.Value(inputName, TensorProto.Types.DataType.Float, network.Inputs)],
-            [OnnxModel.Value(outputName, TensorProto.Types.DataType.Float, network.Outputs)],
+            [OnnxModel.Value(inputName, TensorProto.Types.DataType.Float, Axes(network.InputShape))],
+            [OnnxModel.Value(outputName, TensorProto.Types.DataType.Float, Axes(network.OutputShape))],
             new Dictionary<string, string>(metadata ?? new Dictionary<string, string>())
             {
                 [MetadataKeys.Kind] = ModelKinds.Network,
@@ -71,6 +73,11 @@ public static class NetworkExporter
     internal static Params OneMember(Params parameters, int member)
     {
         ArgumentNullException.ThrowIfNull(parameters);
+        if (parameters.Count == 0)
+        {
+            // A network that learns nothing; one that does names what it lacks.
+            return Params.Empty;
+        }
         RequireMember(member, parameters.Members);
         return ParamsModule.convert(torch.float32, torch.CPU, ParamsModule.ofMember(member, parameters))!;
     }
@@ -86,7 +93,10 @@ public static class NetworkExporter
         }
     }
 
-    /// <summary>The network in TorchSharp for one member: [batch, inputs] → [batch, outputs].</summary>
+    /// <summary>The network in TorchSharp for one member, with its stored statistics: [batch, numbers of an input] → [batch, …OutputShape].</summary>
     internal static torch.Tensor Apply(Network network, Params oneMember, torch.Tensor x) =>
-        NetworkModule.apply(network, oneMember, x.unsqueeze(0)).squeeze(0);
+        NetworkModule.applyStored(network, oneMember, oneMember, x.unsqueeze(0)).squeeze(0);
+
+    /// <summary>Axes as ONNX counts them.</summary>
+    internal static long[] Axes(int[] shape) => [.. shape.Select(axis => (long)axis)];
 }

@@ -8,56 +8,44 @@ namespace Bmg.Export.Onnx;
 /// <param name="Initializers">Constants by name.</param>
 public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<TensorProto> Initializers)
 {
+    /// <summary>From which version of the standard set on an operator does what is meant here, where the library does not know it.</summary>
+    public IDictionary<string, int> Since { get; init; } = new Dictionary<string, int>(StringComparer.Ordinal);
+
     /// <summary>
-    /// The meaning of a network in ONNX, for one member, in float32: input [batch, inputs] → output [batch, outputs]. A pure translation; it
-    /// agrees with <c>Network.apply</c>.
+    /// The meaning of a network in ONNX, for one member, in float32: input [batch, …InputShape] → output [batch, …OutputShape]. A pure
+    /// translation; it agrees with <c>Network.applyStored</c>, which without batch normalisation is <c>Network.apply</c>.
     /// </summary>
     /// <param name="network">The architecture.</param>
-    /// <param name="parameters">Parameters of one member: weights [1, I, O] and biases [1, 1, O] under the network's own names. Of any
-    /// floating-point type and on any device; they are rounded to float32.</param>
+    /// <param name="parameters">Parameters of one member under the network's own names, [1, …] each, and the stored statistics of its batch
+    /// normalisations. Of any floating-point type and on any device; they are rounded to float32.</param>
     /// <param name="input">Name of the value that goes in.</param>
     /// <param name="output">Name of the value that comes out.</param>
-    /// <exception cref="ArgumentException">A parameter is missing or of another shape.</exception>
+    /// <param name="forms">Forms of custom layers; null for none.</param>
+    /// <exception cref="ArgumentException">A parameter or a statistic is missing or of another shape.</exception>
     /// <exception cref="NotSupportedException">A layer has no translation; the message says which and where.</exception>
-    public static OnnxGraph OfNetwork(Network network, Params parameters, string input, string output)
+    public static OnnxGraph OfNetwork(
+        Network network,
+        Params parameters,
+        string input,
+        string output,
+        OnnxForms? forms = null
+    )
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(parameters);
-        var nodes = new List<NodeProto>();
-        var initializers = new List<TensorProto>();
-        var value = input;
-        for (var i = 0; i < network.Layers.Length; i++)
-        {
-            var layer = i;
-            var result = i == network.Layers.Length - 1 ? output : $"{network.Name}.{i}";
-            nodes.Add(
-                network
-                    .Layers[i]
-                    .Match(
-                        (inputs, outputs) =>
-                        {
-                            var (weight, bias) = (network.WeightName(layer), network.BiasName(layer));
-                            initializers.Add(Constant(parameters, weight, [1, inputs, outputs], [inputs, outputs]));
-                            initializers.Add(Constant(parameters, bias, [1, 1, outputs], [outputs]));
-                            return Node("Gemm", [value, weight, bias], result);
-                        },
-                        activation => Node(Operator(network, layer, activation), [value], result)
-                    )
-            );
-            value = result;
-        }
-        if (nodes.Count == 0)
-        {
-            nodes.Add(Node("Identity", [input], output));
-        }
-        return new OnnxGraph(nodes, initializers);
+        return new LayerTranslation(network, parameters, forms).Translate(input, output);
     }
 
     /// <summary>This piece, then another.</summary>
     public OnnxGraph Then(OnnxGraph next)
     {
         ArgumentNullException.ThrowIfNull(next);
-        return new OnnxGraph([.. Nodes, .. next.Nodes], [.. Initializers, .. next.Initializers]);
+        var since = new Dictionary<string, int>(Since, StringComparer.Ordinal);
+        foreach (var (type, version) in next.Since)
+        {
+            since[type] = Math.Max(version, since.GetValueOrDefault(type));
+        }
+        return new OnnxGraph([.. Nodes, .. next.Nodes], [.. Initializers, .. next.Initializers]) { Since = since };
     }
 
     /// <summary>This piece, then one operator of the standard set and the constants it needs.</summary>
@@ -85,7 +73,11 @@ public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<Ten
             }
         }
         nodes.Reverse();
-        return new OnnxGraph(nodes, [.. Initializers.Where(tensor => needed.Contains(tensor.Name))]);
+        return this with
+        {
+            Nodes = nodes,
+            Initializers = [.. Initializers.Where(tensor => needed.Contains(tensor.Name))],
+        };
     }
 
     /// <summary>An operator of the standard set, with attributes that are integers.</summary>
@@ -114,6 +106,24 @@ public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<Ten
         return node;
     }
 
+    /// <summary>An operator of the standard set, with attributes that are rows of integers.</summary>
+    internal static NodeProto Node(
+        string type,
+        IEnumerable<string> inputs,
+        string output,
+        (string Name, long[] Values)[] attributes
+    )
+    {
+        var node = Node(type, inputs, output);
+        foreach (var (name, values) in attributes)
+        {
+            var attribute = new AttributeProto { Name = name, Type = AttributeProto.Types.AttributeType.Ints };
+            attribute.Ints.AddRange(values);
+            node.Attribute.Add(attribute);
+        }
+        return node;
+    }
+
     /// <summary>A float32 scalar.</summary>
     public static TensorProto Constant(string name, float value) =>
         Constant(name, TensorProto.Types.DataType.Float, [], BitConverter.GetBytes(value));
@@ -130,7 +140,13 @@ public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<Ten
         );
     }
 
-    private static TensorProto Constant(Params parameters, string name, long[] expected, long[] dimensions)
+    /// <summary>A parameter of one member, float32, with other axes for the same numbers.</summary>
+    /// <param name="parameters">Where it stands.</param>
+    /// <param name="name">Its name, there and in the graph.</param>
+    /// <param name="expected">The axes that it must have, [1, …].</param>
+    /// <param name="dimensions">The axes that it is given.</param>
+    /// <exception cref="ArgumentException">It is missing, or of other axes.</exception>
+    internal static TensorProto Constant(Params parameters, string name, long[] expected, long[] dimensions)
     {
         var tensor = parameters[name];
         if (!tensor.shape.SequenceEqual(expected))
@@ -141,9 +157,22 @@ public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<Ten
                 nameof(parameters)
             );
         }
+        return Constant(name, tensor, dimensions);
+    }
+
+    /// <summary>The numbers of a tensor, rounded to float32, with its axes or with others.</summary>
+    public static TensorProto Constant(string name, torch.Tensor values, params long[] dimensions)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        ArgumentNullException.ThrowIfNull(dimensions);
         using var scope = torch.NewDisposeScope();
-        var values = tensor.detach().to(torch.float32, torch.CPU).contiguous();
-        return Constant(name, TensorProto.Types.DataType.Float, dimensions, values.bytes);
+        var rounded = values.detach().to(torch.float32, torch.CPU).contiguous();
+        return Constant(
+            name,
+            TensorProto.Types.DataType.Float,
+            dimensions.Length == 0 ? rounded.shape : dimensions,
+            rounded.bytes
+        );
     }
 
     private static TensorProto Constant(
@@ -162,18 +191,4 @@ public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<Ten
         tensor.Dims.AddRange(dimensions);
         return tensor;
     }
-
-    // Each computes what Network.activate computes: Elu's α is 1 by default in ONNX too.
-    private static string Operator(Network network, int layer, Activation activation) =>
-        activation switch
-        {
-            Activation.Relu => "Relu",
-            Activation.Tanh => "Tanh",
-            Activation.Sigmoid => "Sigmoid",
-            Activation.Softplus => "Softplus",
-            Activation.Elu => "Elu",
-            _ => throw new NotSupportedException(
-                $"Layer {layer} of network '{network.Name}' is the activation {activation}, which has no translation to ONNX."
-            ),
-        };
 }

@@ -19,20 +19,30 @@ public static class OnnxVersions
     {
         ["Identity"] = 1,
         ["Softplus"] = 1,
+        ["Conv"] = 1,
+        // All axes but the first made one.
+        ["Flatten"] = 1,
         // Along the last of two axes, which is the same in every version.
         ["Softmax"] = 1,
         ["Relu"] = 6,
         ["Tanh"] = 6,
         ["Sigmoid"] = 6,
         ["Elu"] = 6,
+        ["LeakyRelu"] = 6,
         // Operands are broadcast without an attribute.
         ["Gemm"] = 7,
         ["Add"] = 7,
         ["Mul"] = 7,
+        ["AveragePool"] = 7,
+        ["MaxPool"] = 8,
+        ["Erf"] = 9,
+        // By given statistics; later versions differ in training alone.
+        ["BatchNormalization"] = 9,
         // The first of equals is the documented choice.
         ["ArgMax"] = 12,
         // Axes are an input.
         ["Squeeze"] = 13,
+        ["LayerNormalization"] = 17,
     };
 
     /// <summary>The lowest operator set that a graph needs.</summary>
@@ -42,7 +52,7 @@ public static class OnnxVersions
         ArgumentNullException.ThrowIfNull(graph);
         return graph
             .Nodes.Select(node =>
-                Since.TryGetValue(node.OpType, out var version)
+                Since.TryGetValue(node.OpType, out var version) || graph.Since.TryGetValue(node.OpType, out version)
                     ? version
                     : throw new NotSupportedException(
                         $"Node '{node.Name}' is the operator '{node.OpType}', whose lowest version is not known."

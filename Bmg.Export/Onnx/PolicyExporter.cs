@@ -5,7 +5,7 @@ using TorchSharp;
 namespace Bmg.Export.Onnx;
 
 /// <summary>
-/// Policies as ONNX: <c>observation</c> [batch, components] float32 → <c>logits</c> and <c>probabilities</c> [batch, actions] float32,
+/// Policies as ONNX: <c>observation</c> [batch, components], or of images [batch, channels, height, width], float32 → <c>logits</c> and <c>probabilities</c> [batch, actions] float32,
 /// <c>action</c> [batch] int64 (the greedy one; the first of equals) and, when asked for, <c>value</c> [batch] float32. A network of action
 /// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
 /// </summary>
@@ -44,7 +44,7 @@ public static class PolicyExporter
     )
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
-        CheckpointContents.RequirePolicy(checkpoint, member);
+        CheckpointContents.RequirePolicy(checkpoint, member, options?.Layers);
         var policy = checkpoint.Manifest.Policy;
         return Build(
             policy,
@@ -78,101 +78,87 @@ public static class PolicyExporter
     {
         ArgumentNullException.ThrowIfNull(policy);
         includeValue = options?.Outputs?.Contains(Value) ?? includeValue;
-        var network = policy.Network.ToNetwork();
-        Agree(network.Inputs, policy.ObservationLayout.Length, "inputs", "names in the observation's layout");
+        var torso = policy.Torso?.ToNetwork(options?.Layers);
+        var network = policy.Network.ToNetwork(options?.Layers);
+        var input = (torso ?? network).InputShape;
+        RequireInput(network, torso, torso?.OutputShape ?? input);
+        Agree(
+            (torso ?? network).Inputs,
+            policy.ObservationLayout.Length,
+            "inputs",
+            "names in the observation's layout"
+        );
         Agree(network.Outputs, policy.ActionMeanings.Length, "outputs", "action meanings");
-        if (policy.Kind == PolicyKind.Values)
+        if (network.OutputShape.Length != 1)
         {
-            return includeValue
-                ? throw new ArgumentException(
-                    "A network of action values has no further value to export; its outputs are the values."
-                )
-                : OfActionValues(policy, network, parameters, member, metadata, options);
+            throw new ArgumentException(
+                $"The policy's network '{network.Name}' must put out one number an action, found [{string.Join(", ", network.OutputShape)}]."
+            );
         }
-        var value = includeValue ? ValueNetwork(policy, network.Inputs) : null;
+        var ofValues = policy.Kind == PolicyKind.Values;
+        if (ofValues && includeValue)
+        {
+            throw new ArgumentException(
+                "A network of action values has no further value to export; its outputs are the values."
+            );
+        }
+        var value = includeValue ? ValueNetwork(policy, network, torso, options?.Layers) : null;
+        var first = ofValues ? ActionValues : Logits;
 
         using var scope = torch.NewDisposeScope();
         var own = NetworkExporter.OneMember(parameters, member);
-        var graph = OnnxGraph
-            .OfNetwork(network, own, Observation, Logits)
-            .Then(OnnxGraph.Node("Softmax", [Logits], Probabilities, ("axis", 1)))
-            .Then(OnnxGraph.Node("ArgMax", [Logits], Action, ("axis", 1), ("keepdims", 0)));
-        List<ValueInfoProto> outputs =
-        [
-            OnnxModel.Value(Logits, TensorProto.Types.DataType.Float, network.Outputs),
-            OnnxModel.Value(Probabilities, TensorProto.Types.DataType.Float, network.Outputs),
-            OnnxModel.Value(Action, TensorProto.Types.DataType.Int64),
-        ];
+        const string Shared = "torso.features";
+        var heads = torso is null ? Observation : Shared;
+        var graph = OfNetwork(network, heads, first);
+        if (torso is not null)
+        {
+            graph = OfNetwork(torso, Observation, Shared).Then(graph);
+        }
+        List<ValueInfoProto> outputs = [OnnxModel.Value(first, TensorProto.Types.DataType.Float, network.Outputs)];
+        if (!ofValues)
+        {
+            graph = graph.Then(OnnxGraph.Node("Softmax", [Logits], Probabilities, ("axis", 1)));
+            outputs.Add(OnnxModel.Value(Probabilities, TensorProto.Types.DataType.Float, network.Outputs));
+        }
+        graph = graph.Then(OnnxGraph.Node("ArgMax", [first], Action, ("axis", 1), ("keepdims", 0)));
+        outputs.Add(OnnxModel.Value(Action, TensorProto.Types.DataType.Int64));
         if (value is not null)
         {
             const string Column = "value.column";
-            graph = graph.Then(OnnxGraph.OfNetwork(value, own, Observation, Column)).ThenSqueeze(Column, Value);
+            graph = graph.Then(OfNetwork(value, heads, Column)).ThenSqueeze(Column, Value);
             outputs.Add(OnnxModel.Value(Value, TensorProto.Types.DataType.Float));
         }
         var onnx = OnnxModel.Assemble(
             network.Name,
             graph,
-            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
+            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, NetworkExporter.Axes(input))],
             outputs,
-            Described(policy, ModelKinds.Policy, metadata),
+            Described(policy, ofValues ? ModelKinds.ActionValues : ModelKinds.Policy, metadata),
             options
         );
         return new ExportableModel(
             onnx,
-            network.Inputs,
+            policy.ObservationLayout.Length,
             x =>
             {
                 var one = NetworkExporter.OneMember(parameters, member);
-                var logits = NetworkExporter.Apply(network, one, x);
-                var result = new Dictionary<string, torch.Tensor>
+                var features = torso is null ? x : NetworkExporter.Apply(torso, one, x);
+                var scores = NetworkExporter.Apply(network, one, features);
+                var result = new Dictionary<string, torch.Tensor> { [first] = scores, [Action] = scores.argmax(-1) };
+                if (!ofValues)
                 {
-                    [Logits] = logits,
-                    [Probabilities] = Categorical.probabilities(logits),
-                    [Action] = logits.argmax(-1),
-                };
+                    result[Probabilities] = Categorical.probabilities(scores);
+                }
                 if (value is not null)
                 {
-                    result[Value] = NetworkExporter.Apply(value, one, x).squeeze(-1);
+                    result[Value] = NetworkExporter.Apply(value, one, features).squeeze(-1);
                 }
                 return result;
             }
         );
-    }
 
-    /// <summary>Action values and the action of the greatest.</summary>
-    private static ExportableModel OfActionValues(
-        PolicyDescription policy,
-        Network network,
-        Params parameters,
-        int member,
-        IReadOnlyDictionary<string, string>? metadata,
-        ExportOptions? options
-    )
-    {
-        using var scope = torch.NewDisposeScope();
-        var graph = OnnxGraph
-            .OfNetwork(network, NetworkExporter.OneMember(parameters, member), Observation, ActionValues)
-            .Then(OnnxGraph.Node("ArgMax", [ActionValues], Action, ("axis", 1), ("keepdims", 0)));
-        var onnx = OnnxModel.Assemble(
-            network.Name,
-            graph,
-            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
-            [
-                OnnxModel.Value(ActionValues, TensorProto.Types.DataType.Float, network.Outputs),
-                OnnxModel.Value(Action, TensorProto.Types.DataType.Int64),
-            ],
-            Described(policy, ModelKinds.ActionValues, metadata),
-            options
-        );
-        return new ExportableModel(
-            onnx,
-            network.Inputs,
-            x =>
-            {
-                var values = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x);
-                return new Dictionary<string, torch.Tensor> { [ActionValues] = values, [Action] = values.argmax(-1) };
-            }
-        );
+        OnnxGraph OfNetwork(Network part, string from, string to) =>
+            OnnxGraph.OfNetwork(part, own, from, to, options?.Forms);
     }
 
     /// <summary>What a deployer needs to know, beside what was given.</summary>
@@ -189,17 +175,29 @@ public static class PolicyExporter
             [MetadataKeys.ActionMeanings] = JsonSerializer.Serialize(policy.ActionMeanings),
         };
 
-    private static Network ValueNetwork(PolicyDescription policy, int inputs)
+    private static Network ValueNetwork(PolicyDescription policy, Network actions, Network? torso, CustomLayers? layers)
     {
         var network =
-            policy.ValueNetwork?.ToNetwork()
+            policy.ValueNetwork?.ToNetwork(layers)
             ?? throw new ArgumentException("The policy has no value network, so its value cannot be exported.");
-        return network.Inputs == inputs && network.Outputs == 1
+        RequireInput(network, torso, actions.InputShape);
+        return network.OutputShape is [1]
             ? network
             : throw new ArgumentException(
-                $"Value network '{network.Name}' must map {inputs} inputs to 1 output, "
+                $"Value network '{network.Name}' must map {actions.Inputs} inputs to 1 output, "
                     + $"found {network.Inputs} to {network.Outputs}."
             );
+    }
+
+    private static void RequireInput(Network network, Network? torso, int[] expected)
+    {
+        if (!network.InputShape.AsSpan().SequenceEqual(expected))
+        {
+            throw new ArgumentException(
+                $"Network '{network.Name}' takes [{string.Join(", ", network.InputShape)}], expected [{string.Join(", ", expected)}], as "
+                    + (torso is null ? "the policy's takes." : $"the torso '{torso.Name}' puts out.")
+            );
+        }
     }
 
     private static void Agree(int network, int described, string what, string names)

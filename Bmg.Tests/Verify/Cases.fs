@@ -34,7 +34,9 @@ module Cases =
         let hidden = Array.ofList spec.Hidden
 
         ActorCritic.Create(
-            Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation),
+            (match subject.Network with
+             | null -> Network.Mlp("policy", spec.Features, hidden, spec.Actions, activation)
+             | network -> network.Invoke("policy", spec.Actions)),
             // Linear: what the layers do is seen in the policy, and a case costs less.
             Network.Mlp("value", spec.Features, [||], 1, activation)
         )
@@ -383,10 +385,14 @@ module Cases =
     /// The specification as this part needs it: inner steps where w could not be reached without, layers where a layer is judged.
     let fit (subject: Subject) (spec: CaseSpec) : CaseSpec =
         let spec =
-            if subject.Kind = Parts.Layer && spec.Hidden.IsEmpty then
-                { spec with Hidden = [ 2 ] }
-            else
-                spec
+            match subject.Network with
+            | null when subject.Kind = Parts.Layer && spec.Hidden.IsEmpty -> { spec with Hidden = [ 2 ] }
+            | null -> spec
+            | network -> {
+                spec with
+                    Hidden = []
+                    Features = (network.Invoke("policy", spec.Actions)).Inputs
+              }
 
         if spec.InnerSteps > 0 then
             spec

@@ -60,6 +60,9 @@ module Ingredients =
         "softplus", Activation.Softplus
         "relu", Activation.Relu
         "elu", Activation.Elu
+        "leaky relu", Activation.LeakyRelu
+        "gelu", Activation.Gelu
+        "silu", Activation.Silu
     ]
 
     /// "logits" [P, T, A] and "values" [P, T] at the states acted in.

@@ -1,6 +1,7 @@
 namespace Bmg.Verify
 
 open System
+open System.Collections.Generic
 open Bmg
 
 /// Everything in Bmg that the laws are held against, each once: a new part is put under every law by one line here.
@@ -146,10 +147,45 @@ module Library =
         |> List.map (fun (name, w) -> Subject.Of(w).Named name)
         |> Array.ofList
 
-    let layers: Subject[] =
-        Ingredients.activations
-        |> List.map (fun (name, f) -> Subject.Of(name, f))
-        |> Array.ofList
+    /// y = sin(w·x), w a number a feature: a layer of one's own.
+    let sine: CustomLayer = {
+        Name = "sine"
+        Settings = Dictionary<string, float>()
+        OutputShape = Func<_, _>(id)
+        Parameters = Func<_, _>(fun shape -> [| LayerParameter.Weight("frequency", shape, 1) |])
+        Apply = Func<_, _, _>(fun parameters x -> (x.mul ((parameters["frequency"]).unsqueeze 1L)).sin())
+    }
+
+    let private network (name: string) (input: int[]) (build: NetworkBuilder -> NetworkBuilder) =
+        Subject.OfNetwork(
+            name,
+            Func<_, _, _>(fun network actions -> (build (Network.Build(network, input))).Linear(actions).Build())
+        )
+
+    let private tanh (b: NetworkBuilder) = b.Activation Activation.Tanh
+
+    let layers: Subject[] = [|
+        for name, f in Ingredients.activations do
+            Subject.Of(name, f)
+
+        network "convolution" [| 2; 3; 3 |] (fun b -> b.Convolution(2, 2, 1, 0) |> tanh)
+        network "convolution, stride, padding" [| 1; 4; 3 |] (fun b -> b.Convolution(2, 3, 2, 1) |> tanh)
+        network "max pooling" [| 1; 3; 4 |] (fun b -> b.Convolution(2, 2, 1, 0).MaxPooling(2, 1))
+        network "average pooling" [| 1; 4; 4 |] (fun b -> b.AveragePooling(2, 2).Convolution(2, 2, 1, 0) |> tanh)
+        network "batch normalisation" [| 2 |] (fun b -> b.Linear(2).BatchNormalization() |> tanh)
+        network "batch normalisation of images" [| 1; 3; 4 |] (fun b ->
+            b.Convolution(2, 2, 1, 0).BatchNormalization() |> tanh)
+        network "layer normalisation" [| 2 |] (fun b -> b.Linear(3).LayerNormalization() |> tanh)
+        network "layer normalisation of images" [| 1; 2; 3 |] (fun b ->
+            b.Convolution(2, 2, 1, 0).LayerNormalization() |> tanh)
+        network "residual" [| 2 |] (fun b -> b.Residual(fun inner -> inner.Linear(2) |> tanh))
+        network "residual of images" [| 1; 2; 3 |] (fun b ->
+            b.Residual(
+                (fun inner -> inner.Convolution(2, 3, 1, 1) |> tanh),
+                (fun shortcut -> shortcut.Convolution(2, 1, 1, 0))
+            ))
+        network "custom" [| 2 |] (fun b -> b.Linear(2).Then(Layer.Custom sine))
+    |]
 
     /// All of them.
     let all: Subject[] =

@@ -18,6 +18,8 @@ type Subject = {
     /// under judgement, which must put out "entropyWeight".
     MetaParameters: Func<Params, MetaParameters> | null
     Activation: Nullable<Activation>
+    /// (name, outputs) → the policy's network, where a layer is judged that is no activation.
+    Network: Func<string, int, Network> | null
     /// Whether all derivatives exist everywhere, so that no case may be rejected for a kink.
     Smooth: bool
     /// Whether every number that it hands on from step to step is checked to be finite (see `Guards`).
@@ -35,6 +37,7 @@ type Subject = {
         UpdateRule = null
         MetaParameters = null
         Activation = Nullable()
+        Network = null
         Smooth = false
         Suspected = true
         ReadsOutputs = false
@@ -75,6 +78,30 @@ type Subject = {
         Subject.Empty Parts.Layer name with
             Activation = Nullable activation
     }
+
+    /// Layers of any kind within a small network, as a function of its name and the number of its outputs. What it takes is drawn for its
+    /// input's axes.
+    static member OfNetwork(name: string, network: Func<string, int, Network>) : Subject = {
+        Subject.Empty Parts.Layer name with
+            Network = network
+    }
+
+    /// A layer of one's own, on an input of these axes (without P and B): after a linear layer of the same size, where they are one axis, and
+    /// before one that puts out the policy.
+    static member Of(layer: CustomLayer, [<ParamArray>] inputShape: int[]) : Subject =
+        Subject.OfNetwork(
+            layer.Name,
+            Func<_, _, _>(fun network actions ->
+                let start = Network.Build(network, inputShape)
+
+                let before =
+                    if inputShape.Length = 1 then
+                        start.Linear inputShape[0]
+                    else
+                        start
+
+                before.Then(Layer.Custom layer).Linear(actions).Build())
+        )
 
     /// The same under another name.
     member this.Named(name: string) : Subject = { this with Name = name }

@@ -274,6 +274,14 @@ type Verify private () =
     static member UpdateRule(name: string, updateRule: Func<Objective<Rollout>, UpdateRule<Rollout>>) : Report =
         Verify.Run(Subject.Of(name, updateRule))
 
+    /// Every law on a layer of one's own, on an input of these axes (without P and B).
+    static member Layer(layer: CustomLayer, inputShape: int[], options: VerifyOptions) : Report =
+        run (Subject.Of(layer, inputShape)) options
+
+    /// Every law on a layer of one's own, over 100 cases.
+    static member Layer(layer: CustomLayer, inputShape: int[]) : Report =
+        Verify.Run(Subject.Of(layer, inputShape))
+
     /// One law on one case, as a report prints it for a failure.
     static member Again(subject: Subject, law: string, spec: string) : Judgement =
         use _ = Gradients.rehearsed ()

@@ -19,6 +19,20 @@ public sealed class PlainPolicy
 
     private readonly Step[] _steps;
 
+    /// <summary>Whether a network is one that it can read: linear layers, each with at most one activation after it.</summary>
+    public static bool Reads(Network network)
+    {
+        try
+        {
+            _ = new PlainPolicy(network);
+            return true;
+        }
+        catch (NotSupportedException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Prepares a network's interpretation.</summary>
     public PlainPolicy(Network network)
     {
@@ -56,8 +70,17 @@ public sealed class PlainPolicy
 
                         steps[^1] = steps[^1] with { After = activation };
                         return null;
-                    }
+                    },
+                    other =>
+                        throw new NotSupportedException(
+                            $"Layer {index} of network '{network.Name}' is {other}; PlainPolicy does perceptrons alone (see Network.IsPerceptron)."
+                        )
                 );
+        }
+
+        if (steps.Count == 0)
+        {
+            throw new NotSupportedException($"Network '{network.Name}' has no linear layer, which PlainPolicy needs.");
         }
 
         _steps = [.. steps];
@@ -247,8 +270,57 @@ public sealed class PlainPolicy
                 }
 
                 break;
+            case Activation.LeakyRelu:
+                foreach (ref var v in x)
+                {
+                    v = v > 0 ? v : 0.01f * v;
+                }
+
+                break;
+            case Activation.Gelu:
+                foreach (ref var v in x)
+                {
+                    v = (float)(v * NormalDistribution(v));
+                }
+
+                break;
+            case Activation.Silu:
+                foreach (ref var v in x)
+                {
+                    v /= 1 + MathF.Exp(-v);
+                }
+
+                break;
             default:
                 throw new NotSupportedException($"PlainPolicy has no activation '{activation}'.");
         }
+    }
+
+    /// <summary>Φ(x) to 1.2e-7 of itself, by a Chebyshev fit of erfc (Press et al., Numerical Recipes, 6.2).</summary>
+    private static double NormalDistribution(double x)
+    {
+        var z = Math.Abs(x) * Math.Sqrt(0.5);
+        var t = 1 / (1 + 0.5 * z);
+        ReadOnlySpan<double> fit =
+        [
+            -1.26551223,
+            1.00002368,
+            0.37409196,
+            0.09678418,
+            -0.18628806,
+            0.27886807,
+            -1.13520398,
+            1.48851587,
+            -0.82215223,
+            0.17087277,
+        ];
+        var sum = 0.0;
+        for (var i = fit.Length - 1; i >= 0; i--)
+        {
+            sum = sum * t + fit[i];
+        }
+
+        var tail = 0.5 * t * Math.Exp(sum - z * z);
+        return x >= 0 ? 1 - tail : tail;
     }
 }

@@ -7,38 +7,40 @@ using static TorchSharp.torch;
 namespace Bmg.Training.Acting;
 
 /// <summary>
-/// Lets a population act in its worlds and hands out its rollouts. On the CPU each member acts through <see cref="PlainPolicy"/>, and
-/// observations, actions and rewards are written straight into the tensors that are learned from; elsewhere the policy runs on the device.
+/// Lets a population act in its streams and hands out its rollouts. On the CPU a perceptron's members act one by one through
+/// <see cref="PlainPolicy"/>, and what happens is written straight into the tensors that are learned from; any other policy runs on its device,
+/// all members and copies at once, a step at a time.
 /// </summary>
 public sealed class RolloutCollector
 {
     private const int StepsBetweenLooks = 1024;
 
-    private readonly IWorlds _world;
+    private readonly Streams _streams;
     private readonly ActorCritic _agent;
-    private readonly PlainPolicy _plain;
+    private readonly PlainPolicy? _plain;
+    private readonly ActionChoice _choice;
     private readonly Rng[] _actions;
     private readonly RecentContext? _context;
     private readonly Device _device;
     private readonly int _length;
     private readonly int _width;
-    private readonly int _choices;
     private readonly float _discount;
-    private readonly bool _plainly;
+    private readonly bool _bytes;
     private readonly double[] _rewards;
     private readonly float[] _scratch;
+    private readonly float[] _seen;
 
-    /// <summary>A collector over worlds that it steps and a context that it feeds.</summary>
-    /// <param name="world">Worlds of the population.</param>
+    /// <summary>A collector over streams that it steps and a context that it feeds.</summary>
+    /// <param name="streams">Streams of the population.</param>
     /// <param name="agent">Whose policy acts.</param>
-    /// <param name="seeds">One a member; actions are drawn from the member's own stream.</param>
+    /// <param name="seeds">One a member; actions of its first copy are drawn from the member's own stream for "actions".</param>
     /// <param name="length">T, steps of a rollout.</param>
     /// <param name="discount">γ of the TD errors in a rich context.</param>
     /// <param name="context">Fed with each rollout's mean reward where it has one feature, with <see cref="RichFeatures"/> otherwise; null for
     /// none.</param>
     /// <param name="device">Where rollouts are put.</param>
     public RolloutCollector(
-        IWorlds world,
+        Streams streams,
         ActorCritic agent,
         IReadOnlyList<Seed> seeds,
         int length,
@@ -46,11 +48,11 @@ public sealed class RolloutCollector
         RecentContext? context,
         Device device
     )
-        : this(world, agent, seeds, length, discount, context, device, device.type == DeviceType.CPU) { }
+        : this(streams, agent, seeds, length, discount, context, device, device.type == DeviceType.CPU) { }
 
     /// <summary>As the public one, choosing the way of acting as well, so that a test can hold the two against each other.</summary>
     internal RolloutCollector(
-        IWorlds world,
+        Streams streams,
         ActorCritic agent,
         IReadOnlyList<Seed> seeds,
         int length,
@@ -60,19 +62,26 @@ public sealed class RolloutCollector
         bool plainly
     )
     {
-        _plainly = plainly;
-        _world = world;
-        _width = world.Description.ObservationSize;
-        _choices = world.Description.ActionCount;
+        _streams = streams;
+        _width = streams.Description.Observation.Size;
+        _bytes = streams.Description.Observation.Kind == ObservationKind.Bytes;
         _discount = (float)discount;
         _agent = agent;
-        _plain = new PlainPolicy(agent.Policy);
-        _actions = [.. seeds.Select(s => s.For("actions").Generator())];
+        _plain =
+            plainly && agent.Torso is null && PlainPolicy.Reads(agent.Policy) ? new PlainPolicy(agent.Policy) : null;
+        _choice = new ActionChoice(streams.Description, agent.Distribution);
+        _actions =
+        [
+            .. from seed in seeds
+            from copy in Enumerable.Range(0, streams.Copies)
+            select (copy == 0 ? seed : seed.For($"copy {copy}")).For("actions").Generator(),
+        ];
         _context = context;
         _device = device;
         _length = length;
-        _rewards = new double[world.Members];
-        _scratch = new float[2 * _plain.WidestLayer + _choices];
+        _rewards = new double[streams.Members];
+        _scratch = new float[2 * (_plain?.WidestLayer ?? 0) + _agent.Policy.Outputs];
+        _seen = new float[_bytes ? _width : 0];
         Guard = new MemberGuard(seeds, 0, freezes: false);
     }
 
@@ -86,7 +95,7 @@ public sealed class RolloutCollector
     /// <summary>Told of policies that put out something that is not a number, and asked who is frozen: such a member is not acted for.</summary>
     internal MemberGuard Guard { get; init; }
 
-    /// <summary>Environment steps that each member has done.</summary>
+    /// <summary>Environment steps that each member has done, of all its copies together, those between two episodes included.</summary>
     public long EnvironmentSteps { get; private set; }
 
     /// <summary>Sum of rewards of each member since the last <see cref="TakeRewards"/>.</summary>
@@ -100,53 +109,69 @@ public sealed class RolloutCollector
     /// <summary>Time spent acting, in stopwatch ticks.</summary>
     public long Ticks { get; private set; }
 
-    /// <summary>State of a member's action stream.</summary>
-    public ulong GetActionState(int member) => _actions[member].State;
+    /// <summary>States of a member's action streams, one a copy.</summary>
+    public ulong[] GetActionStates(int member) =>
+        [.. Enumerable.Range(0, _streams.Copies).Select(copy => _actions[member * _streams.Copies + copy].State)];
 
-    /// <summary>Puts back the position in the stream.</summary>
-    public void Restore(long environmentSteps, ReadOnlySpan<ulong> actionStates)
+    /// <summary>Puts back the position in the streams.</summary>
+    /// <param name="environmentSteps">Steps that each member has done.</param>
+    /// <param name="actionStates">One array a member, as <see cref="GetActionStates"/> gave them.</param>
+    /// <exception cref="ArgumentException">There are fewer or more than copies.</exception>
+    public void Restore(long environmentSteps, ReadOnlySpan<ulong[]> actionStates)
     {
         EnvironmentSteps = environmentSteps;
-        for (var i = 0; i < _actions.Length; i++)
+        for (var member = 0; member < actionStates.Length; member++)
         {
-            _actions[i].State = actionStates[i];
+            if (actionStates[member]?.Length != _streams.Copies)
+            {
+                throw new ArgumentException(
+                    $"RolloutCollector.Restore: expected {_streams.Copies} states of action streams a member, found {actionStates[member]?.Length ?? 0}."
+                );
+            }
+
+            for (var copy = 0; copy < _streams.Copies; copy++)
+            {
+                _actions[member * _streams.Copies + copy].State = actionStates[member][copy];
+            }
         }
     }
 
-    /// <summary>Lets every member act for T steps with policy parameters <paramref name="x"/>.</summary>
+    /// <summary>What the tensors of its rollouts are, for a population of another size.</summary>
+    internal IEnumerable<TensorLayout> Layout(long members)
+    {
+        using var scope = NewDisposeScope();
+        var tensors = new RolloutPad(_streams, _choice, _length).ToRollout(CPU).ToParams();
+        return TensorLayout.Of(tensors, members);
+    }
+
+    /// <summary>Lets every member act for T steps in each of its streams with policy parameters <paramref name="x"/>.</summary>
     /// <exception cref="NumericalFailureException">A member's policy puts out something that is not a number, and members are not
     /// frozen.</exception>
+    /// <exception cref="EnvironmentException">An environment does what it must not.</exception>
     public Experience<Rollout> Collect(Params x)
     {
         var start = Stopwatch.GetTimestamp();
-        var members = _world.Members;
-        var observations = empty([members, _length + 1, _width], dtype: ScalarType.Float32);
-        var actions = empty([members, _length], dtype: ScalarType.Int64);
-        var rewards = empty([members, _length], dtype: ScalarType.Float32);
-        if (_plainly)
+        var pad = new RolloutPad(_streams, _choice, _length);
+        if (_plain is not null)
         {
-            ActPlainly(
-                x,
-                TensorMemory.Elements<float>(observations),
-                TensorMemory.Elements<long>(actions),
-                TensorMemory.Elements<float>(rewards)
-            );
+            ActPlainly(x, _plain, pad);
         }
         else
         {
-            ActOnDevice(x, observations, actions, rewards);
+            ActOnDevice(x, pad);
         }
 
-        EnvironmentSteps += _length;
+        EnvironmentSteps += _length * _streams.Copies;
         Tensor? context = null;
-        var earned = TensorMemory.Elements<float>(rewards);
-        for (var member = 0; member < members; member++)
+        var earned = TensorMemory.Elements<float>(pad.Rewards);
+        var size = _streams.Copies * _length;
+        for (var member = 0; member < _streams.Members; member++)
         {
-            double sum = TensorPrimitives.Sum<float>(earned.Slice(member * _length, _length));
+            double sum = TensorPrimitives.Sum<float>(earned.Slice(member * size, size));
             _rewards[member] += sum;
             if (_context is { Features: 1 } && !Guard.IsFrozen(member))
             {
-                _context.Add(member, sum / _length);
+                _context.Add(member, sum / Math.Max(1, pad.ValidSteps(member)));
             }
         }
 
@@ -154,49 +179,59 @@ public sealed class RolloutCollector
         {
             if (_context.Features > 1)
             {
-                AddRich(x, observations, rewards);
+                AddRich(x, pad);
             }
 
-            context = empty([members, _context.Size], dtype: ScalarType.Float32);
+            context = empty([_streams.Members, _context.Size], dtype: ScalarType.Float32);
             _context.Write(TensorMemory.Elements<float>(context));
         }
 
-        var experience = new Experience<Rollout>(
-            Rollout.Create(OnDevice(observations), OnDevice(actions), OnDevice(rewards)),
-            context is null ? null : OnDevice(context)
-        );
+        var experience = new Experience<Rollout>(pad.ToRollout(_device), context is null ? null : OnDevice(context));
         Ticks += Stopwatch.GetTimestamp() - start;
         return experience;
     }
 
-    /// <summary>Adds means and deviations of rewards, values and TD errors to the context.</summary>
-    private void AddRich(Params x, Tensor observations, Tensor rewards)
+    /// <summary>Adds means and deviations of rewards, values and TD errors to the context, over the valid steps.</summary>
+    private void AddRich(Params x, RolloutPad pad)
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        // [P, T + 1], row after row.
+        // [P, N, T + 1], row after row.
         var values = TensorMemory.Elements<float>(
-            NetworkModule.apply(_agent.Value, x, OnDevice(observations)).cpu().contiguous()
+            ActorCriticModule.values(_agent, x, pad.ToRollout(_device)).cpu().contiguous()
         );
-        var earned = TensorMemory.Elements<float>(rewards);
-        var errors = new float[_length];
-        for (var member = 0; member < _world.Members; member++)
+        var earned = TensorMemory.Elements<float>(pad.Rewards);
+        var most = _streams.Copies * _length;
+        var rewards = new float[most];
+        var before = new float[most];
+        var errors = new float[most];
+        for (var member = 0; member < _streams.Members; member++)
         {
             if (Guard.IsFrozen(member))
             {
                 continue;
             }
 
-            var value = values.Slice(member * (_length + 1), _length + 1);
-            var reward = earned.Slice(member * _length, _length);
-            for (var t = 0; t < _length; t++)
+            var count = 0;
+            for (var copy = 0; copy < _streams.Copies; copy++)
             {
-                errors[t] = reward[t] + _discount * value[t + 1] - value[t];
+                var row = member * _streams.Copies + copy;
+                var value = values.Slice(row * (_length + 1), _length + 1);
+                var reward = earned.Slice(row * _length, _length);
+                for (var t = 0; t < _length; t++)
+                {
+                    if (pad.IsValid(row, t))
+                    {
+                        var next = pad.IsTerminated(row, t) ? 0 : _discount * value[t + 1];
+                        (rewards[count], before[count]) = (reward[t], value[t]);
+                        errors[count++] = reward[t] + next - value[t];
+                    }
+                }
             }
 
-            var (rewardMean, rewardDeviation) = Moments(reward);
-            var (valueMean, valueDeviation) = Moments(value[.._length]);
-            var (errorMean, errorDeviation) = Moments(errors);
+            var (rewardMean, rewardDeviation) = Moments(rewards.AsSpan(0, count));
+            var (valueMean, valueDeviation) = Moments(before.AsSpan(0, count));
+            var (errorMean, errorDeviation) = Moments(errors.AsSpan(0, count));
             _context!.AddEach(
                 member,
                 [rewardMean, rewardDeviation, valueMean, valueDeviation, errorMean, errorDeviation]
@@ -206,6 +241,11 @@ public sealed class RolloutCollector
 
     private static (double Mean, double Deviation) Moments(ReadOnlySpan<float> values)
     {
+        if (values.IsEmpty)
+        {
+            return (0, 0);
+        }
+
         double mean = TensorPrimitives.Sum(values) / (double)values.Length,
             squares = 0;
         foreach (var value in values)
@@ -218,106 +258,107 @@ public sealed class RolloutCollector
 
     private Tensor OnDevice(Tensor tensor) => _device.type == DeviceType.CPU ? tensor : tensor.to(_device);
 
-    private void ActPlainly(Params x, Span<float> observations, Span<long> actions, Span<float> rewards)
+    private void ActPlainly(Params x, PlainPolicy plain, RolloutPad pad)
     {
-        var policy = _plain.Bind(x);
-        var width = _width;
-        var probabilities = _scratch.AsSpan(0, _choices);
-        var scratch = _scratch.AsSpan(_choices);
+        var policy = plain.Bind(x);
+        var raw = _scratch.AsSpan(0, _agent.Policy.Outputs);
+        var scratch = _scratch.AsSpan(raw.Length);
         // Members share nothing, so each goes through its whole rollout on its own while its weights are in cache.
-        for (var member = 0; member < _world.Members; member++)
+        for (var member = 0; member < _streams.Members; member++)
         {
-            var rows = observations.Slice(member * (_length + 1) * width, (_length + 1) * width);
-            var chosen = actions.Slice(member * _length, _length);
-            var earned = rewards.Slice(member * _length, _length);
             if (Guard.IsFrozen(member))
             {
-                rows.Clear();
-                chosen.Clear();
-                earned.Clear();
                 continue;
             }
 
-            for (var t = 0; t < _length; t++)
+            for (var copy = 0; copy < _streams.Copies; copy++)
             {
-                if (t % StepsBetweenLooks == 0)
+                pad.Observe(member, copy, 0);
+                for (var t = 0; t < _length; t++)
                 {
-                    Stop.ThrowIfCancellationRequested();
+                    if (t % StepsBetweenLooks == 0)
+                    {
+                        Stop.ThrowIfCancellationRequested();
+                    }
+
+                    if (!_streams.HasEnded(member, copy))
+                    {
+                        policy.Apply(member, Seen(_streams.Observation(member, copy)), raw, scratch);
+                    }
+
+                    Step(member, copy, t, raw, pad);
                 }
-
-                var row = rows.Slice(t * width, width);
-                _world.Observe(member, row);
-                policy.Apply(member, row, probabilities, scratch);
-                TensorPrimitives.SoftMax(probabilities, probabilities);
-                chosen[t] = Draw(member, t, probabilities);
-                earned[t] = _world.Act(member, (int)chosen[t]);
             }
-
-            _world.Observe(member, rows.Slice(_length * width, width));
         }
     }
 
-    private void ActOnDevice(Params x, Tensor observations, Tensor actions, Tensor rewards)
+    private void ActOnDevice(Params x, RolloutPad pad)
     {
         using var noGrad = no_grad();
-        var members = _world.Members;
-        var width = _width;
-        for (var t = 0; t <= _length; t++)
+        int members = _streams.Members,
+            copies = _streams.Copies,
+            outputs = _agent.Policy.Outputs;
+        for (var t = 0; t < _length; t++)
         {
             Stop.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
-            var now = empty([members, 1, width], dtype: ScalarType.Float32);
-            var row = TensorMemory.Elements<float>(now);
-            for (var member = 0; member < members; member++)
+            var now = zeros([members, copies, _width], dtype: ScalarType.Float32);
+            var rows = TensorMemory.Elements<float>(now);
+            for (var row = 0; row < members * copies; row++)
             {
-                if (Guard.IsFrozen(member))
+                if (!Guard.IsFrozen(row / copies))
                 {
-                    row.Slice(member * width, width).Clear();
-                }
-                else
-                {
-                    _world.Observe(member, row.Slice(member * width, width));
-                }
+                    if (t == 0)
+                    {
+                        pad.Observe(row / copies, row % copies, 0);
+                    }
 
-                row.Slice(member * width, width)
-                    .CopyTo(
-                        TensorMemory.Elements<float>(observations).Slice((member * (_length + 1) + t) * width, width)
-                    );
+                    Seen(_streams.Observation(row / copies, row % copies)).CopyTo(rows.Slice(row * _width, _width));
+                }
             }
 
-            if (t == _length)
+            var input = now.to(_device);
+            var features = _agent.Torso is { } torso ? NetworkModule.apply(torso, x, input) : input;
+            var raw = TensorMemory.Elements<float>(NetworkModule.apply(_agent.Policy, x, features).cpu().contiguous());
+            for (var row = 0; row < members * copies; row++)
             {
-                break;
-            }
-
-            var logits = NetworkModule.apply(_agent.Policy, x, now.to(_device));
-            var probabilities = TensorMemory.Elements<float>(Categorical.probabilities(logits).cpu());
-            for (var member = 0; member < members; member++)
-            {
-                if (Guard.IsFrozen(member))
+                if (!Guard.IsFrozen(row / copies))
                 {
-                    TensorMemory.Elements<long>(actions)[member * _length + t] = 0;
-                    TensorMemory.Elements<float>(rewards)[member * _length + t] = 0;
-                    continue;
+                    Step(row / copies, row % copies, t, raw.Slice(row * outputs, outputs), pad);
                 }
-
-                var action = Draw(member, t, probabilities.Slice(member * _choices, _choices));
-                TensorMemory.Elements<long>(actions)[member * _length + t] = action;
-                TensorMemory.Elements<float>(rewards)[member * _length + t] = _world.Act(member, action);
             }
         }
     }
 
-    private int Draw(int member, int t, ReadOnlySpan<float> probabilities)
+    /// <summary>An observation as networks take it: bytes as 0 to 1.</summary>
+    private ReadOnlySpan<float> Seen(ReadOnlySpan<float> observation)
     {
-        var sum = TensorPrimitives.Sum(probabilities);
-        if (float.IsFinite(sum))
+        if (!_bytes)
         {
-            return Categorical.sample(probabilities, _actions[member].NextDouble());
+            return observation;
         }
 
-        // Where members are frozen, this one goes through the motions to the end of its rollout.
-        Guard.Found("the policy's probability", member, EnvironmentSteps + t, sum);
-        return 0;
+        TensorPrimitives.Multiply(observation, 1f / 255, _seen);
+        return _seen;
+    }
+
+    /// <summary>One step of a stream by a policy's raw outputs, which are overwritten.</summary>
+    private void Step(int member, int copy, int t, Span<float> raw, RolloutPad pad)
+    {
+        if (_streams.HasEnded(member, copy))
+        {
+            pad.Skip(member, copy, t);
+            return;
+        }
+
+        var sum = TensorPrimitives.Sum<float>(raw);
+        if (!float.IsFinite(sum))
+        {
+            // Where members are frozen, this one goes through the motions to the end of its rollout.
+            Guard.Found("the policy's probability", member, EnvironmentSteps + t, sum);
+            raw.Clear();
+        }
+
+        pad.Step(member, copy, t, raw, _actions[member * _streams.Copies + copy]);
     }
 }

@@ -44,6 +44,7 @@ internal static class TensorMemory
         var (expected, word) =
             typeof(T) == typeof(float) ? (ScalarType.Float32, "float32")
             : typeof(T) == typeof(long) ? (ScalarType.Int64, "int64")
+            : typeof(T) == typeof(byte) ? (ScalarType.Byte, "uint8")
             : throw new NotSupportedException($"TensorMemory has no tensors of {typeof(T).Name}.");
         if (tensor.dtype != expected || !tensor.is_contiguous() || tensor.device_type != TorchSharp.DeviceType.CPU)
         {

@@ -33,7 +33,9 @@ public sealed class ActorCriticAgent : Agent
     public MetaLearner<Rollout> MetaLearner { get; }
 
     /// <inheritdoc/>
-    public override IReadOnlyList<Metric> Metrics { get; } =
+    public override IReadOnlyList<Metric> Metrics => [.. Own, .. World.Ends ? EpisodeTally.Metrics : []];
+
+    private static IReadOnlyList<Metric> Own { get; } =
     [
         new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
         new("entropyWeight", "entropy weight", "", Aggregation.Mean),
@@ -59,12 +61,12 @@ public sealed class ActorCriticAgent : Agent
     public override PolicyDescription Policy =>
         new()
         {
-            Environment = World.Name,
+            Environment = Configuration.Environment.Name,
             Network = NetworkDescription.Of(Networks.Policy),
             ValueNetwork = NetworkDescription.Of(Networks.Value),
             ParameterSet = "learner",
-            ObservationLayout = [.. World.ObservationLayout],
-            ActionMeanings = [.. World.ActionMeanings],
+            ObservationLayout = ObservationLayout,
+            ActionMeanings = ActionMeanings,
         };
 
     /// <inheritdoc/>
@@ -83,18 +85,15 @@ public sealed class ActorCriticAgent : Agent
         around ??= rule => rule;
         var learner = configuration.Learner.As<ActorCriticSettings>();
         var meta = configuration.Meta;
-        var world = Worlds.Describe(configuration);
+        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var distribution = ActionChoice.DistributionOf(world.Actions);
+        var size = world.Observation.Size;
         var networks = ActorCritic
             .Create(
-                Network.Mlp(
-                    "policy",
-                    world.ObservationSize,
-                    [.. learner.Hidden],
-                    world.ActionCount,
-                    learner.Activation
-                ),
-                Network.Mlp("value", world.ObservationSize, [.. learner.Hidden], 1, learner.Activation)
+                Network.Mlp("policy", size, [.. learner.Hidden], distribution.Outputs, learner.Activation),
+                Network.Mlp("value", size, [.. learner.Hidden], 1, learner.Activation)
             )
+            .WithDistribution(distribution)
             .WithDiscount(Setting.NewConstant(learner.Discount))
             .WithTraceDecay(Setting.NewConstant(learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0))
             .WithValueWeight(Setting.NewConstant(learner.ValueWeight));

@@ -1,3 +1,4 @@
+using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
@@ -42,8 +43,8 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
     public IEnumerable<MemoryNeed> Needs(RunConfiguration configuration)
     {
         double members = configuration.Members;
-        var world = Worlds.Describe(configuration);
-        int[] widths = [world.ObservationSize, .. settings.Hidden, world.ActionCount];
+        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        int[] widths = [world.Observation.Size, .. settings.Hidden, ActionChoice.DistributionOf(world.Actions).Outputs];
         var parameters = LayerSizes.Parameters(widths) + LayerSizes.Parameters([.. widths[..^1], 1]);
         // On a device of its own, tensors take none of this memory.
         double onHost = configuration.Device == DeviceKind.Cpu ? 1 : 0;
@@ -55,8 +56,8 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
         );
         yield return new MemoryNeed(
             "learner.rolloutLength",
-            "members × learner.rolloutLength × observation",
-            members * (settings.RolloutLength + 1.0) * widths[0] * sizeof(float),
+            "members × learner.copies × learner.rolloutLength × observation",
+            members * settings.Copies * (settings.RolloutLength + 1.0) * widths[0] * sizeof(float),
             IsOneTensor: true
         );
         yield return new MemoryNeed(
@@ -67,7 +68,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
         yield return new MemoryNeed(
             "learner.rolloutLength",
             "rollouts of learner.rolloutLength × members",
-            onHost * members * settings.RolloutLength * widths.Sum(w => (double)w) * sizeof(float)
+            onHost * members * settings.Copies * settings.RolloutLength * widths.Sum(w => (double)w) * sizeof(float)
         );
         foreach (var need in MetaNeeds.Of(configuration, featuresOfRich: 6))
         {

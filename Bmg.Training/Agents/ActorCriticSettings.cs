@@ -34,6 +34,12 @@ public sealed record ActorCriticSettings
     [Range(1, 100_000)]
     public int RolloutLength { get; init; } = 16;
 
+    [Description(
+        "N, streams of experience of each member: copies of the environment that act side by side. A learner step has copies × rolloutLength steps of data. 1 in both papers."
+    )]
+    [Range(1, 10_000)]
+    public int Copies { get; init; } = 1;
+
     [Description("Discount of future rewards, a step. 0.99 in both papers.")]
     [Range(0, 1)]
     public double Discount { get; init; } = 0.99;

@@ -7,8 +7,8 @@ namespace Bmg.Training.Agents;
 
 /// <summary>Of a population, what a checkpoint holds as numbers rather than tensors; one entry a member.</summary>
 public sealed record PopulationState(
-    long[][] Worlds,
-    ulong[] Actions,
+    StreamState[][] Streams,
+    ulong[][] Actions,
     double[][] Contexts,
     FrozenMember[]? Frozen = null
 );
@@ -54,7 +54,7 @@ public abstract class Agent
     {
         Configuration = configuration;
         Stop = stop;
-        World = Worlds.Describe(configuration);
+        World = ConfiguredEnvironment.Describe(configuration.Environment);
     }
 
     /// <summary>Settings, validated.</summary>
@@ -64,7 +64,7 @@ public abstract class Agent
     public CancellationToken Stop { get; }
 
     /// <summary>Where it learns.</summary>
-    public WorldDescription World { get; }
+    public EnvironmentDescription World { get; }
 
     /// <summary>What a meta-step reports; the first is the reward, the second the hyper-parameter that is meta-learned.</summary>
     public abstract IReadOnlyList<Metric> Metrics { get; }
@@ -92,6 +92,25 @@ public abstract class Agent
     /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
     public static Agent Create(RunConfiguration configuration, CancellationToken stop = default) =>
         configuration.Learner.Make(AgentKinds.Agent).Create(configuration, stop);
+
+    /// <summary>Name of each number of an observation; its place where it has none.</summary>
+    protected string[] ObservationLayout =>
+        World.Observation.Names.Count > 0
+            ? [.. World.Observation.Names]
+            : [.. Enumerable.Range(0, World.Observation.Size).Select(i => FormattableString.Invariant($"{i}"))];
+
+    /// <summary>What each action means.</summary>
+    protected string[] ActionMeanings =>
+        World.Actions switch
+        {
+            ActionSpace.Discrete one => [.. one.Names],
+            ActionSpace.Several several =>
+            [
+                .. several.Actions.SelectMany(action => action.Choices.Select(choice => $"{action.Name}.{choice}")),
+            ],
+            ActionSpace.Continuous continuous => [.. continuous.Actions.Select(action => action.Name)],
+            _ => throw new NotSupportedException($"action space '{World.Actions}'"),
+        };
 
     /// <summary>Name of each component of the context, as the meta-network sees them.</summary>
     public IReadOnlyList<string> ContextNames()

@@ -8,6 +8,9 @@ public enum Aggregation
 
     /// <summary>Sum over the interval divided by its environment steps: a rate.</summary>
     PerEnvironmentStep,
+
+    /// <summary>Mean over the episodes that ended in the interval.</summary>
+    PerEpisode,
 }
 
 /// <summary>A quantity that an experiment reports after every meta-step, one number a member.</summary>
@@ -21,4 +24,8 @@ public sealed record Metric(string Name, string Label, string Unit, Aggregation 
 /// <param name="Steps">Environment steps of each member in this meta-step.</param>
 /// <param name="Values">[metric][member], metrics in the order of <see cref="Agent.Metrics"/>. A quantity that does not exist in this
 /// meta-step (μ where there is no meta-learning) is NaN and is left out of every aggregate.</param>
-public sealed record MetaStepReport(int Steps, double[][] Values);
+public sealed record MetaStepReport(int Steps, double[][] Values)
+{
+    /// <summary>Episodes that ended, one number a member: the weights of values per episode; null where there are no episodes.</summary>
+    public double[]? Weights { get; init; }
+}

@@ -1,7 +1,6 @@
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
-using Bmg.Training.Environments;
 using Microsoft.FSharp.Core;
 using static TorchSharp.torch;
 
@@ -12,7 +11,8 @@ internal sealed class Population : IPopulation
 {
     private readonly ActorCriticAgent _agent;
     private readonly int _first;
-    private readonly IWorlds _world;
+    private readonly Streams _streams;
+    private readonly EpisodeTally _episodes;
     private readonly RecentContext? _context;
     private readonly RolloutCollector _collector;
     private readonly Device _device;
@@ -32,11 +32,12 @@ internal sealed class Population : IPopulation
         _agent = agent;
         _first = first;
         _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
-        _world = Worlds.Create(configuration, seeds);
+        _streams = new Streams(configuration.Environment, seeds, agent.Settings.Copies, first);
+        _episodes = new EpisodeTally(_streams);
         _context = context;
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
         _collector = new RolloutCollector(
-            _world,
+            _streams,
             agent.Networks,
             seeds,
             agent.Settings.RolloutLength,
@@ -64,10 +65,10 @@ internal sealed class Population : IPopulation
     /// <inheritdoc/>
     public IEnumerable<FrozenMember> Frozen => _guard.Frozen;
 
-    private int Members => _world.Members;
+    private int Members => _streams.Members;
 
     /// <inheritdoc/>
-    public IEnumerable<long> Changes(long after, long until) => _world.Changes(after, until);
+    public IEnumerable<long> Changes(long after, long until) => _streams.Changes(after, until);
 
     /// <inheritdoc/>
     public MetaStepReport Advance()
@@ -100,9 +101,10 @@ internal sealed class Population : IPopulation
             OrNothing(log.Objective),
             OrNothing(log.MetaGradientNorm),
             MeanOverSteps(log.Losses),
+            .. _episodes.Take(out var weights),
         ];
         _guard.Silence(values);
-        return new MetaStepReport((int)(EnvironmentSteps - before), values);
+        return new MetaStepReport((int)(EnvironmentSteps - before), values) { Weights = weights };
     }
 
     /// <inheritdoc/>
@@ -133,8 +135,8 @@ internal sealed class Population : IPopulation
     {
         var members = Enumerable.Range(0, Members);
         return new PopulationState(
-            [.. members.Select(_world.SaveMember)],
-            [.. members.Select(_collector.GetActionState)],
+            [.. members.Select(_streams.Save)],
+            [.. members.Select(_collector.GetActionStates)],
             _context is null ? [] : [.. members.Select(_context.GetState)],
             [.. _guard.Frozen]
         );
@@ -150,23 +152,10 @@ internal sealed class Population : IPopulation
             ["meta"] = TensorLayout.Of(_state.MetaParameters, members),
             ["metaOptimizer"] = TensorLayout.Of(_state.MetaOptimizer, members),
         };
-        var steps = _agent.Settings.RolloutLength;
         if (begun && _agent.Configuration.Meta.Method == MetaMethod.Mg)
         {
             // The rollout that the outer loss was taken on is the next meta-step's first.
-            sets["pending"] =
-            [
-                TensorLayout.Of(
-                    "observations",
-                    ScalarType.Float32,
-                    members,
-                    1,
-                    steps + 1,
-                    _world.Description.ObservationSize
-                ),
-                TensorLayout.Of("actions", ScalarType.Int64, members, 1, steps),
-                TensorLayout.Of("rewards", ScalarType.Float32, members, 1, steps),
-            ];
+            sets["pending"] = [.. _collector.Layout(members)];
         }
 
         if (begun && _context is not null)
@@ -204,7 +193,7 @@ internal sealed class Population : IPopulation
         _collector.Restore(checkpoint.Manifest.EnvironmentSteps, state.Actions.AsSpan(_first, Members));
         for (var member = 0; member < Members; member++)
         {
-            _world.RestoreMember(member, state.Worlds[_first + member]);
+            _streams.Restore(member, state.Streams[_first + member]);
             _context?.SetState(member, state.Contexts[_first + member]);
         }
 
@@ -221,16 +210,19 @@ internal sealed class Population : IPopulation
     /// <summary>Refuses actions that there are none of: they are indices into what the networks put out.</summary>
     private void RequireActions(Checkpoint checkpoint)
     {
-        if (checkpoint.Sets.TryGetValue("pending", out var pending))
+        var space = _streams.Description.Actions;
+        if (space.DiscreteCount > 0 && checkpoint.Sets.TryGetValue("pending", out var pending))
         {
             var actions = pending["actions"].data<long>().ToArray();
-            var count = _world.Description.ActionCount;
-            var wrong = Array.FindIndex(actions, action => action < 0 || action >= count);
-            if (wrong >= 0)
+            for (var i = 0; i < actions.Length; i++)
             {
-                throw new ArgumentException(
-                    $"'pending/actions' has action {actions[wrong]}, expected 0 … {count - 1}."
-                );
+                var count = space.ChoicesOf(i % space.DiscreteCount);
+                if (actions[i] < 0 || actions[i] >= count)
+                {
+                    throw new ArgumentException(
+                        $"'pending/actions' has action {actions[i]}, expected 0 … {count - 1}."
+                    );
+                }
             }
         }
     }

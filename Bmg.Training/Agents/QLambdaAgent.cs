@@ -50,7 +50,9 @@ public sealed class QLambdaAgent : Agent
     public MetaParameters MetaParameters { get; }
 
     /// <inheritdoc/>
-    public override IReadOnlyList<Metric> Metrics { get; } =
+    public override IReadOnlyList<Metric> Metrics => [.. Own, .. World.Ends ? EpisodeTally.Metrics : []];
+
+    private static IReadOnlyList<Metric> Own { get; } =
     [
         new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
         new("epsilon", "rate of exploration ε", "", Aggregation.Mean),
@@ -76,12 +78,12 @@ public sealed class QLambdaAgent : Agent
     public override PolicyDescription Policy =>
         new()
         {
-            Environment = World.Name,
+            Environment = Configuration.Environment.Name,
             Kind = PolicyKind.Values,
             Network = NetworkDescription.Of(Learner.Values),
             ParameterSet = "learner",
-            ObservationLayout = [.. World.ObservationLayout],
-            ActionMeanings = [.. World.ActionMeanings],
+            ObservationLayout = ObservationLayout,
+            ActionMeanings = ActionMeanings,
         };
 
     /// <inheritdoc/>
@@ -105,16 +107,16 @@ public sealed class QLambdaAgent : Agent
     /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
     public static new QLambdaAgent Create(RunConfiguration configuration, CancellationToken stop = default)
     {
-        var world = Worlds.Describe(configuration);
+        var world = ConfiguredEnvironment.Describe(configuration.Environment);
         var learner = configuration.Learner.As<QLambdaSettings>();
         return new QLambdaAgent(
             configuration,
             QLambda.Create(
                 Network.Mlp(
                     "values",
-                    world.ObservationSize,
+                    world.Observation.Size,
                     [.. learner.Hidden],
-                    world.ActionCount,
+                    world.Actions.MaskSize,
                     Activation.Relu
                 ),
                 learner.Discount,

@@ -59,7 +59,11 @@ internal sealed unsafe class QLambdaKernel
                             ? null
                             : throw new NotSupportedException(
                                 $"QLambdaKernel: layer {index} of network '{network.Name}': expected linear layers with \"relu\" between them, found {activation}."
-                            )
+                            ),
+                    other =>
+                        throw new NotSupportedException(
+                            $"QLambdaKernel: layer {index} of network '{network.Name}': expected linear layers with \"relu\" between them, found {other}."
+                        )
                 );
         }
 
@@ -166,8 +170,9 @@ internal sealed unsafe class QLambdaKernel
     /// <param name="pass">The forward pass at the state acted in.</param>
     /// <param name="action">What was done there.</param>
     /// <param name="reward">What it earned.</param>
-    /// <param name="discount">γ, or 0 where an episode ended.</param>
+    /// <param name="discount">γ, or 0 where an episode terminated.</param>
     /// <param name="bestNext">Greatest action value of the state reached, under the parameters at <paramref name="from"/>.</param>
+    /// <param name="ended">Whether an episode ended with the step, in either way: traces are cleared.</param>
     /// <returns>δ′, the error of the action's own value.</returns>
     public float Learn(
         in Memory from,
@@ -177,7 +182,8 @@ internal sealed unsafe class QLambdaKernel
         int action,
         float reward,
         float discount,
-        float bestNext
+        float bestNext,
+        bool ended = false
     )
     {
         from.Require(member);
@@ -200,7 +206,7 @@ internal sealed unsafe class QLambdaKernel
             (float)(1 / correction2),
             (float)(_rate / correction1),
             _epsilon,
-            (float)(_decay * discount)
+            ended ? 0 : (float)(_decay * discount)
         );
 
         float[] delta = _delta,

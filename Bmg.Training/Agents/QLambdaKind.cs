@@ -38,6 +38,16 @@ public sealed class QLambdaKind(QLambdaSettings settings) : IAgentKind
             );
         }
 
+        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        if (world.Actions is not ActionSpace.Discrete || world.Masks)
+        {
+            yield return new BrokenRule(
+                "environment.name",
+                $"\"{configuration.Environment.Name}\", whose actions are {world.Actions}{(world.Masks ? ", not all of them always allowed" : "")}",
+                "an environment with one discrete action that is always allowed, with agent \"q-lambda\""
+            );
+        }
+
         if (settings.Optimizer.Settings is not AdamSettings)
         {
             yield return new BrokenRule(
@@ -61,8 +71,8 @@ public sealed class QLambdaKind(QLambdaSettings settings) : IAgentKind
     public IEnumerable<MemoryNeed> Needs(RunConfiguration configuration)
     {
         double members = configuration.Members;
-        var world = Worlds.Describe(configuration);
-        int[] widths = [world.ObservationSize, .. settings.Hidden, world.ActionCount];
+        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        int[] widths = [world.Observation.Size, .. settings.Hidden, world.Actions.MaskSize];
         yield return new MemoryNeed(
             "learner.hidden",
             "members × the largest layer of learner.hidden",

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
@@ -20,7 +21,10 @@ internal sealed class QLambdaPopulation : IPopulation
     private readonly int _first;
     private readonly int _window;
     private readonly float _discount;
-    private readonly IWorlds _world;
+    private readonly Streams _streams;
+    private readonly EpisodeTally _episodes;
+    private readonly bool _bytes;
+    private readonly float[][] _seen;
     private readonly RecentContext? _context;
     private readonly PlainPolicy? _metaNetwork;
     private readonly float[] _scratch;
@@ -50,7 +54,10 @@ internal sealed class QLambdaPopulation : IPopulation
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
         _window = agent.Settings.TargetSteps;
         _discount = (float)agent.Settings.Discount;
-        _world = Worlds.Create(configuration, seeds);
+        _streams = new Streams(configuration.Environment, seeds, 1, first);
+        _episodes = new EpisodeTally(_streams);
+        _bytes = _streams.Description.Observation.Kind == ObservationKind.Bytes;
+        _seen = [new float[_streams.Description.Observation.Size], new float[_streams.Description.Observation.Size]];
         _context = context;
         _metaNetwork = agent.MetaNetwork is { } network ? new PlainPolicy(network) : null;
         _scratch = new float[_metaNetwork is null ? 0 : 2 * _metaNetwork.WidestLayer];
@@ -92,10 +99,13 @@ internal sealed class QLambdaPopulation : IPopulation
     /// <inheritdoc/>
     public IEnumerable<FrozenMember> Frozen => _guard.Frozen;
 
-    private int Members => _world.Members;
+    /// <summary>Numbers that a meta-step reports beside those of episodes.</summary>
+    private const int Reported = 5;
+
+    private int Members => _streams.Members;
 
     /// <inheritdoc/>
-    public IEnumerable<long> Changes(long after, long until) => _world.Changes(after, until);
+    public IEnumerable<long> Changes(long after, long until) => _streams.Changes(after, until);
 
     /// <inheritdoc/>
     /// <remarks>
@@ -106,7 +116,7 @@ internal sealed class QLambdaPopulation : IPopulation
     {
         var left = (_agent.Configuration.EnvironmentSteps - EnvironmentSteps + _window - 1) / _window;
         var rounds = (int)Math.Clamp(left, 1, Math.Max(1, StepsPerReport / _window));
-        var values = new double[_agent.Metrics.Count][];
+        var values = new double[Reported][];
         for (var i = 0; i < values.Length; i++)
         {
             values[i] = new double[Members];
@@ -115,20 +125,21 @@ internal sealed class QLambdaPopulation : IPopulation
         for (var round = 0; round < rounds; round++)
         {
             var (objective, norm) = MetaStep();
-            double[][] all = [_rewards, _epsilons, objective, norm, _losses];
-            for (var i = 0; i < all.Length; i++)
+            double[][] found = [_rewards, _epsilons, objective, norm, _losses];
+            for (var i = 0; i < found.Length; i++)
             {
                 // Rewards add up; of the others the report holds the mean.
                 var share = i == 0 ? 1 : 1.0 / rounds;
                 for (var member = 0; member < Members; member++)
                 {
-                    values[i][member] += share * all[i][member];
+                    values[i][member] += share * found[i][member];
                 }
             }
         }
 
-        _guard.Silence(values);
-        return new MetaStepReport(rounds * _window, values);
+        double[][] all = [.. values, .. _episodes.Take(out var weights)];
+        _guard.Silence(all);
+        return new MetaStepReport(rounds * _window, all) { Weights = weights };
     }
 
     private (double[] Objective, double[] Norm) MetaStep()
@@ -203,8 +214,8 @@ internal sealed class QLambdaPopulation : IPopulation
     {
         var members = Enumerable.Range(0, Members);
         return new PopulationState(
-            [.. members.Select(_world.SaveMember)],
-            [.. members.Select(m => _actions[m].State)],
+            [.. members.Select(_streams.Save)],
+            [.. members.Select(m => new[] { _actions[m].State })],
             _context is null ? [] : [.. members.Select(_context.GetState)],
             [.. _guard.Frozen]
         );
@@ -228,8 +239,12 @@ internal sealed class QLambdaPopulation : IPopulation
         EnvironmentSteps = checkpoint.Manifest.EnvironmentSteps;
         for (var member = 0; member < Members; member++)
         {
-            _world.RestoreMember(member, state.Worlds[_first + member]);
-            _actions[member].State = state.Actions[_first + member];
+            _streams.Restore(member, state.Streams[_first + member]);
+            _actions[member].State = state.Actions[_first + member] is [var action]
+                ? action
+                : throw new ArgumentException(
+                    $"QLambdaPopulation: expected one state of an action stream a member, found {state.Actions[_first + member].Length}."
+                );
             _context?.SetState(member, state.Contexts[_first + member]);
         }
 
@@ -257,45 +272,43 @@ internal sealed class QLambdaPopulation : IPopulation
         (_spare, _inUse) = (_inUse, _spare);
         var next = new LearnerState(_inUse.Parameters.Map(t => t.alias()), _inUse.Optimizer.Map(t => t.alias()));
         var aim = _aim.Map(t => t.alias());
-        var width = _world.Description.ObservationSize;
-        var observations = empty([Members, _window + 1, width], dtype: ScalarType.Float32);
-        var actions = empty([Members, _window], dtype: ScalarType.Int64);
-        var rewards = empty([Members, _window], dtype: ScalarType.Float32);
-        var contexts = _context is null ? null : empty([Members, _window, _context.Size], dtype: ScalarType.Float32);
+        var width = _streams.Description.Observation.Size;
+        var observations = zeros([Members, _window + 1, width], dtype: _bytes ? ScalarType.Byte : ScalarType.Float32);
+        var actions = zeros([Members, _window], dtype: ScalarType.Int64);
+        var rewards = zeros([Members, _window], dtype: ScalarType.Float32);
+        var ends = _streams.Description.Ends;
+        var terminated = ends ? zeros_like(rewards) : null;
+        var truncated = ends ? zeros_like(rewards) : null;
+        var valid = ends ? zeros_like(rewards) : null;
+        var contexts = _context is null ? null : zeros([Members, _window, _context.Size], dtype: ScalarType.Float32);
         var policy = _metaNetwork?.Bind(_state.MetaParameters);
         var constant = policy is null ? ConstantEpsilon() : [];
         var from = _kernel.Bind(start);
         var to = _kernel.Bind(next);
-        var seen = TensorMemory.Elements<float>(observations);
         var done = TensorMemory.Elements<long>(actions);
         var earned = TensorMemory.Elements<float>(rewards);
         var known = contexts is null ? [] : TensorMemory.Elements<float>(contexts);
         Span<double> features = stackalloc double[3];
         Span<float> raw = stackalloc float[1];
+        Span<int> chosen = stackalloc int[1];
         for (var member = 0; member < Members; member++)
         {
-            var here = _passes[0];
-            var there = _passes[1];
-            double epsilons = 0,
-                sum = 0,
-                loss = 0;
-            var rows = seen.Slice(member * (_window + 1) * width, (_window + 1) * width);
             if (_guard.IsFrozen(member))
             {
                 // It neither acts nor learns: experience of zeros, and what it was.
-                rows.Clear();
-                done.Slice(member * _window, _window).Clear();
-                earned.Slice(member * _window, _window).Clear();
-                (
-                    _context is null ? [] : known.Slice(member * _window * _context.Size, _window * _context.Size)
-                ).Clear();
                 Copy(start.Parameters, next.Parameters, member);
                 Copy(start.Optimizer, next.Optimizer, member);
                 Copy(start.Parameters, aim, member);
                 continue;
             }
 
-            _world.Observe(member, rows[..width]);
+            var here = _passes[0];
+            var there = _passes[1];
+            double epsilons = 0,
+                sum = 0,
+                loss = 0;
+            var lived = 0;
+            Note(observations, member, 0);
             for (var t = 0; t < _window; t++)
             {
                 if (t % StepsBetweenLooks == 0)
@@ -324,33 +337,103 @@ internal sealed class QLambdaPopulation : IPopulation
                     epsilon = constant[member];
                 }
 
-                _kernel.Forward(now, member, rows.Slice(t * width, width), here);
+                epsilons += epsilon;
+                if (_streams.HasEnded(member, 0))
+                {
+                    // Between two episodes: nothing is done and nothing is learned.
+                    if (t == 0)
+                    {
+                        Copy(start.Parameters, next.Parameters, member);
+                        Copy(start.Optimizer, next.Optimizer, member);
+                    }
+
+                    _ = _streams.Step(member, 0, default);
+                    Note(observations, member, t + 1);
+                    continue;
+                }
+
+                _kernel.Forward(now, member, Seen(member, 0), here);
                 var greedy = here.Greedy();
                 var value = here.Outputs;
                 var action = _actions[member].NextDouble() < epsilon ? _actions[member].Next(value.Length) : greedy;
-                var reward = _world.Act(member, action);
-                var reached = rows.Slice((t + 1) * width, width);
-                _world.Observe(member, reached);
-                _kernel.Forward(now, member, reached, there);
-                features[0] = reward;
+                chosen[0] = action;
+                var result = _streams.Step(member, 0, EnvironmentAction.Of(chosen)).Result;
+                Note(observations, member, t + 1);
+                _kernel.Forward(now, member, Seen(member, 1), there);
+                features[0] = result.Reward;
                 features[1] = value[action];
-                var error = _kernel.Learn(now, to, member, here, action, reward, _discount, there.Best);
+                var error = _kernel.Learn(
+                    now,
+                    to,
+                    member,
+                    here,
+                    action,
+                    result.Reward,
+                    result.Terminated ? 0 : _discount,
+                    there.Best,
+                    result.Ended
+                );
                 features[2] = error;
                 _context?.AddEach(member, features[.._context.Features]);
-                done[member * _window + t] = action;
-                earned[member * _window + t] = reward;
-                epsilons += epsilon;
-                sum += reward;
+                var at = member * _window + t;
+                done[at] = action;
+                earned[at] = result.Reward;
+                if (ends)
+                {
+                    TensorMemory.Elements<float>(valid!)[at] = 1;
+                    TensorMemory.Elements<float>(terminated!)[at] = result.Terminated ? 1 : 0;
+                    TensorMemory.Elements<float>(truncated!)[at] = result.Truncated ? 1 : 0;
+                }
+
+                sum += result.Reward;
                 loss += 0.5 * error * error;
+                lived++;
             }
 
             _rewards[member] = sum;
             _epsilons[member] = epsilons / _window;
-            _losses[member] = loss / _window;
+            _losses[member] = loss / Math.Max(1, lived);
         }
 
         EnvironmentSteps += _window;
-        return (next, aim, new Experience<Rollout>(Rollout.Create(observations, actions, rewards), contexts));
+        var rollout = Rollout.Create(observations, actions, rewards);
+        return (
+            next,
+            aim,
+            new Experience<Rollout>(ends ? rollout.WithEnds(terminated, truncated, valid) : rollout, contexts)
+        );
+    }
+
+    /// <summary>Writes what a member's stream shows as the state before a step.</summary>
+    private void Note(Tensor observations, int member, int t)
+    {
+        var now = _streams.Observation(member, 0);
+        var at = (member * (_window + 1) + t) * now.Length;
+        if (_bytes)
+        {
+            var row = TensorMemory.Elements<byte>(observations).Slice(at, now.Length);
+            for (var i = 0; i < row.Length; i++)
+            {
+                row[i] = (byte)now[i];
+            }
+        }
+        else
+        {
+            now.CopyTo(TensorMemory.Elements<float>(observations).Slice(at, now.Length));
+        }
+    }
+
+    /// <summary>What a member's stream shows, as the network takes it: bytes as 0 to 1.</summary>
+    private ReadOnlySpan<float> Seen(int member, int pass)
+    {
+        var now = _streams.Observation(member, 0);
+        if (!_bytes)
+        {
+            return now;
+        }
+
+        TensorPrimitives.Multiply(now, 1f / 255, _seen[pass]);
+        return _seen[pass];
     }
 
     /// <summary>ε of each member where it depends on no context.</summary>

@@ -14,6 +14,7 @@ namespace Bmg.Training.Benchmarks;
 /// </summary>
 public static partial class DifferentiationBenchmark
 {
+    private const int ActionCount = 4;
     private const int Members = 10;
     private const int RolloutSteps = 16;
     private static readonly int[] s_innerSteps = [1, 2, 4, 8, 16, 32];
@@ -75,8 +76,8 @@ public static partial class DifferentiationBenchmark
     {
         using var scope = NewDisposeScope();
         var agent = ActorCritic.Create(
-            Network.Mlp("policy", TwoColors.ObservationSize, [256, 256], TwoColors.ActionCount, Activation.Relu),
-            Network.Mlp("value", TwoColors.ObservationSize, [256, 256], 1, Activation.Relu)
+            Network.Mlp("policy", TwoColorsEnvironment.ObservationSize, [256, 256], ActionCount, Activation.Relu),
+            Network.Mlp("value", TwoColorsEnvironment.ObservationSize, [256, 256], 1, Activation.Relu)
         );
         var seeds = Seed.Population(1, Members);
         var last = UpdateRule.gradient(ActorCriticModule.policyObjective(agent, 0), Optimizers.sgd(0.1));
@@ -139,11 +140,8 @@ public static partial class DifferentiationBenchmark
     {
         var rng = new Rng((ulong)number + 1);
         float[] Draw(int count) => [.. Enumerable.Range(0, count).Select(_ => (float)rng.NextNormal())];
-        long[] actions =
-        [
-            .. Enumerable.Range(0, Members * RolloutSteps).Select(_ => (long)rng.Next(TwoColors.ActionCount)),
-        ];
-        var size = TwoColors.ObservationSize;
+        long[] actions = [.. Enumerable.Range(0, Members * RolloutSteps).Select(_ => (long)rng.Next(ActionCount))];
+        var size = TwoColorsEnvironment.ObservationSize;
         return new(
             Rollout.Create(
                 tensor(Draw(Members * (RolloutSteps + 1) * size)).reshape(Members, RolloutSteps + 1, size),

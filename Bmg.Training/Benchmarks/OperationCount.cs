@@ -34,5 +34,5 @@ public readonly record struct OperationCount(double Acting, double Learning, dou
     }
 
     private static double FirstLayer(Network network) =>
-        network.Layers[0].Match((inputs, outputs) => 2.0 * inputs * outputs, _ => 0.0);
+        network.Layers[0].Match((inputs, outputs) => 2.0 * inputs * outputs, _ => 0.0, _ => 0.0);
 }

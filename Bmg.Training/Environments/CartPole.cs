@@ -39,6 +39,7 @@ public sealed class CartPole : IEnvironment
             ActionSpace.Of("left", "right")
         )
         {
+            Ends = true,
             Saves = true,
             Renders = true,
         };

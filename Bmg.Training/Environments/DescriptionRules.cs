@@ -1,3 +1,5 @@
+using Bmg.Training.Configuration;
+
 namespace Bmg.Training.Environments;
 
 /// <summary>What a description must be before an environment is run by it.</summary>

@@ -322,6 +322,16 @@ public sealed class EnvironmentCheck
             Find(EnvironmentRule.Reward, moment.Place, $"{result.Reward}", "a finite number");
         }
 
+        if (result.Ended && !_description.Ends)
+        {
+            Find(
+                EnvironmentRule.Ends,
+                moment.Place,
+                "the end of an episode",
+                "none, since its description says that it has none (Ends)"
+            );
+        }
+
         if (result.Terminated && result.Truncated)
         {
             Find(

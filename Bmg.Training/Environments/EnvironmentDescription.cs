@@ -307,6 +307,9 @@ public abstract record ActionSpace
 /// <param name="Actions">What it takes.</param>
 public sealed record EnvironmentDescription(ObservationSpace Observation, ActionSpace Actions)
 {
+    /// <summary>Whether it has episodes that end; one that has not is an endless stream, which costs less.</summary>
+    public bool Ends { get; init; }
+
     /// <summary>Whether its state can be saved; a stream that cannot be saved is resumed from a fresh episode.</summary>
     public bool Saves { get; init; }
 

@@ -82,6 +82,11 @@ public sealed class EnvironmentGuard : IEnvironment
             throw Broken($"reward: found {result.Reward}, expected a finite number");
         }
 
+        if (result.Ended && !_description.Ends)
+        {
+            throw Broken("Step: found the end of an episode, expected none: its description says that it has none");
+        }
+
         JudgeObservation("Step", observation);
         _running = !result.Ended;
         return result;
@@ -184,6 +189,19 @@ public sealed class EnvironmentGuard : IEnvironment
             }
 
             yield return last = change;
+        }
+    }
+
+    /// <inheritdoc/>
+    public float[]? AllObservations()
+    {
+        try
+        {
+            return _inner.AllObservations();
+        }
+        catch (Exception e) when (IsForeign(e))
+        {
+            throw Threw("AllObservations", e);
         }
     }
 

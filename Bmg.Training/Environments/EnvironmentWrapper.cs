@@ -34,5 +34,8 @@ public abstract class EnvironmentWrapper(IEnvironment inner) : IEnvironment
     public virtual IEnumerable<long> Changes(long after, long until) => Inner.Changes(after, until);
 
     /// <inheritdoc/>
+    public virtual float[]? AllObservations() => Inner.AllObservations();
+
+    /// <inheritdoc/>
     public virtual string Render() => Inner.Render();
 }

@@ -41,6 +41,19 @@ public readonly ref struct EnvironmentAction
     public static EnvironmentAction Of(ReadOnlySpan<float> values) => new([], values);
 }
 
+/// <summary>An environment of several problems that take turns, each of which can be played by itself with what was learned.</summary>
+public interface IPhasedEnvironment : IEnvironment
+{
+    /// <summary>Name of each problem, in the order of their first turns.</summary>
+    IReadOnlyList<string> Phases { get; }
+
+    /// <summary>The index of the problem whose turn it is after so many steps of the stream.</summary>
+    int PhaseAt(long steps);
+
+    /// <summary>Another environment of the same settings that stays at one problem.</summary>
+    IEnvironment At(int phase);
+}
+
 /// <summary>
 /// One stream of experience over plain numbers: what somebody writes to bring a problem of their own. It knows nothing of tensors, seeds or
 /// populations. Its owner makes as many as are needed, hands each the generator that is its only source of chance, and calls it from one
@@ -78,6 +91,9 @@ public interface IEnvironment
     /// <summary>Steps of the stream after the first and up to the second at which the problem changes, in order and one by one: there may be
     /// very many.</summary>
     IEnumerable<long> Changes(long after, long until) => [];
+
+    /// <summary>Every observation that there can be, row after row; null where there are too many to list.</summary>
+    float[]? AllObservations() => null;
 
     /// <summary>The present state as text; with <see cref="EnvironmentDescription.Renders"/>.</summary>
     string Render() => throw new NotSupportedException($"{GetType().Name} does not render.");

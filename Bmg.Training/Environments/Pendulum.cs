@@ -34,6 +34,7 @@ public sealed class Pendulum : IEnvironment
             ActionSpace.OfBounded(new Bounded("torque", -MostTorque, MostTorque))
         )
         {
+            Ends = true,
             Saves = true,
             Renders = true,
         };

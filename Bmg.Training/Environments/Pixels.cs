@@ -42,6 +42,7 @@ public sealed class Pixels : IEnvironment
     public static EnvironmentDescription Kind { get; } =
         new(ObservationSpace.Image(Channels, Side, Side), ActionSpace.Of("stay", "left", "right"))
         {
+            Ends = true,
             Saves = true,
             Renders = true,
         };

@@ -1,3 +1,5 @@
+using Bmg.Export.Onnx;
+
 namespace Bmg.Training.Environments;
 
 /// <summary>
@@ -48,6 +50,9 @@ public sealed class SwitchingMdpsEnvironment : IEnvironment
 
     /// <inheritdoc/>
     public EnvironmentDescription Description { get; }
+
+    /// <inheritdoc/>
+    public float[]? AllObservations() => OneHotLayout.All(Description.Observation.Names);
 
     private Grid Current =>
         _grid

@@ -1,11 +1,10 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
-using Bmg.Export.Onnx;
 
 namespace Bmg.Training.Environments;
 
 /// <summary>Grid worlds that take turns (CMG).</summary>
-public sealed record SwitchingMdpsSettings : IWorldKind, IValidatableObject
+public sealed record SwitchingMdpsSettings : IEnvironmentMemory, IValidatableObject
 {
     [Description("The next world takes its turn after this many environment steps. 100 000 in CMG.")]
     [Range(1, 1e12)]
@@ -25,15 +24,11 @@ public sealed record SwitchingMdpsSettings : IWorldKind, IValidatableObject
     [Range(0, 1000)]
     public int MostWalls { get; init; } = 15;
 
-    WorldDescription IWorldKind.Description => SwitchingMdps.Describe(Side);
-
-    (string Setting, double Bytes)? IWorldKind.Memory =>
-        ("environment.side", (double)Side * Side * (SwitchingMdps.ActionCount * sizeof(float) + sizeof(bool)));
-
-    IWorlds IWorldKind.Create(IReadOnlyList<Seed> seeds) =>
-        new SwitchingMdps(seeds, Worlds, Side, MostWalls, SwapPeriod);
-
-    float[]? IWorldKind.AllObservations() => OneHotLayout.All(SwitchingMdps.Describe(Side).ObservationLayout);
+    (string Setting, double Bytes) IEnvironmentMemory.Memory =>
+        (
+            "environment.side",
+            (double)Side * Side * (SwitchingMdpsEnvironment.ActionCount * sizeof(float) + sizeof(bool))
+        );
 
     IEnumerable<ValidationResult> IValidatableObject.Validate(ValidationContext validationContext)
     {

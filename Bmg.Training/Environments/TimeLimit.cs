@@ -14,7 +14,11 @@ public sealed class TimeLimit : EnvironmentWrapper
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(steps);
         _limit = steps;
+        Description = inner.Description with { Ends = true };
     }
+
+    /// <inheritdoc/>
+    public override EnvironmentDescription Description { get; }
 
     /// <inheritdoc/>
     public override void Reset(Rng random, Span<float> observation)

@@ -46,6 +46,7 @@ public sealed class Toggles : IEnvironment
             ActionSpace.OfSeveral([.. Hands.Select(hand => new Choice(hand, ["none", .. numbers]))])
         )
         {
+            Ends = true,
             Saves = true,
             Masks = true,
             Renders = true,

@@ -5,7 +5,7 @@ namespace Bmg.Training.Environments;
 /// the two swap every so many steps. One endless stream (Flennerhag et al. 2022, section 5.1; Luketina et al. 2022). A reset places all
 /// three anew and leaves the count of steps as it is, so that the colors swap by the stream's steps.
 /// </summary>
-public sealed class TwoColorsEnvironment : IEnvironment
+public sealed class TwoColorsEnvironment : IPhasedEnvironment
 {
     /// <summary>Cells along a side.</summary>
     public const int Side = 5;
@@ -74,6 +74,22 @@ public sealed class TwoColorsEnvironment : IEnvironment
 
     /// <inheritdoc/>
     public IEnumerable<long> Changes(long after, long until) => Period.Ends(_swapPeriod, after, until);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Phases { get; } = ["blue +1", "red +1"];
+
+    /// <inheritdoc/>
+    public int PhaseAt(long steps) => (int)(steps / _swapPeriod % 2);
+
+    /// <inheritdoc/>
+    /// <remarks>A period that no play outlasts keeps the colors as they are; one that starts a period in has red as the good one.</remarks>
+    public IEnvironment At(int phase) =>
+        new TwoColorsEnvironment(new TwoColorsSettings { Respawn = _respawn, SwapPeriod = long.MaxValue / 4 })
+        {
+            _steps = phase == 0 ? 0 : long.MaxValue / 4,
+        };
+
+    float[] IEnvironment.AllObservations() => AllObservations();
 
     /// <inheritdoc/>
     public void Save(BinaryWriter writer)

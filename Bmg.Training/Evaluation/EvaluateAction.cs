@@ -3,6 +3,7 @@ using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
+using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using Bmg.Training.Progress;
@@ -14,38 +15,104 @@ namespace Bmg.Training.Evaluation;
 /// <summary>The body of <c>evaluate</c>.</summary>
 public static class EvaluateAction
 {
+    private const long MostSteps = 10_000;
+    private const long MostStepsForEpisodes = 1_000_000_000_000;
+    private const int MostEpisodes = 100;
+    private const int MostRendered = 200;
+
+    /// <summary>Someone to be played.</summary>
+    private sealed record Player(int Member, string Seed, Func<IPlayablePolicy> Policy);
+
+    /// <summary>Who is to be played, and where.</summary>
+    private sealed record Players(
+        IReadOnlyList<Player> All,
+        RunConfiguration Configuration,
+        long EnvironmentSteps,
+        PolicySession? Session
+    );
+
     /// <summary>Plays a run's members, or an exported policy, and prints what they earn.</summary>
     public static int Run(EvaluateOptions options, TextWriter output)
     {
         var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
-        var (rows, configuration, environmentSteps, engine) = isModel ? PlayModel(options) : PlayRun(options);
-        var blueLast = PolicyEvaluation.LastWorldWasBlue(environmentSteps, configuration);
+        using var checkpoint = isModel
+            ? null
+            : CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
+        var players = checkpoint is null ? OfModel(options) : OfRun(options, checkpoint);
+        var environment = players.Configuration.Environment;
+        var description = ConfiguredEnvironment.Describe(environment);
+        if (options.Render && !description.Renders)
+        {
+            throw new UsageException(
+                $"--render: found environment '{environment.Name}', which draws no text; expected one whose description says Renders."
+            );
+        }
+
+        if (options.Episodes is not null && !description.Ends)
+        {
+            throw new UsageException(
+                $"--episodes: found environment '{environment.Name}', which has no episodes; expected --steps."
+            );
+        }
+
+        int? episodes = options.Episodes ?? (description.Ends && options.Steps is null ? MostEpisodes : null);
+        var steps = episodes is null ? options.Steps ?? MostSteps : MostStepsForEpisodes;
+        var modes = PolicyEvaluation.Modes(environment);
+        var rows = new List<(Player Player, PlayResult[] Results)>();
+        var engine = "";
+        foreach (var player in players.All)
+        {
+            using var policy = player.Policy();
+            engine = policy.Engine;
+            if (options.Render && rows.Count == 0)
+            {
+                Draw(policy, players, output);
+            }
+
+            options.Progress?.Invoke(
+                $"playing {MemberName.Of(player.Member, 0).Split(" (")[0]}, {rows.Count + 1} of {players.All.Count}"
+            );
+            rows.Add(
+                (
+                    player,
+                    [.. modes.Select(mode => PolicyEvaluation.Play(policy, environment, mode, 0, steps, episodes))]
+                )
+            );
+        }
+
+        var what = episodes is { } count
+            ? $"mean return of {Figures.Count(count)} episodes"
+            : $"reward an environment step over {Figures.Count(steps)} steps";
         output.WriteLine(
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"{Printable.Line(options.Target)}: reward an environment step over {Figures.Count(options.Steps)} steps, through {engine}"
-            )
+            string.Create(CultureInfo.InvariantCulture, $"{Printable.Line(options.Target)}: {what}, through {engine}")
+        );
+        var (phases, last) = PolicyEvaluation.Phases(
+            environment,
+            players.EnvironmentSteps,
+            players.Configuration.EnvironmentSteps
         );
         var table = new Table().Border(TableBorder.Simple);
         table.AddColumn("member");
         table.AddColumn("seed");
-        foreach (var world in new[] { "blue +1", "red +1" })
+        foreach (var mode in modes)
         {
-            var mark = world.StartsWith("blue", StringComparison.Ordinal) == blueLast ? " *" : "";
-            table.AddColumn(new TableColumn($"{world}{mark}, drawn").RightAligned());
-            table.AddColumn(new TableColumn($"{world}{mark}, greedy").RightAligned());
+            var how = mode.Greedy ? "greedy" : "drawn";
+            var name = mode.Phase is { } phase ? $"{phases[phase]}{(phase == last ? " *" : "")}, {how}" : how;
+            table.AddColumn(new TableColumn(Markup.Escape(name)).RightAligned());
         }
 
-        foreach (var (member, seed, result) in rows)
+        foreach (var (player, results) in rows)
         {
-            table.AddRow(
-                member.ToString(CultureInfo.InvariantCulture),
-                seed,
-                Number(result.BlueSampled),
-                Number(result.BlueGreedy),
-                Number(result.RedSampled),
-                Number(result.RedGreedy)
-            );
+            table.AddRow([
+                player.Member.ToString(CultureInfo.InvariantCulture),
+                player.Seed,
+                .. results.Select(result =>
+                    (episodes is null ? result.RewardPerStep : result.MeanReturn).ToString(
+                        episodes is null ? "F3" : "F1",
+                        CultureInfo.InvariantCulture
+                    )
+                ),
+            ]);
         }
 
         var console = AnsiConsole.Create(
@@ -53,129 +120,135 @@ public static class EvaluateAction
         );
         console.Profile.Width = 120;
         console.Write(table);
-        output.WriteLine(
-            "* the world that was learned last. Parameters are frozen, so a policy loses where the colors are swapped."
-        );
+        if (phases.Count > 0)
+        {
+            output.WriteLine(
+                environment.TryAs<TwoColorsSettings>(out _)
+                    ? "* the world that was learned last. Parameters are frozen, so a policy loses where the colors are swapped."
+                    : "* the problem that was learned last. Parameters are frozen, so a policy may lose in another."
+            );
+        }
+
         return 0;
     }
 
-    private static string Number(double value) => value.ToString("F3", CultureInfo.InvariantCulture);
-
-    private static (
-        IReadOnlyList<(int Member, string Seed, EvaluationResult Result)>,
-        RunConfiguration,
-        long EnvironmentSteps,
-        string Engine
-    ) PlayRun(EvaluateOptions options)
+    /// <summary>Draws the first steps of a greedy play.</summary>
+    private static void Draw(IPlayablePolicy policy, Players players, TextWriter output)
     {
-        using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
-        var configuration = options.Reader.Read(checkpoint.Manifest.Configuration, options.Target);
-        var world = Worlds.Describe(configuration);
-        if (!world.CanBePlayed)
-        {
-            throw new UsageException(
-                $"{options.Target}: expected a run in the environment 'two-colors', which alone can be played, found one in '{checkpoint.Manifest.Policy.Environment}'."
-            );
-        }
+        var step = 0;
+        PolicyEvaluation.Play(
+            policy,
+            players.Configuration.Environment,
+            new PlayMode(null, true),
+            seed: 0,
+            MostRendered,
+            episodes: ConfiguredEnvironment.Describe(players.Configuration.Environment).Ends ? 1 : null,
+            watch: text => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {++step}\n{text}\n"))
+        );
+    }
 
+    private static Players OfRun(EvaluateOptions options, Checkpoint checkpoint)
+    {
+        var configuration = options.Reader.Read(checkpoint.Manifest.Configuration, options.Target);
+        var description = ConfiguredEnvironment.Describe(configuration.Environment);
         CheckpointContents.RequirePolicy(checkpoint);
         var policyOf = checkpoint.Manifest.Policy;
+        var outputs = ActionChoice.DistributionOf(description.Actions).Outputs;
         if (
-            policyOf.ObservationLayout.Length != world.ObservationSize
-            || policyOf.ActionMeanings.Length != world.ActionCount
+            policyOf.ObservationLayout.Length != description.Observation.Size
+            || policyOf.Network.ToNetwork().Outputs != outputs
         )
         {
             throw new CheckpointException(
-                $"{checkpoint.Source}: found a policy from {policyOf.ObservationLayout.Length} observations to {policyOf.ActionMeanings.Length} actions, expected {world.ObservationSize} and {world.ActionCount}, those of '{world.Name}'."
+                $"{checkpoint.Source}: found a policy from {policyOf.ObservationLayout.Length} observations to {policyOf.Network.ToNetwork().Outputs} outputs, expected {description.Observation.Size} and {outputs}, those of '{configuration.Environment.Name}'."
             );
         }
 
-        var rows = new List<(int, string, EvaluationResult)>();
-        var engine = "";
-        for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
-        {
-            using var policy = new TorchPolicy(checkpoint, member);
-            engine = policy.Engine;
-            rows.Add(
-                (
-                    member,
-                    checkpoint.Manifest.Seeds[member].ToString(CultureInfo.InvariantCulture)
-                        + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : ""),
-                    PolicyEvaluation.Evaluate(
-                        policy,
-                        configuration.Environment.As<TwoColorsSettings>().Respawn,
-                        0,
-                        options.Steps
-                    )
-                )
-            );
-        }
-
-        return (rows, configuration, checkpoint.Manifest.EnvironmentSteps, engine);
-    }
-
-    private static (
-        IReadOnlyList<(int Member, string Seed, EvaluationResult Result)>,
-        RunConfiguration,
-        long EnvironmentSteps,
-        string Engine
-    ) PlayModel(EvaluateOptions options)
-    {
-        var provider = options.Provider == DeviceKind.Cuda ? ExecutionProvider.Cuda : ExecutionProvider.Cpu;
-        var session = PolicySession.Load(options.Target, new InferenceOptions(provider));
-        using var policy = new OnnxPolicy(session);
-        RequireTwoColors(session, options.Target);
-        var metadata = session.MetadataEntries;
-        var configuration = options.Reader.Read(
-            metadata.Text(MetadataKeys.Configuration),
-            $"{options.Target}: metadata '{MetadataKeys.Configuration}'"
-        );
-        var environmentSteps = metadata.Number(MetadataKeys.EnvironmentSteps);
-        return (
+        return new Players(
             [
-                (
-                    (int)metadata.Number(MetadataKeys.Member, int.MaxValue),
-                    metadata.Number(MetadataKeys.Seed).ToString(CultureInfo.InvariantCulture),
-                    PolicyEvaluation.Evaluate(
-                        policy,
-                        configuration.Environment.As<TwoColorsSettings>().Respawn,
-                        0,
-                        options.Steps
-                    )
+                .. checkpoint.Manifest.Seeds.Select(
+                    (seed, member) =>
+                        new Player(
+                            member,
+                            seed.ToString(CultureInfo.InvariantCulture)
+                                + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : ""),
+                            () => new TorchPolicy(checkpoint, member)
+                        )
                 ),
             ],
             configuration,
-            environmentSteps,
-            policy.Engine
+            checkpoint.Manifest.EnvironmentSteps,
+            null
         );
     }
 
-    /// <summary>Refuses a policy that sees or does other things than the world shows and takes, or that cannot be drawn from.</summary>
-    private static void RequireTwoColors(PolicySession session, string file)
+    private static Players OfModel(EvaluateOptions options)
     {
-        if (session.Environment != TwoColors.Kind.Name)
+        var provider = options.Provider == DeviceKind.Cuda ? ExecutionProvider.Cuda : ExecutionProvider.Cpu;
+        var session = PolicySession.Load(options.Target, new InferenceOptions(provider));
+        try
         {
-            throw new OnnxFileException(
-                $"{file}: expected a policy for the environment 'two-colors', found one for '{session.Environment}'."
+            var metadata = session.MetadataEntries;
+            var configuration = options.Reader.Read(
+                metadata.Text(MetadataKeys.Configuration),
+                $"{options.Target}: metadata '{MetadataKeys.Configuration}'"
+            );
+            RequireEnvironment(session, configuration, options.Target);
+            return new Players(
+                [
+                    new Player(
+                        (int)metadata.Number(MetadataKeys.Member, int.MaxValue),
+                        metadata.Number(MetadataKeys.Seed).ToString(CultureInfo.InvariantCulture),
+                        () => new OnnxPolicy(session)
+                    ),
+                ],
+                configuration,
+                metadata.Number(MetadataKeys.EnvironmentSteps),
+                session
             );
         }
+        catch (Exception)
+        {
+            session.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Refuses a policy that sees or does other things than the environment shows and takes, or that cannot be drawn from.</summary>
+    private static void RequireEnvironment(PolicySession session, RunConfiguration configuration, string file)
+    {
+        var name = configuration.Environment.Name;
+        var description = ConfiguredEnvironment.Describe(configuration.Environment);
+        if (session.Environment != name)
+        {
+            throw new OnnxFileException(
+                $"{file}: expected a policy for the environment '{name}', which its configuration names, found one for '{session.Environment}'."
+            );
+        }
+
         var metadata = session.MetadataEntries;
-        if (!session.ObservationLayout.SequenceEqual(TwoColors.ObservationLayout))
+        var names = description.Observation.Names;
+        if (
+            session.ObservationLayout.Count != description.Observation.Size
+            || (names.Count > 0 && !session.ObservationLayout.SequenceEqual(names))
+        )
         {
             throw metadata.Fault(
                 MetadataKeys.InputLayout,
                 $"{session.ObservationLayout.Count} names",
-                $"the {TwoColors.ObservationSize} of 'two-colors', in its order"
+                $"the {description.Observation.Size} of '{name}', in its order"
             );
         }
-        if (!session.ActionMeanings.SequenceEqual(TwoColors.ActionMeanings))
+
+        if (description.Actions is ActionSpace.Discrete one && !session.ActionMeanings.SequenceEqual(one.Names))
         {
             throw metadata.Fault(
                 MetadataKeys.ActionMeanings,
                 $"{session.ActionMeanings.Count} names",
-                $"the {TwoColors.ActionCount} of 'two-colors', in its order"
+                $"the {one.Names.Count} of '{name}', in its order"
             );
         }
+
         if (session.Kind == PolicyKind.Logits && !session.HasProbabilities)
         {
             throw new OnnxFileException(

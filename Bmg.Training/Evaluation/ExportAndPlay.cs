@@ -14,6 +14,8 @@ namespace Bmg.Training.Evaluation;
 public static class ExportAndPlay
 {
     private const long PlaySteps = 10_000;
+    private const int PlayEpisodes = 20;
+    private const long MostSteps = 100_000;
 
     /// <summary>Exports and plays; see <see cref="FinishRun"/>.</summary>
     public static FinishOutcome Finish(
@@ -27,7 +29,7 @@ public static class ExportAndPlay
         var policy = ModelFile.Write(
             PolicyExporter.Build(checkpoint, member),
             run.Policy,
-            Worlds.AllObservations(configuration)
+            ConfiguredEnvironment.Create(configuration.Environment, Seed.Of(0)).AllObservations()
         );
         var lines = new List<string>
         {
@@ -49,22 +51,35 @@ public static class ExportAndPlay
             );
         }
 
-        if (!Worlds.Describe(configuration).CanBePlayed)
-        {
-            lines.Add($"Not played: only two-colors can be, this is '{checkpoint.Manifest.Policy.Environment}'.");
-            return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
-        }
-
         using var played = new OnnxPolicy(PolicySession.Load(run.Policy));
         var environment = configuration.Environment;
-        var result = PolicyEvaluation.Evaluate(played, environment.As<TwoColorsSettings>().Respawn, seed: 0, PlaySteps);
-        var blue = PolicyEvaluation.LastWorldWasBlue(checkpoint.Manifest.EnvironmentSteps, configuration);
-        lines.Add(
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"Played it in {played.Engine} for {Figures.Count(PlaySteps)} steps of the world it learned last: reward {(blue ? result.BlueSampled : result.RedSampled):F3} a step."
-            )
+        var (phases, last) = PolicyEvaluation.Phases(
+            environment,
+            checkpoint.Manifest.EnvironmentSteps,
+            configuration.EnvironmentSteps
         );
+        var mode = new PlayMode(phases.Count > 0 ? last : null, Greedy: false);
+        if (ConfiguredEnvironment.Describe(environment).Ends)
+        {
+            var result = PolicyEvaluation.Play(played, environment, mode, 0, MostSteps, PlayEpisodes);
+            lines.Add(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Played it in {played.Engine} for {Figures.Count(result.Returns.Count)} episodes: mean return {result.MeanReturn:F1}."
+                )
+            );
+        }
+        else
+        {
+            var result = PolicyEvaluation.Play(played, environment, mode, 0, PlaySteps);
+            lines.Add(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Played it in {played.Engine} for {Figures.Count(PlaySteps)} steps{(phases.Count > 0 ? " of the world it learned last" : "")}: reward {result.RewardPerStep:F3} a step."
+                )
+            );
+        }
+
         return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
     }
 

@@ -5,30 +5,31 @@ using static TorchSharp.torch;
 
 namespace Bmg.Training.Evaluation;
 
-/// <summary>A trained policy, ready to be played: from observations to probabilities.</summary>
+/// <summary>A trained policy, ready to be played: from observations to a policy's raw outputs.</summary>
 public interface IPlayablePolicy : IDisposable
 {
     /// <summary>What computes ("TorchSharp", "ONNX Runtime (cpu)").</summary>
     string Engine { get; }
 
-    /// <summary>Writes π(·|s) of a batch; of a network of action values the greedy policy.</summary>
-    /// <param name="observations">[batch × observation size]</param>
+    /// <summary>Writes the raw outputs of a batch: of a categorical policy logits up to a constant, of a network of action values 0 for the
+    /// action of the greatest and −∞ for the others.</summary>
+    /// <param name="observations">[batch × observation size], bytes as 0 to 1</param>
     /// <param name="batch">Number of observations.</param>
-    /// <param name="probabilities">[batch × actions]</param>
-    void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities);
+    /// <param name="raw">[batch × outputs]</param>
+    void Outputs(ReadOnlySpan<float> observations, int batch, Span<float> raw);
 }
 
 /// <summary>The policy that always takes one action.</summary>
 internal static class GreedyPolicy
 {
-    /// <summary>Writes one-hot rows.</summary>
-    public static void Write(ReadOnlySpan<long> actions, Span<float> probabilities)
+    /// <summary>Writes rows of logits that allow one action.</summary>
+    public static void Write(ReadOnlySpan<long> actions, Span<float> raw)
     {
-        probabilities.Clear();
-        var width = probabilities.Length / actions.Length;
+        raw.Fill(float.NegativeInfinity);
+        var width = raw.Length / actions.Length;
         for (var row = 0; row < actions.Length; row++)
         {
-            probabilities[row * width + (int)actions[row]] = 1;
+            raw[row * width + (int)actions[row]] = 0;
         }
     }
 }
@@ -36,6 +37,7 @@ internal static class GreedyPolicy
 /// <summary>One member of a checkpoint, through TorchSharp.</summary>
 public sealed class TorchPolicy : IPlayablePolicy
 {
+    private readonly Network? _torso;
     private readonly Network _network;
     private readonly PolicyKind _kind;
     private readonly Params _parameters;
@@ -46,6 +48,7 @@ public sealed class TorchPolicy : IPlayablePolicy
     {
         CheckpointContents.RequirePolicy(checkpoint, member);
         var policy = checkpoint.Manifest.Policy;
+        _torso = policy.Torso?.ToNetwork();
         _network = policy.Network.ToNetwork();
         _kind = policy.Kind;
         using var scope = NewDisposeScope();
@@ -62,20 +65,21 @@ public sealed class TorchPolicy : IPlayablePolicy
     public string Engine => "TorchSharp";
 
     /// <inheritdoc/>
-    public void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities)
+    public void Outputs(ReadOnlySpan<float> observations, int batch, Span<float> raw)
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        var input = empty([1, batch, _network.Inputs], dtype: ScalarType.Float32);
+        var input = empty([1, batch, observations.Length / batch], dtype: ScalarType.Float32);
         observations.CopyTo(TensorMemory.Elements<float>(input));
-        var output = NetworkModule.apply(_network, _parameters, input);
+        var features = _torso is null ? input : NetworkModule.applyStored(_torso, _parameters, _parameters, input);
+        var output = NetworkModule.applyStored(_network, _parameters, _parameters, features);
         if (_kind == PolicyKind.Values)
         {
-            GreedyPolicy.Write(output.argmax(-1).data<long>().ToArray(), probabilities);
+            GreedyPolicy.Write(output.argmax(-1).data<long>().ToArray(), raw);
             return;
         }
 
-        TensorMemory.Elements<float>(Categorical.probabilities(output)).CopyTo(probabilities);
+        TensorMemory.Elements<float>(output.contiguous()).CopyTo(raw);
     }
 
     /// <inheritdoc/>
@@ -89,16 +93,20 @@ public sealed class OnnxPolicy(PolicySession session) : IPlayablePolicy
     public string Engine => $"ONNX Runtime ({(session.Provider == ExecutionProvider.Cuda ? "cuda" : "cpu")})";
 
     /// <inheritdoc/>
-    public void Probabilities(ReadOnlySpan<float> observations, int batch, Span<float> probabilities)
+    public void Outputs(ReadOnlySpan<float> observations, int batch, Span<float> raw)
     {
         var outputs = session.Run(observations, batch);
         if (session.Kind == PolicyKind.Values)
         {
-            GreedyPolicy.Write(outputs.Actions, probabilities);
+            GreedyPolicy.Write(outputs.Actions, raw);
             return;
         }
 
-        outputs.Probabilities.CopyTo(probabilities);
+        // Logits up to a constant.
+        for (var i = 0; i < raw.Length; i++)
+        {
+            raw[i] = MathF.Log(outputs.Probabilities[i]);
+        }
     }
 
     /// <inheritdoc/>

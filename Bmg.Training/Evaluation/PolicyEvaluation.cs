@@ -1,90 +1,154 @@
-using Bmg.Training.Configuration;
+using Bmg.Training.Acting;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Environments;
 
 namespace Bmg.Training.Evaluation;
 
-/// <summary>Mean reward an environment step that a policy earns, with its parameters frozen, in each of the two worlds.</summary>
-/// <param name="BlueSampled">Blue worth +1, actions drawn from the policy, as in training.</param>
-/// <param name="BlueGreedy">Blue worth +1, always the likeliest action.</param>
-/// <param name="RedSampled">Red worth +1, actions drawn.</param>
-/// <param name="RedGreedy">Red worth +1, likeliest action.</param>
-public sealed record EvaluationResult(double BlueSampled, double BlueGreedy, double RedSampled, double RedGreedy);
+/// <summary>How a policy is played.</summary>
+/// <param name="Phase">The problem of several that take turns, by index; null where there is one.</param>
+/// <param name="Greedy">Whether it always takes the likeliest action, rather than drawing from the policy as in training.</param>
+public sealed record PlayMode(int? Phase, bool Greedy);
 
-/// <summary>Plays a frozen policy in two-colors. It cannot relearn, so it earns in the world it learned last and loses in the other.</summary>
+/// <summary>What a policy earned.</summary>
+/// <param name="RewardPerStep">Mean reward of a step.</param>
+/// <param name="Returns">Sum of rewards of each episode that ended, in order of ends; none in an environment without episodes.</param>
+public sealed record PlayResult(double RewardPerStep, IReadOnlyList<double> Returns)
+{
+    /// <summary>Mean return of the episodes; NaN of none.</summary>
+    public double MeanReturn => Returns.Count > 0 ? Returns.Average() : double.NaN;
+}
+
+/// <summary>Plays a policy with its parameters frozen in the environment that a configuration names, in fresh streams side by side.</summary>
 public static class PolicyEvaluation
 {
-    private const int Worlds = 16;
+    private const int Side = 16;
 
-    /// <summary>Plays the policy in both worlds, drawing actions and greedily.</summary>
+    /// <summary>The ways in which a policy can be played in an environment, drawing first.</summary>
+    public static IReadOnlyList<PlayMode> Modes(Part environment) =>
+        ConfiguredEnvironment.Create(environment, Seed.Of(0)) is IPhasedEnvironment phased
+            ?
+            [
+                .. from phase in Enumerable.Range(0, phased.Phases.Count)
+                from greedy in new[] { false, true }
+                select new PlayMode(phase, greedy),
+            ]
+            : [new PlayMode(null, false), new PlayMode(null, true)];
+
+    /// <summary>Names of an environment's problems that take turns, and which of them was learned last; none where there is one alone.</summary>
+    /// <param name="environment">The environment, bound.</param>
+    /// <param name="environmentSteps">Steps that were done.</param>
+    /// <param name="configured">Steps that were asked for: a run's last meta-step may reach beyond them, a few steps into a problem that is not
+    /// learned by then, so that the end that was asked for counts where it is the earlier one.</param>
+    public static (IReadOnlyList<string> Names, int Last) Phases(
+        Part environment,
+        long environmentSteps,
+        long configured
+    ) =>
+        ConfiguredEnvironment.Create(environment, Seed.Of(0)) is IPhasedEnvironment phased
+            ? (phased.Phases, phased.PhaseAt(Math.Max(Math.Min(environmentSteps, configured) - 1, 0)))
+            : ([], 0);
+
+    /// <summary>Plays.</summary>
     /// <param name="policy">What to play.</param>
-    /// <param name="respawn">Which squares move when one is collected.</param>
-    /// <param name="seed">Of worlds and actions.</param>
-    /// <param name="steps">Environment steps of each of the four plays; rounded up to a multiple of 16, for that many worlds side by side.</param>
-    public static EvaluationResult Evaluate(IPlayablePolicy policy, Respawn respawn, long seed, long steps)
-    {
-        double Mean(bool blueIsGood, bool greedy) => Play(policy, respawn, seed, steps, blueIsGood, greedy);
-        return new EvaluationResult(Mean(true, false), Mean(true, true), Mean(false, false), Mean(false, true));
-    }
-
-    /// <summary>
-    /// Whether blue was worth +1 in the world that was learned last. A run's last meta-step may reach beyond its configured length, a few
-    /// steps into a world that is not learned by then, so the configured end counts where it is the earlier one.
-    /// </summary>
-    public static bool LastWorldWasBlue(long environmentSteps, RunConfiguration configuration) =>
-        Math.Max(Math.Min(environmentSteps, configuration.EnvironmentSteps) - 1, 0)
-            / configuration.Environment.As<TwoColorsSettings>().SwapPeriod
-            % 2
-        == 0;
-
-    private static double Play(
+    /// <param name="environment">Where, bound.</param>
+    /// <param name="mode">How.</param>
+    /// <param name="seed">Of environments and actions.</param>
+    /// <param name="steps">Environment steps; rounded up to a multiple of 16, for that many streams side by side. Where episodes are asked
+    /// for, the most there may be.</param>
+    /// <param name="episodes">Episodes to play to their ends; null to play steps.</param>
+    /// <param name="watch">Shown the first stream's text after each of its steps; null for nobody.</param>
+    /// <param name="stop">Ends the play early, with an OperationCanceledException.</param>
+    public static PlayResult Play(
         IPlayablePolicy policy,
-        Respawn respawn,
+        Part environment,
+        PlayMode mode,
         long seed,
         long steps,
-        bool blueIsGood,
-        bool greedy
+        int? episodes = null,
+        Action<string>? watch = null,
+        CancellationToken stop = default
     )
     {
-        var seeds = Seed.Population(seed, Worlds);
-        // A period that no play outlasts keeps the world as it is; starting one period in makes red the good color.
-        var world = new TwoColors(seeds, respawn, long.MaxValue / 4);
-        var actions = Array.ConvertAll(seeds, s => s.For("evaluation").Generator());
-        for (var i = 0; !blueIsGood && i < Worlds; i++)
+        var side = watch is null ? Math.Min(Side, episodes ?? Side) : 1;
+        var seeds = Seed.Population(seed, side);
+        var worlds = Array.ConvertAll(seeds, s => Make(environment, mode, s));
+        var random = Array.ConvertAll(seeds, s => s.For("environment").Generator());
+        var draws = Array.ConvertAll(seeds, s => s.For("evaluation").Generator());
+        var description = worlds[0].Description;
+        var size = description.Observation.Size;
+        var isBytes = description.Observation.Kind == ObservationKind.Bytes;
+        var choice = new ActionChoice(description, ActionChoice.DistributionOf(description.Actions));
+        var outputs = ActionChoice.DistributionOf(description.Actions).Outputs;
+        var observations = new float[side * size];
+        var seen = new float[side * size];
+        var raw = new float[side * outputs];
+        var sums = new double[side];
+        // Of each stream so many episodes, so that short ones do not count for more than long ones.
+        var left = Enumerable
+            .Range(0, side)
+            .Select(i => (episodes ?? 0) / side + (i < (episodes ?? 0) % side ? 1 : 0))
+            .ToArray();
+        var returns = new List<double>();
+        for (var i = 0; i < side; i++)
         {
-            world.SetState(i, world.GetState(i) with { Steps = long.MaxValue / 4 });
+            worlds[i].Reset(random[i], observations.AsSpan(i * size, size));
         }
 
-        var observations = new float[Worlds * TwoColors.ObservationSize];
-        var probabilities = new float[Worlds * TwoColors.ActionCount];
-        var rounds = (steps + Worlds - 1) / Worlds;
+        var rounds = (steps + side - 1) / side;
         double sum = 0;
-        for (long t = 0; t < rounds; t++)
+        long played = 0;
+        for (long t = 0; t < rounds && (episodes is null || left.Any(n => n > 0)); t++)
         {
-            for (var i = 0; i < Worlds; i++)
+            stop.ThrowIfCancellationRequested();
+            for (var i = 0; i < seen.Length; i++)
             {
-                world.Observe(i, observations.AsSpan(i * TwoColors.ObservationSize, TwoColors.ObservationSize));
+                seen[i] = isBytes ? observations[i] * (1f / 255) : observations[i];
             }
 
-            policy.Probabilities(observations, Worlds, probabilities);
-            for (var i = 0; i < Worlds; i++)
+            policy.Outputs(seen, side, raw);
+            for (var i = 0; i < side; i++)
             {
-                ReadOnlySpan<float> row = probabilities.AsSpan(i * TwoColors.ActionCount, TwoColors.ActionCount);
-                var action = greedy ? ArgMax(row) : Categorical.sample(row, actions[i].NextDouble());
-                sum += world.Act(i, action);
+                if (episodes is not null && left[i] == 0)
+                {
+                    continue;
+                }
+
+                if (description.Masks)
+                {
+                    worlds[i].Mask(choice.Allowed);
+                }
+
+                choice.Choose(raw.AsSpan(i * outputs, outputs), mode.Greedy ? null : draws[i]);
+                var observation = observations.AsSpan(i * size, size);
+                var result = worlds[i].Step(random[i], choice.Action, observation);
+                sum += result.Reward;
+                sums[i] += result.Reward;
+                played++;
+                if (i == 0)
+                {
+                    watch?.Invoke(worlds[i].Render());
+                }
+
+                if (result.Ended)
+                {
+                    returns.Add(sums[i]);
+                    sums[i] = 0;
+                    left[i]--;
+                    worlds[i].Reset(random[i], observation);
+                }
             }
         }
 
-        return sum / (rounds * Worlds);
+        return new PlayResult(sum / played, returns);
     }
 
-    private static int ArgMax(ReadOnlySpan<float> row)
+    private static EnvironmentGuard Make(Part environment, PlayMode mode, Seed seed)
     {
-        var best = 0;
-        for (var i = 1; i < row.Length; i++)
-        {
-            best = row[i] > row[best] ? i : best;
-        }
-
-        return best;
+        var made = ConfiguredEnvironment.Create(environment, seed);
+        return new EnvironmentGuard(
+            mode.Phase is { } phase && made is IPhasedEnvironment phased ? phased.At(phase) : made,
+            environment.Name,
+            "evaluation"
+        );
     }
 }

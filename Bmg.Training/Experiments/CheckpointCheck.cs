@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Bmg.Export.Checkpoints;
+using Bmg.Training.Acting;
 using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using static TorchSharp.torch;
@@ -110,8 +111,8 @@ internal sealed class CheckpointCheck(Checkpoint checkpoint)
             throw Fault($"has done {checkpoint.Manifest.EnvironmentSteps} environment steps, expected 0 at least.");
         }
 
-        RequireRows("worlds", state?.Worlds?.Length, members, state?.Worlds?.Contains(null!) ?? true);
-        RequireRows("actions", state?.Actions?.Length, members, hasNull: false);
+        RequireRows("streams", state?.Streams?.Length, members, state?.Streams?.Contains(null!) ?? true);
+        RequireRows("actions", state?.Actions?.Length, members, state?.Actions?.Contains(null!) ?? true);
         RequireRows(
             "contexts",
             state?.Contexts?.Length,

@@ -65,7 +65,7 @@ internal static class MemoryNeeds
         {
             yield return need;
         }
-        if (Worlds.KindOf(configuration).Memory is { } world)
+        if (configuration.Environment.Settings is IEnvironmentMemory { Memory: var world })
         {
             yield return new MemoryNeed(
                 world.Setting,

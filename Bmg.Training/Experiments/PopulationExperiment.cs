@@ -92,7 +92,10 @@ public sealed class PopulationExperiment : IExperiment
             : new MetaStepReport(
                 reports[0].Steps,
                 [.. Enumerable.Range(0, Metrics.Count).Select(m => reports.SelectMany(r => r.Values[m]).ToArray())]
-            );
+            )
+            {
+                Weights = reports[0].Weights is null ? null : [.. reports.SelectMany(r => r.Weights!)],
+            };
     }
 
     /// <inheritdoc/>
@@ -103,7 +106,7 @@ public sealed class PopulationExperiment : IExperiment
         var sets = parts[0]
             .Keys.ToDictionary(name => name, name => ParamsModule.concatenate([.. parts.Select(p => p[name])]));
         var state = new PopulationState(
-            [.. _parts.SelectMany(p => p.Numbers().Worlds)],
+            [.. _parts.SelectMany(p => p.Numbers().Streams)],
             [.. _parts.SelectMany(p => p.Numbers().Actions)],
             [.. _parts.SelectMany(p => p.Numbers().Contexts)],
             [.. Frozen]
@@ -117,10 +120,10 @@ public sealed class PopulationExperiment : IExperiment
     {
         using var checkpoint = CheckpointFile.Read(path);
         var manifest = checkpoint.Manifest;
-        if (manifest.Experiment != _agent.World.Name || !manifest.Seeds.SequenceEqual(Seeds))
+        if (manifest.Experiment != _agent.Configuration.Environment.Name || !manifest.Seeds.SequenceEqual(Seeds))
         {
             throw new CheckpointException(
-                $"{path}: expected a checkpoint of '{_agent.World.Name}' with seeds {string.Join(", ", Seeds)}, found '{manifest.Experiment}' with seeds {string.Join(", ", manifest.Seeds)}."
+                $"{path}: expected a checkpoint of '{_agent.Configuration.Environment.Name}' with seeds {string.Join(", ", Seeds)}, found '{manifest.Experiment}' with seeds {string.Join(", ", manifest.Seeds)}."
             );
         }
 
@@ -170,7 +173,7 @@ public sealed class PopulationExperiment : IExperiment
         return new CheckpointManifest
         {
             LibraryVersion = Bmg.Export.LibraryVersion.Current,
-            Experiment = _agent.World.Name,
+            Experiment = _agent.Configuration.Environment.Name,
             EnvironmentSteps = EnvironmentSteps,
             Seeds = [.. Seeds],
             Frozen = [.. Frozen.Select(mark => mark.Member)],

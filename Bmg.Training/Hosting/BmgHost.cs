@@ -1,6 +1,7 @@
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.CommandLine;
+using Bmg.Training.Environments;
 using Bmg.Training.Library;
 using Bmg.Training.Runs;
 
@@ -26,6 +27,17 @@ public sealed class BmgHost
         LibraryParts.AddTo(host.Catalogue);
         return host;
     }
+
+    /// <summary>Registers an environment.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddEnvironment<TSettings>(string name, TSettings defaults, Func<TSettings, IEnvironment> make)
+        where TSettings : class => AddEnvironment(name, defaults, (s, _) => make(s));
+
+    /// <summary>Registers an environment that is given its stream's seed, for what belongs to its whole life, such as a set of worlds.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddEnvironment<TSettings>(string name, TSettings defaults, Func<TSettings, Seed, IEnvironment> make)
+        where TSettings : class =>
+        Add(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(seed => make(s, seed)));
 
     /// <summary>Registers an agent.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>

@@ -18,8 +18,21 @@ public static class LibraryParts
     /// <summary>Registers these parts.</summary>
     public static void AddTo(Catalogue catalogue)
     {
-        catalogue.Add(EnvironmentKinds.Environment, "two-colors", new TwoColorsSettings(), s => s);
-        catalogue.Add(EnvironmentKinds.Environment, "switching-mdps", new SwitchingMdpsSettings(), s => s);
+        void Environment<T>(string name, T defaults, Func<T, Seed, IEnvironment> make)
+            where T : class =>
+            catalogue.Add(
+                EnvironmentKinds.Environment,
+                name,
+                defaults,
+                s => new MakeEnvironment(seed => make(s, seed))
+            );
+
+        Environment("two-colors", new TwoColorsSettings(), (s, _) => new TwoColorsEnvironment(s));
+        Environment("switching-mdps", new SwitchingMdpsSettings(), (s, seed) => new SwitchingMdpsEnvironment(s, seed));
+        Environment("cartpole", new CartPoleSettings(), (s, _) => new CartPole(s));
+        Environment("pendulum", new PendulumSettings(), (s, _) => new Pendulum(s));
+        Environment("pixels", new PixelsSettings(), (s, _) => new Pixels(s));
+        Environment("toggles", new TogglesSettings(), (s, _) => new Toggles(s));
 
         catalogue.Add(AgentKinds.Agent, "actor-critic", new ActorCriticSettings(), s => new ActorCriticKind(s));
         catalogue.Add(AgentKinds.Agent, "q-lambda", new QLambdaSettings(), s => new QLambdaKind(s));

@@ -21,15 +21,17 @@ public sealed record Interval(long Steps, double[][] Sums, double[][] Weights)
         double[][] weights = Copy(Weights);
         for (int i = 0; i < metrics.Count; i++)
         {
-            // A mean is weighted by steps; a rate is a sum already.
-            double factor = metrics[i].Aggregation == Aggregation.Mean ? report.Steps : 1;
             for (int member = 0; member < sums[i].Length; member++)
             {
                 double value = report.Values[i][member];
                 if (!double.IsNaN(value))
                 {
-                    sums[i][member] += factor * value;
-                    weights[i][member] += report.Steps;
+                    // A rate is a sum already; means are weighted by the steps, or by the episodes, that they are of.
+                    double weight =
+                        metrics[i].Aggregation == Aggregation.PerEpisode ? report.Weights![member] : report.Steps;
+                    sums[i][member] +=
+                        metrics[i].Aggregation == Aggregation.PerEnvironmentStep ? value : weight * value;
+                    weights[i][member] += weight;
                 }
             }
         }

@@ -1,3 +1,4 @@
+using Bmg.Training.Environments;
 using Bmg.Training.Runs;
 using Microsoft.FSharp.Core;
 using TorchSharp;

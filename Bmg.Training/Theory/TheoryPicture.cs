@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Bmg.Training.Reporting;
+using Bmg.Training.Studies;
 
 namespace Bmg.Training.Theory;
 

@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace Bmg.Training.Agents;
+namespace Bmg.Training.Acting;
 
 /// <summary>A tensor of a checkpoint, all members together.</summary>
 /// <param name="Name">Its name in its set.</param>
