@@ -83,6 +83,12 @@ public sealed record PolicyDescription
     public required string[] ActionMeanings { get; init; }
 }
 
+/// <summary>A further meta-parameter of a network that puts out several.</summary>
+/// <param name="Name">Its name, as in "discount".</param>
+/// <param name="Low">Least value.</param>
+/// <param name="High">Greatest value.</param>
+public sealed record MetaOutputDescription(string Name, double Low, double High);
+
 /// <summary>A meta-parameter computed from context: Low + (High − Low)·sigmoid(network(context)).</summary>
 public sealed record MetaNetworkDescription
 {
@@ -103,4 +109,12 @@ public sealed record MetaNetworkDescription
 
     /// <summary>Greatest value of the meta-parameter.</summary>
     public required double High { get; init; }
+
+    /// <summary>Those that the network's further outputs are, in order; null where there is one alone.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public MetaOutputDescription[]? Further { get; init; }
+
+    /// <summary>All of them, in the order of the network's outputs.</summary>
+    [JsonIgnore]
+    public IReadOnlyList<MetaOutputDescription> Outputs => [new(OutputName, Low, High), .. Further ?? []];
 }

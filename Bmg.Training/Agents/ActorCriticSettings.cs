@@ -17,6 +17,18 @@ public enum ReturnKind
 /// <summary>Policy and value networks that learn from rollouts, and a learned weight of the entropy term.</summary>
 public sealed record ActorCriticSettings
 {
+    [Description(
+        "Layers that come before the hidden ones, by name, with the settings of each: convolutions for images, say. They end with one axis (\"flatten\"). Empty for none."
+    )]
+    [PartOf("layer", "linear")]
+    [Length(0, 64)]
+    public IReadOnlyList<Part> Torso { get; init; } = [];
+
+    [Description(
+        "Whether policy and value share the torso, which then learns from both losses, rather than having one each."
+    )]
+    public bool SharedTorso { get; init; } = true;
+
     [Description("Widths of the hidden layers, of each of the learner's networks. [256, 256] in both papers.")]
     [Length(0, 16)]
     [Range(1, 65536)]

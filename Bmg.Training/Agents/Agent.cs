@@ -69,11 +69,8 @@ public abstract class Agent
     /// <summary>What a meta-step reports; the first is the reward, the second the hyper-parameter that is meta-learned.</summary>
     public abstract IReadOnlyList<Metric> Metrics { get; }
 
-    /// <summary>Name of the hyper-parameter that is meta-learned.</summary>
-    public abstract string Hyper { get; }
-
-    /// <summary>Least and greatest value of that hyper-parameter.</summary>
-    public abstract (double Low, double High) Bounds { get; }
+    /// <summary>The hyper-parameters that meta-parameters put out, and their bounds; constants where nothing is learned.</summary>
+    public abstract IReadOnlyList<HyperOutput> HyperOutputs { get; }
 
     /// <summary>Name of each feature of the context; empty where the meta-parameters see none.</summary>
     public abstract IReadOnlyList<string> ContextFeatures { get; }

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Bmg.Training.Agents;
 
 /// <summary>How the values of a metric within one reporting interval become one number.</summary>
@@ -18,7 +20,33 @@ public enum Aggregation
 /// <param name="Label">Axis label in the report ("entropy weight").</param>
 /// <param name="Unit">Unit for the axis ("per environment step", "nats"); empty for none.</param>
 /// <param name="Aggregation">How an interval is condensed.</param>
-public sealed record Metric(string Name, string Label, string Unit, Aggregation Aggregation);
+public sealed record Metric(string Name, string Label, string Unit, Aggregation Aggregation)
+{
+    /// <summary>Of a hyper-parameter that is learned between bounds, these; null of anything else.</summary>
+    [JsonIgnore]
+    public (double Low, double High)? Bounds { get; init; }
+
+    /// <summary>The metric of a hyper-parameter.</summary>
+    /// <param name="hyper">Its name and bounds.</param>
+    /// <param name="isLearned">Whether it can move at all.</param>
+    public static Metric Of(HyperOutput hyper, bool isLearned) =>
+        new(hyper.Name, LabelOf(hyper.Name), "", Aggregation.Mean)
+        {
+            Bounds = isLearned ? (hyper.Low, hyper.High) : null,
+        };
+
+    private static string LabelOf(string name) =>
+        name switch
+        {
+            HyperParameters.EntropyWeight => "entropy weight",
+            HyperParameters.Epsilon => "rate of exploration ε",
+            HyperParameters.Discount => "discount γ",
+            HyperParameters.TraceDecay => "trace decay λ",
+            HyperParameters.ValueWeight => "value weight",
+            HyperParameters.LearningRate => "learning rate",
+            _ => name,
+        };
+}
 
 /// <summary>What one meta-step did.</summary>
 /// <param name="Steps">Environment steps of each member in this meta-step.</param>

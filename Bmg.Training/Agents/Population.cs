@@ -97,7 +97,7 @@ internal sealed class Population : IPopulation
         double[][] values =
         [
             _collector.TakeRewards(),
-            CurrentEntropyWeight(),
+            .. CurrentHyperParameters(),
             OrNothing(log.Objective),
             OrNothing(log.MetaGradientNorm),
             MeanOverSteps(log.Losses),
@@ -288,14 +288,18 @@ internal sealed class Population : IPopulation
         }
     }
 
-    /// <summary>The entropy weight that the meta-parameters give in the latest context.</summary>
-    private double[] CurrentEntropyWeight()
+    /// <summary>The hyper-parameters that the meta-parameters give in the latest context, in the agent's order.</summary>
+    private double[][] CurrentHyperParameters()
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
         var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(_state.MetaParameters, _lastContext);
-        var weights = hyper[ActorCriticModule.EntropyWeight].cpu();
-        return [.. weights.data<float>().Select(v => (double)v)];
+        return
+        [
+            .. _agent.HyperOutputs.Select(each =>
+                hyper[each.Name].cpu().data<float>().Select(v => (double)v).ToArray()
+            ),
+        ];
     }
 
     private double[] OrNothing(double[] values) => values.Length == Members ? values : MemberValues.Nothing(Members);

@@ -329,7 +329,7 @@ internal sealed class QLambdaPopulation : IPopulation
                     var context = known.Slice((member * _window + t) * _context!.Size, _context.Size);
                     _context.Write(member, context);
                     bound.Apply(member, context, raw, _scratch);
-                    var (low, high) = _agent.Bounds;
+                    var (low, high) = (_agent.HyperOutputs[0].Low, _agent.HyperOutputs[0].High);
                     epsilon = low + (high - low) / (1 + Math.Exp(-raw[0]));
                 }
                 else

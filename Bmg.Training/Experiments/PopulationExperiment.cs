@@ -187,7 +187,7 @@ public sealed class PopulationExperiment : IExperiment
 
     private MetaNetworkDescription? MetaNetwork()
     {
-        var (low, high) = _agent.Bounds;
+        var hyper = _agent.HyperOutputs;
         return _agent.MetaNetwork is not { } network
             ? null
             : new MetaNetworkDescription
@@ -195,9 +195,13 @@ public sealed class PopulationExperiment : IExperiment
                 Network = NetworkDescription.Of(network),
                 ParameterSet = "meta",
                 InputNames = [.. _agent.ContextNames()],
-                OutputName = _agent.Hyper,
-                Low = low,
-                High = high,
+                OutputName = hyper[0].Name,
+                Low = hyper[0].Low,
+                High = hyper[0].High,
+                Further =
+                    hyper.Count == 1
+                        ? null
+                        : [.. hyper.Skip(1).Select(each => new MetaOutputDescription(each.Name, each.Low, each.High))],
             };
     }
 }

@@ -44,6 +44,15 @@ public sealed class BmgHost
     public BmgHost AddAgent<TSettings>(string name, TSettings defaults, Func<TSettings, IAgentKind> make)
         where TSettings : class => Add(AgentKinds.Agent, name, defaults, make);
 
+    /// <summary>Registers a layer of networks: it adds to a network that is being built.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddLayer<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, NetworkBuilder, NetworkBuilder> add
+    )
+        where TSettings : class => Add(AgentKinds.Layer, name, defaults, s => new AddLayer(network => add(s, network)));
+
     /// <summary>Registers an optimizer of learners.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddOptimizer<TSettings>(string name, TSettings defaults, Func<TSettings, Optimizer> make)
@@ -67,14 +76,14 @@ public sealed class BmgHost
     )
         where TSettings : class => Add(AgentKinds.Target, name, defaults, s => context => make(s, context));
 
-    /// <summary>Registers a matching function μ; it is given the reduction over states.</summary>
+    /// <summary>Registers a matching function μ; it is given the reduction over states and what the policy's outputs mean.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddMatchingFunction<TSettings>(
         string name,
         TSettings defaults,
-        Func<TSettings, Reduction, MatchingFunction> make
+        Func<TSettings, MatchingContext, MatchingFunction> make
     )
-        where TSettings : class => Add(AgentKinds.Matching, name, defaults, s => reduction => make(s, reduction));
+        where TSettings : class => Add(AgentKinds.Matching, name, defaults, s => context => make(s, context));
 
     /// <summary>Registers a part of any kind.</summary>
     /// <param name="kind">Its kind.</param>

@@ -67,6 +67,32 @@ public static class LibraryParts
         catalogue.Add(AgentKinds.Target, "look-ahead", new LookAheadSettings(), s => context => LookAhead(s, context));
 
         AddMatching(catalogue);
+        AddLayers(catalogue);
+    }
+
+    private static void AddLayers(Catalogue catalogue)
+    {
+        void Layer<T>(string name, T defaults, Func<T, NetworkBuilder, NetworkBuilder> add)
+            where T : class =>
+            catalogue.Add(AgentKinds.Layer, name, defaults, s => new AddLayer(network => add(s, network)));
+
+        Layer("linear", new LinearSettings(), (s, n) => n.Linear(s.Units));
+        Layer(
+            "convolution",
+            new ConvolutionSettings(),
+            (s, n) => n.Convolution(s.Channels, s.Kernel, s.Stride, s.Padding)
+        );
+        Layer("max-pooling", new PoolingSettings(), (s, n) => n.MaxPooling(s.Kernel, s.Stride));
+        Layer("average-pooling", new PoolingSettings(), (s, n) => n.AveragePooling(s.Kernel, s.Stride));
+        Layer("layer-normalization", new PlainLayerSettings(), (_, n) => n.LayerNormalization());
+        Layer("flatten", new PlainLayerSettings(), (_, n) => n.Flatten());
+        Layer("activation", new ActivationSettings(), (s, n) => n.Activation(s.Function));
+        Layer(
+            "residual",
+            new ResidualSettings(),
+            (s, n) =>
+                n.Residual(inner => s.Layers.Aggregate(inner, (built, layer) => layer.Make(AgentKinds.Layer)(built)))
+        );
     }
 
     private static TargetBootstrap<Rollout> LookAhead(LookAheadSettings settings, TargetContext context) =>
@@ -84,16 +110,16 @@ public static class LibraryParts
 
     private static void AddMatching(Catalogue catalogue)
     {
-        void Add(string name, Func<Reduction, MatchingFunction> make) =>
+        void Add(string name, Func<MatchingContext, MatchingFunction> make) =>
             catalogue.Add(AgentKinds.Matching, name, new PlainMatchingSettings(), _ => make);
 
-        Add("kl", Matching.kl);
-        Add("reverse-kl", Matching.reverseKl);
+        Add("kl", c => Matching.klOf(c.Distribution, c.Reduction));
+        Add("reverse-kl", c => Matching.reverseKlOf(c.Distribution, c.Reduction));
         Add("parameter-l2", _ => Matching.parameterL2(0.5));
-        Add("jensen-shannon", Matching.jensenShannon);
-        Add("jeffreys", Matching.jeffreys);
-        Add("squared-hellinger", Matching.squaredHellinger);
-        Add("logit-l2", Matching.logitL2);
-        Add("fisher-quadratic", Matching.fisherQuadratic);
+        Add("jensen-shannon", c => Matching.jensenShannonOf(c.Distribution, c.Reduction));
+        Add("jeffreys", c => Matching.jeffreysOf(c.Distribution, c.Reduction));
+        Add("squared-hellinger", c => Matching.squaredHellingerOf(c.Distribution, c.Reduction));
+        Add("logit-l2", c => Matching.logitL2(c.Reduction));
+        Add("fisher-quadratic", c => Matching.fisherQuadratic(c.Reduction));
     }
 }

@@ -364,10 +364,7 @@ public sealed class Run
         {
             double[][] values = state.Interval.Values();
             writer.Write(experiment.EnvironmentSteps, state.Seconds, values);
-            if (
-                !saturated
-                && Saturation.Of(configuration.Meta, metrics, values, experiment.EnvironmentSteps) is { } line
-            )
+            if (!saturated && Saturation.Of(metrics, values, experiment.EnvironmentSteps) is { } line)
             {
                 saturated = true; // Said once.
                 services.Reporter.Say(line);
