@@ -9,6 +9,7 @@ open Bmg
 open Bmg.Export.Checkpoints
 open Bmg.Export.Inference
 open Bmg.Export.Onnx
+open Bmg.Export.Parity
 open Bmg.Tests.Tolerances
 open Bmg.Training.Acting
 open Bmg.Training.CommandLine
@@ -463,7 +464,10 @@ let private evaluation =
                     trained configuration run.Checkpoint
                     use output = new StringWriter()
 
-                    EvaluateAction.Run(EvaluateOptions(run.Root, 160L, DeviceKind.Cpu, Reader = Reading.reader), output)
+                    EvaluateAction.Run(
+                        EvaluateOptions(run.Root, 160L, DeviceKind.Cpu, Reader = Reading.reader),
+                        output
+                    )
                     |> ignore
 
                     let lines = output.ToString().Split '\n'
@@ -685,7 +689,12 @@ let private tables =
                 let directory = RunDirectory.Create(Path.Combine(folder, "run"))
 
                 let services =
-                    RunServices(Reading.reader, ExperimentFactory(), FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent)
+                    RunServices(
+                        Reading.reader,
+                        ExperimentFactory(),
+                        FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
+                        RunReporter.Silent
+                    )
 
                 let outcome =
                     Run.Begin(directory, configuration, "test", services).Execute(Threading.CancellationToken.None)

@@ -154,9 +154,12 @@ let private wiring = [
         "Optimizers.momentum(s.LearningRate, 0.9)"
         [ "wiring: learner.optimizer.decay" ]
 
-    training "the number of walls ignored" "Environments/SwitchingMdpsSettings.cs" "Side, MostWalls, SwapPeriod)" "Side, 15, SwapPeriod)" [
-        "wiring: environment.mostWalls"
-    ]
+    training
+        "the number of walls ignored"
+        "Environments/SwitchingMdpsSettings.cs"
+        "Side, MostWalls, SwapPeriod)"
+        "Side, 15, SwapPeriod)"
+        [ "wiring: environment.mostWalls" ]
 
     training
         "theory's target one step short"
@@ -451,14 +454,14 @@ let private formula = [
 
     export
         "a parity check that keeps the last difference"
-        "Onnx/ParityCheck.cs"
+        "Parity/ParityCheck.cs"
         "_scaled[output] = Math.Max(_scaled[output], difference / scale);"
         "_scaled[output] = difference / scale;"
         [ "effects: a parity check" ]
 
     export
         "a parity check that looks at fewer inputs than it says"
-        "Onnx/ParityCheck.cs"
+        "Parity/ParityCheck.cs"
         "start += batch;"
         "start += 2 * batch;"
         [ "effects: a parity check" ]

@@ -42,6 +42,7 @@ let private suite =
         TensorBoardTests.tests
         StudyFaultTests.tests
         WallsTests.tests
+        OutsideTests.tests
     ]
 
 [<EntryPoint>]
