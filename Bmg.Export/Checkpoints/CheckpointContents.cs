@@ -19,7 +19,7 @@ public static class CheckpointContents
         var policy = manifest.Policy;
         if (!Enum.IsDefined(policy.Kind))
         {
-            throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits or values.");
+            throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits, values or predictions.");
         }
         var network = Require(checkpoint, policy.Network, policy.ParameterSet, manifest.Seeds.Length, shared: false);
         RequireNames(checkpoint, policy.ObservationLayout, network.Inputs, "names in its observation's layout");

@@ -7,7 +7,7 @@ namespace Bmg.Export.Onnx;
 /// <summary>
 /// Policies as ONNX: <c>observation</c> [batch, components] float32 → <c>logits</c> and <c>probabilities</c> [batch, actions] float32,
 /// <c>action</c> [batch] int64 (the greedy one; the first of equals) and, when asked for, <c>value</c> [batch] float32. A network of action
-/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
+/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone, one of regression <c>predictions</c> [batch, numbers] float32. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
 /// </summary>
 public static class PolicyExporter
 {
@@ -23,11 +23,24 @@ public static class PolicyExporter
     /// <summary>Name of the output of a network of action values.</summary>
     public const string ActionValues = "values";
 
+    /// <summary>Name of the output of a network that predicts numbers.</summary>
+    public const string Predictions = "predictions";
+
     /// <summary>Name of the output that holds the greedy action.</summary>
     public const string Action = "action";
 
     /// <summary>Name of the output that holds the observation's value.</summary>
     public const string Value = "value";
+
+    /// <summary>Name of the output that is the network's own.</summary>
+    public static string OutputOf(PolicyKind kind) =>
+        kind switch
+        {
+            PolicyKind.Logits => Logits,
+            PolicyKind.Values => ActionValues,
+            PolicyKind.Predictions => Predictions,
+            _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "expected a defined kind"),
+        };
 
     /// <summary>The policy of one member of a checkpoint, with what a deployer needs to know as metadata.</summary>
     /// <param name="checkpoint">The checkpoint; it must live as long as the model is checked.</param>
@@ -81,13 +94,17 @@ public static class PolicyExporter
         var network = policy.Network.ToNetwork();
         Agree(network.Inputs, policy.ObservationLayout.Length, "inputs", "names in the observation's layout");
         Agree(network.Outputs, policy.ActionMeanings.Length, "outputs", "action meanings");
-        if (policy.Kind == PolicyKind.Values)
+        if (policy.Kind != PolicyKind.Logits)
         {
             return includeValue
-                ? throw new ArgumentException(
-                    "A network of action values has no further value to export; its outputs are the values."
-                )
-                : OfActionValues(policy, network, parameters, member, metadata, options);
+                    ? throw new ArgumentException(
+                        policy.Kind == PolicyKind.Values
+                            ? "A network of action values has no further value to export; its outputs are the values."
+                            : "A network that predicts numbers has no value to export."
+                    )
+                : policy.Kind == PolicyKind.Values
+                    ? OfActionValues(policy, network, parameters, member, metadata, options)
+                : OfPredictions(policy, network, parameters, member, metadata, options);
         }
         var value = includeValue ? ValueNetwork(policy, network.Inputs) : null;
 
@@ -171,6 +188,41 @@ public static class PolicyExporter
             {
                 var values = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x);
                 return new Dictionary<string, torch.Tensor> { [ActionValues] = values, [Action] = values.argmax(-1) };
+            }
+        );
+    }
+
+    /// <summary>Predictions alone.</summary>
+    private static ExportableModel OfPredictions(
+        PolicyDescription policy,
+        Network network,
+        Params parameters,
+        int member,
+        IReadOnlyDictionary<string, string>? metadata,
+        ExportOptions? options
+    )
+    {
+        using var scope = torch.NewDisposeScope();
+        var graph = OnnxGraph.OfNetwork(
+            network,
+            NetworkExporter.OneMember(parameters, member),
+            Observation,
+            Predictions
+        );
+        var onnx = OnnxModel.Assemble(
+            network.Name,
+            graph,
+            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
+            [OnnxModel.Value(Predictions, TensorProto.Types.DataType.Float, network.Outputs)],
+            Described(policy, ModelKinds.Predictions, metadata),
+            options
+        );
+        return new ExportableModel(
+            onnx,
+            network.Inputs,
+            x => new Dictionary<string, torch.Tensor>
+            {
+                [Predictions] = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x),
             }
         );
     }

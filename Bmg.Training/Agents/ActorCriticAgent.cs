@@ -166,7 +166,7 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"target.loss '{loss}'"),
         };
 
-    private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
+    internal static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
         maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
 
     private static MetaParameters MetaParametersOf(
@@ -204,7 +204,7 @@ public sealed class ActorCriticAgent : Agent
         };
     }
 
-    private static ThroughSteps ThroughOf(MetaSettings meta) =>
+    internal static ThroughSteps ThroughOf(MetaSettings meta) =>
         meta.Differentiation switch
         {
             DifferentiationKind.Reverse => ThroughSteps.Reverse,
@@ -214,7 +214,7 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"meta.differentiation '{meta.Differentiation}'"),
         };
 
-    private static MatchingFunction MatchingOf(MatchingSettings settings) =>
+    internal static MatchingFunction MatchingOf(MatchingSettings settings) =>
         Matching.weightedSum(
             [.. settings.Functions.Select(term => term.Weight)],
             [.. settings.Functions.Select(term => term.Function.Make(AgentKinds.Matching)(settings.Reduction))]

@@ -16,7 +16,7 @@ internal static class EvaluateCommand
         };
         Option<long> steps = new("--steps")
         {
-            Description = "Environment steps to play.",
+            Description = "Environment steps to play; what has a test split is judged on all of it.",
             DefaultValueFactory = _ => 10_000,
             HelpName = "N",
         };
@@ -28,7 +28,7 @@ internal static class EvaluateCommand
         Command command = new(
             "evaluate",
             """
-            Plays a trained policy in its environment and prints its returns.
+            Plays a trained policy in its environment and prints its returns; judges a network of supervised training on the test split.
 
             Examples:
               evaluate runs/mine

@@ -164,9 +164,10 @@ internal static class TrainCommand
             !resumed || File.Exists(directory.Checkpoint)
                 ? ""
                 : ", from the beginning: it was stopped before its first checkpoint";
+        string unit = configuration.Experiment.Make(ExperimentKinds.Experiment).Unit;
         // Somebody who cannot be told anything would wait for nothing; told once, a run goes on whatever becomes of the listener.
         services.Reporter.Say(
-            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} environment steps each, in {directory.Root}{again}"
+            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} {unit} each, in {directory.Root}{again}"
         );
         Action<string> say = services.Reporter.Sturdy().Say;
         using StopSignals? signals = host.Stop is null ? new StopSignals(() => say(StopSignals.Notice)) : null;
@@ -175,13 +176,13 @@ internal static class TrainCommand
         {
             case RunState.Finished:
                 string report = RunReport.Write(directory);
-                foreach (string line in Results(directory, outcome, report))
+                foreach (string line in Results(directory, outcome, report, unit))
                 {
                     say(line);
                 }
                 return 0;
             case RunState.Interrupted:
-                string steps = $"{Figures.Count(outcome.EnvironmentSteps)} environment steps";
+                string steps = $"{Figures.Count(outcome.EnvironmentSteps)} {unit}";
                 string what =
                     !outcome.Abandoned ? $"Interrupted after {steps}, with a checkpoint. To go on"
                     : File.Exists(directory.Checkpoint)
@@ -200,22 +201,23 @@ internal static class TrainCommand
             ? LiveReporter.To(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(host.Out) }))
         : PlainReporter.To(host.Out, PlainPace);
 
-    private static IEnumerable<string> Results(RunDirectory directory, RunOutcome outcome, string report)
+    private static IEnumerable<string> Results(RunDirectory directory, RunOutcome outcome, string report, string unit)
     {
         RunSummary summary = outcome.Summary!;
+        FirstMetric first = FirstMetric.Of(RunRecord.Read(directory).Metrics);
         yield return "";
         int width = Math.Max(8, summary.Seeds.Max(seed => $"  {seed}".Length));
-        yield return $"{"member", 8}{"seed".PadLeft(width)}{"total reward", 16}{"reward a step, last tenth", 28}";
+        yield return $"{"member", 8}{"seed".PadLeft(width)}{first.TotalLabel, 16}{first.RateLabel, 28}";
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
             string name = $"{i, 8}{$"{summary.Seeds[i]}".PadLeft(width)}";
             yield return summary.Frozen.FirstOrDefault(mark => mark.Member == i) is { } frozen
-                ? $"{name}  frozen at environment step {Figures.Count(frozen.EnvironmentStep)}: {frozen.Quantity} was not finite"
-                : $"{name}{Figures.Count(summary.TotalReward[i]), 16}{Figures.Number(summary.FinalRewardRate[i]), 28}";
+                ? $"{name}  frozen at {Units.One(frozen.Unit)} {Figures.Count(frozen.EnvironmentStep)}: {frozen.Quantity} was not finite"
+                : $"{name}{first.Total(summary.TotalReward[i]), 16}{Figures.Number(summary.FinalRewardRate[i]), 28}";
         }
-        yield return $"{"mean".PadLeft(8 + width)}{Figures.Count(summary.TotalRewardSpread.Mean), 16}{Figures.Number(summary.FinalRewardRateSpread.Mean), 28}";
+        yield return $"{"mean".PadLeft(8 + width)}{first.Total(summary.TotalRewardSpread.Mean), 16}{Figures.Number(summary.FinalRewardRateSpread.Mean), 28}";
         yield return "";
-        yield return $"{Figures.Count(summary.EnvironmentSteps)} environment steps by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
+        yield return $"{Figures.Count(summary.EnvironmentSteps)} {unit} by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
         foreach (string line in outcome.Finish!.Lines)
         {
             yield return line;

@@ -4,6 +4,7 @@ using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
 using Bmg.Training.Runs;
 
@@ -26,13 +27,22 @@ public static class ExportAndPlay
         var policy = ModelFile.Write(
             PolicyExporter.Build(checkpoint, member),
             run.Policy,
-            Worlds.AllObservations(configuration)
+            ExperimentKinds.Of(configuration).KnownInputs(configuration)
         );
+        NetworkJudgement? judged;
+        using (var session = ModelSession.Load(run.Policy))
+        {
+            judged = NetworkJudge.OfModel(configuration, session);
+        }
+
+        var (what, inputs, choices) = judged is null
+            ? ("policy", "observations", "greedy actions")
+            : ("network", "examples", "classes");
         var lines = new List<string>
         {
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"Exported the policy of {checkpoint.Manifest.NameOf(member)} and compared it with TorchSharp on {Figures.Count(policy.Observations)} observations: largest difference {policy.MaxAbsDifference:G2}, greedy actions that differ: {policy.Parity.ActionDisagreements}."
+                $"Exported the {what} of {checkpoint.Manifest.NameOf(member)} and compared it with TorchSharp on {Figures.Count(policy.Observations)} {inputs}: largest difference {policy.MaxAbsDifference:G2}{(policy.Parity.HasActions ? $", {choices} that differ: {policy.Parity.ActionDisagreements}" : "")}."
             ),
         };
         string? metaNetwork = null;
@@ -46,6 +56,12 @@ public static class ExportAndPlay
                     $"Exported its meta-network (context → {checkpoint.Manifest.MetaNetwork.OutputName}), compared on {Figures.Count(exported.Observations)} contexts: largest difference {exported.MaxAbsDifference:G2}."
                 )
             );
+        }
+
+        if (judged is not null)
+        {
+            lines.Add($"Judged it in {judged.Engine}: {string.Join(", ", judged.Measurements.Select(Text))}.");
+            return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
         }
 
         if (!Worlds.Describe(configuration).CanBePlayed)
@@ -66,6 +82,8 @@ public static class ExportAndPlay
         );
         return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
     }
+
+    private static string Text(Measurement measured) => $"{measured.Label} {Figures.Number(measured.Value)}";
 
     /// <summary>The member that earns most; one that was frozen has no rate and is never the one.</summary>
     private static int Best(IReadOnlyList<double> rates)
