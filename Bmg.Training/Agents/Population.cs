@@ -48,6 +48,7 @@ internal sealed class Population : IPopulation
         {
             Stop = agent.Stop,
             Guard = _guard,
+            RewardScale = agent.Settings.RewardScale,
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
