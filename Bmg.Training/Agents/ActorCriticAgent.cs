@@ -81,7 +81,7 @@ public sealed class ActorCriticAgent : Agent
         around ??= rule => rule;
         var learner = configuration.Learner.As<ActorCriticSettings>();
         var meta = configuration.Meta;
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         var learned = Learned(configuration);
         var judge = NetworksOf(world, learner)
             .WithDiscount(Setting.NewConstant(learner.Discount))

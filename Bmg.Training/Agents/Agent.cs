@@ -54,7 +54,7 @@ public abstract class Agent
     {
         Configuration = configuration;
         Stop = stop;
-        World = ConfiguredEnvironment.Describe(configuration.Environment);
+        World = ConfiguredEnvironment.Describe(configuration);
     }
 
     /// <summary>Settings, validated.</summary>

@@ -32,7 +32,7 @@ internal sealed class Population : IPopulation
         _agent = agent;
         _first = first;
         _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
-        _streams = new Streams(configuration.Environment, seeds, agent.Settings.Copies, first);
+        _streams = new Streams(configuration, seeds, agent.Settings.Copies, first);
         _episodes = new EpisodeTally(_streams);
         _context = context;
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);

@@ -205,15 +205,19 @@ internal static class TrainCommand
         RunSummary summary = outcome.Summary!;
         yield return "";
         int width = Math.Max(8, summary.Seeds.Max(seed => $"  {seed}".Length));
-        yield return $"{"member", 8}{"seed".PadLeft(width)}{"total reward", 16}{"reward a step, last tenth", 28}";
+        // Where there are episodes, their returns say more than sums of rewards.
+        bool episodes = summary.FinalReturn is not null;
+        IReadOnlyList<double> total = summary.MeanReturn ?? summary.TotalReward;
+        IReadOnlyList<double> final = summary.FinalReturn ?? summary.FinalRewardRate;
+        yield return $"{"member", 8}{"seed".PadLeft(width)}{(episodes ? "mean return" : "total reward"), 16}{(episodes ? "mean return, last tenth" : "reward a step, last tenth"), 28}";
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
             string name = $"{i, 8}{$"{summary.Seeds[i]}".PadLeft(width)}";
             yield return summary.Frozen.FirstOrDefault(mark => mark.Member == i) is { } frozen
                 ? $"{name}  frozen at environment step {Figures.Count(frozen.EnvironmentStep)}: {frozen.Quantity} was not finite"
-                : $"{name}{Figures.Count(summary.TotalReward[i]), 16}{Figures.Number(summary.FinalRewardRate[i]), 28}";
+                : $"{name}{Total(total[i]), 16}{Figures.Number(final[i]), 28}";
         }
-        yield return $"{"mean".PadLeft(8 + width)}{Figures.Count(summary.TotalRewardSpread.Mean), 16}{Figures.Number(summary.FinalRewardRateSpread.Mean), 28}";
+        yield return $"{"mean".PadLeft(8 + width)}{Total(Spread.Of(total).Mean), 16}{Figures.Number(Spread.Of(final).Mean), 28}";
         yield return "";
         yield return $"{Figures.Count(summary.EnvironmentSteps)} environment steps by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
         foreach (string line in outcome.Finish!.Lines)
@@ -233,6 +237,8 @@ internal static class TrainCommand
         {
             yield return $"meta-network {network}";
         }
+
+        string Total(double value) => episodes ? Figures.Number(value) : Figures.Count(value);
     }
 
     /// <summary>The quickstart of the nearest paper-configs from here upwards; the program's own copy where there is none.</summary>

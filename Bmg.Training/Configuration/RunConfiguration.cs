@@ -1,5 +1,5 @@
-using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using System.ComponentModel;
 using Bmg.Training.Catalogues;
 
 namespace Bmg.Training.Configuration;
@@ -67,6 +67,13 @@ public sealed record RunConfiguration
     [Description("The environment that is learned in, by name, and its settings.")]
     [PartOf("environment", "two-colors")]
     public Part Environment { get; init; } = Part.Unbound("environment", "two-colors");
+
+    [Description(
+        "Wrappers of the environment, by name, with the settings of each; the first stands next to the environment, the last next to the agent."
+    )]
+    [PartOf("wrapper", "time-limit")]
+    [Length(0, 16)]
+    public IReadOnlyList<Part> Wrappers { get; init; } = [];
 
     [Description("The learner: an agent by name, and its settings.")]
     [PartOf("agent", "actor-critic", Key = "agent")]

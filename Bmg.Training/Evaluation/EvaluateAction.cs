@@ -40,7 +40,7 @@ public static class EvaluateAction
             : CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
         var players = checkpoint is null ? OfModel(options) : OfRun(options, checkpoint);
         var environment = players.Configuration.Environment;
-        var description = ConfiguredEnvironment.Describe(environment);
+        var description = ConfiguredEnvironment.Describe(players.Configuration);
         if (options.Render && !description.Renders)
         {
             throw new UsageException(
@@ -57,7 +57,7 @@ public static class EvaluateAction
 
         int? episodes = options.Episodes ?? (description.Ends && options.Steps is null ? MostEpisodes : null);
         var steps = episodes is null ? options.Steps ?? MostSteps : MostStepsForEpisodes;
-        var modes = PolicyEvaluation.Modes(environment);
+        var modes = PolicyEvaluation.Modes(players.Configuration);
         var rows = new List<(Player Player, PlayResult[] Results)>();
         var engine = "";
         foreach (var player in players.All)
@@ -75,7 +75,7 @@ public static class EvaluateAction
             rows.Add(
                 (
                     player,
-                    [.. modes.Select(mode => PolicyEvaluation.Play(policy, environment, mode, 0, steps, episodes))]
+                    [.. modes.Select(mode => PolicyEvaluation.Play(policy, players.Configuration, mode, 0, steps, episodes))]
                 )
             );
         }
@@ -87,7 +87,7 @@ public static class EvaluateAction
             string.Create(CultureInfo.InvariantCulture, $"{Printable.Line(options.Target)}: {what}, through {engine}")
         );
         var (phases, last) = PolicyEvaluation.Phases(
-            environment,
+            players.Configuration,
             players.EnvironmentSteps,
             players.Configuration.EnvironmentSteps
         );
@@ -138,11 +138,11 @@ public static class EvaluateAction
         var step = 0;
         PolicyEvaluation.Play(
             policy,
-            players.Configuration.Environment,
+            players.Configuration,
             new PlayMode(null, true),
             seed: 0,
             MostRendered,
-            episodes: ConfiguredEnvironment.Describe(players.Configuration.Environment).Ends ? 1 : null,
+            episodes: ConfiguredEnvironment.Describe(players.Configuration).Ends ? 1 : null,
             watch: text => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {++step}\n{text}\n"))
         );
     }
@@ -150,7 +150,7 @@ public static class EvaluateAction
     private static Players OfRun(EvaluateOptions options, Checkpoint checkpoint)
     {
         var configuration = options.Reader.Read(checkpoint.Manifest.Configuration, options.Target);
-        var description = ConfiguredEnvironment.Describe(configuration.Environment);
+        var description = ConfiguredEnvironment.Describe(configuration);
         CheckpointContents.RequirePolicy(checkpoint);
         var policyOf = checkpoint.Manifest.Policy;
         var outputs = ActionChoice.DistributionOf(description.Actions).Outputs;
@@ -218,7 +218,7 @@ public static class EvaluateAction
     private static void RequireEnvironment(PolicySession session, RunConfiguration configuration, string file)
     {
         var name = configuration.Environment.Name;
-        var description = ConfiguredEnvironment.Describe(configuration.Environment);
+        var description = ConfiguredEnvironment.Describe(configuration);
         if (session.Environment != name)
         {
             throw new OnnxFileException(

@@ -29,7 +29,7 @@ public static class ExportAndPlay
         var policy = ModelFile.Write(
             PolicyExporter.Build(checkpoint, member),
             run.Policy,
-            ConfiguredEnvironment.Create(configuration.Environment, Seed.Of(0)).AllObservations()
+            ConfiguredEnvironment.Create(configuration, Seed.Of(0)).AllObservations()
         );
         var lines = new List<string>
         {
@@ -52,16 +52,15 @@ public static class ExportAndPlay
         }
 
         using var played = new OnnxPolicy(PolicySession.Load(run.Policy));
-        var environment = configuration.Environment;
         var (phases, last) = PolicyEvaluation.Phases(
-            environment,
+            configuration,
             checkpoint.Manifest.EnvironmentSteps,
             configuration.EnvironmentSteps
         );
         var mode = new PlayMode(phases.Count > 0 ? last : null, Greedy: false);
-        if (ConfiguredEnvironment.Describe(environment).Ends)
+        if (ConfiguredEnvironment.Describe(configuration).Ends)
         {
-            var result = PolicyEvaluation.Play(played, environment, mode, 0, MostSteps, PlayEpisodes);
+            var result = PolicyEvaluation.Play(played, configuration, mode, 0, MostSteps, PlayEpisodes);
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,
@@ -71,7 +70,7 @@ public static class ExportAndPlay
         }
         else
         {
-            var result = PolicyEvaluation.Play(played, environment, mode, 0, PlaySteps);
+            var result = PolicyEvaluation.Play(played, configuration, mode, 0, PlaySteps);
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,

@@ -39,6 +39,16 @@ public sealed class BmgHost
         where TSettings : class =>
         Add(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(seed => make(s, seed)));
 
+    /// <summary>Registers a wrapper: an environment over another.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddWrapper<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, IEnvironment, IEnvironment> wrap
+    )
+        where TSettings : class =>
+        Add(EnvironmentKinds.Wrapper, name, defaults, s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner)));
+
     /// <summary>Registers an agent.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddAgent<TSettings>(string name, TSettings defaults, Func<TSettings, IAgentKind> make)

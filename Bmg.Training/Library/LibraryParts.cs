@@ -34,6 +34,20 @@ public static class LibraryParts
         Environment("pixels", new PixelsSettings(), (s, _) => new Pixels(s));
         Environment("toggles", new TogglesSettings(), (s, _) => new Toggles(s));
 
+        void Wrapper<T>(string name, T defaults, Func<T, IEnvironment, IEnvironment> wrap)
+            where T : class =>
+            catalogue.Add(
+                EnvironmentKinds.Wrapper,
+                name,
+                defaults,
+                s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner))
+            );
+
+        Wrapper("time-limit", new TimeLimitSettings(), (s, inner) => new TimeLimit(inner, s.Steps));
+        Wrapper("frame-stack", new FrameStackSettings(), (s, inner) => new FrameStack(inner, s.Frames));
+        Wrapper("action-repeat", new ActionRepeatSettings(), (s, inner) => new ActionRepeat(inner, s.Times));
+        Wrapper("sticky-actions", new StickyActionsSettings(), (s, inner) => new StickyActions(inner, s.Probability));
+
         catalogue.Add(AgentKinds.Agent, "actor-critic", new ActorCriticSettings(), s => new ActorCriticKind(s));
         catalogue.Add(AgentKinds.Agent, "q-lambda", new QLambdaSettings(), s => new QLambdaKind(s));
 

@@ -421,8 +421,14 @@ public sealed class Run
         IReadOnlyList<double> finalRate = WithoutFrozen(
             log.MeanSince(record.Metrics[0].Name, 0.9 * record.EnvironmentSteps)
         );
+        IReadOnlyList<double>? meanReturn = record.HasEpisodes ? WithoutFrozen(log.MeanSince(record.Score, 0)) : null;
+        IReadOnlyList<double>? finalReturn = record.HasEpisodes
+            ? WithoutFrozen(log.MeanSince(record.Score, 0.9 * record.EnvironmentSteps))
+            : null;
         RunSummary summary = new()
         {
+            MeanReturn = meanReturn,
+            FinalReturn = finalReturn,
             Seeds = record.Seeds,
             EnvironmentSteps = record.EnvironmentSteps,
             Frozen = record.Frozen,
@@ -444,7 +450,7 @@ public sealed class Run
         };
         summary.Write(directory); // Training is done: its results do not wait for the export.
 
-        FinishOutcome finish = Export(finalRate);
+        FinishOutcome finish = Export(finalReturn ?? finalRate);
         summary = summary with
         {
             Policy = finish.Policy,

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Acting;
 using Bmg.Training.Agents;
@@ -25,6 +26,8 @@ public enum RunState
 /// <summary>run.json: what a run was made with, and what a reader of its metrics needs to know.</summary>
 public sealed record RunRecord
 {
+    private const string EpisodeReturn = "episodeReturn";
+
     /// <summary>How far the run is.</summary>
     public RunState State { get; init; }
 
@@ -61,6 +64,15 @@ public sealed record RunRecord
 
     /// <summary>What metrics.jsonl holds.</summary>
     public IReadOnlyList<Metric> Metrics { get; init; } = [];
+
+    /// <summary>Name of the metric that says how well a member does: its return where there are episodes, its reward a step otherwise.</summary>
+    [JsonIgnore]
+    public string Score =>
+        Metrics.Any(metric => metric.Name == EpisodeReturn) ? EpisodeReturn : Metrics.Count > 0 ? Metrics[0].Name : "reward";
+
+    /// <summary>Whether there are episodes.</summary>
+    [JsonIgnore]
+    public bool HasEpisodes => Score == EpisodeReturn;
 
     /// <summary>Environment steps at which the world changes.</summary>
     public IReadOnlyList<long> Changes { get; init; } = [];

@@ -54,6 +54,13 @@ public sealed record RunSummary
     /// <summary>Mean and deviation of <see cref="FinalRewardRate"/> over members.</summary>
     public required Spread FinalRewardRateSpread { get; init; }
 
+    /// <summary>Mean return of the episodes of the whole run, to the nearest interval of the metrics; one number a member. Null in an environment
+    /// without episodes.</summary>
+    public IReadOnlyList<double>? MeanReturn { get; init; }
+
+    /// <summary>The same over the last tenth of the run.</summary>
+    public IReadOnlyList<double>? FinalReturn { get; init; }
+
     /// <summary>Training time in seconds, without start-up and export.</summary>
     public required double Seconds { get; init; }
 
