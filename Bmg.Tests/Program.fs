@@ -43,6 +43,7 @@ let private suite =
         StudyFaultTests.tests
         WallsTests.tests
         OutsideTests.tests
+        ExampleTests.tests
     ]
 
 [<EntryPoint>]

@@ -47,7 +47,7 @@ public static class Parts
         );
 
     /// <summary>μ: the squared distance between the probabilities of target and learner (Brier 1950).</summary>
-    public static MatchingFunction Brier(BrierSettings settings, Reduction reduction) =>
+    public static MatchingFunction Brier(BrierSettings settings, MatchingContext context) =>
         MatchingFunction.Create(
             "brier",
             MatchingClaims.Divergence | MatchingClaims.Symmetric | MatchingClaims.ShiftInvariant,
@@ -56,7 +56,7 @@ public static class Parts
                 var there = softmax(target.Stopped["logits"], -1);
                 var here = softmax(learner["logits"], -1);
                 var distance = there.minus(here).square().sum(-1).mul(Scalars.constant(settings.Scale));
-                return learner.Reduce(reduction, distance);
+                return learner.Reduce(context.Reduction, distance);
             }
         );
 }
