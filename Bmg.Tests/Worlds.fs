@@ -160,10 +160,6 @@ type SwitchingMdps(seeds: Seed seq, worlds: int, side: int, walls: int, period: 
         restore probes[m] (SwitchingMdps.Bytes((world.GetState m).World, cell, 0L))
         (fst (act probes[m] (Rng 0UL) [| action |])).Reward
 
-/// The environments of a configuration.
-let configured (configuration: RunConfiguration) (seeds: Seed[]) : Worlds =
-    Worlds((fun seed -> ConfiguredEnvironment.Create(configuration.Environment, seed)), seeds)
-
 /// The environment of these settings ("environment.name=cartpole").
 let environmentOf (settings: string list) : Part =
     (Reading.reader.Read("{}", "test", settings)).Environment
