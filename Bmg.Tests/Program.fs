@@ -43,6 +43,8 @@ let private suite =
         StudyFaultTests.tests
         StreamTests.tests
         WallsTests.tests
+        OutsideTests.tests
+        ExampleTests.tests
     ]
 
 [<EntryPoint>]

@@ -20,7 +20,7 @@ public static class CheckpointContents
         var policy = manifest.Policy;
         if (!Enum.IsDefined(policy.Kind))
         {
-            throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits or values.");
+            throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits, values or predictions.");
         }
         Network Described(NetworkDescription description) =>
             Require(checkpoint, description, policy.ParameterSet, manifest.Seeds.Length, shared: false, layers);
@@ -88,14 +88,24 @@ public static class CheckpointContents
             layers
         );
         RequireNames(checkpoint, meta.InputNames, network.Inputs, "names of the meta-network's inputs");
-        if (
-            network.OutputShape is not [1]
-            || !(double.IsFinite(meta.Low) && double.IsFinite(meta.High) && meta.Low < meta.High)
-        )
+        if (network.OutputShape is not [var outputs] || outputs != meta.Outputs.Count)
         {
             throw checkpoint.Fault(
-                $"has a meta-network '{network.Name}' with {network.Outputs} outputs between {meta.Low} and {meta.High}, expected one between finite bounds."
+                $"has a meta-network '{network.Name}' with {network.Outputs} outputs, expected {meta.Outputs.Count}, one a meta-parameter."
             );
+        }
+        foreach (var output in meta.Outputs)
+        {
+            if (
+                string.IsNullOrEmpty(output.Name)
+                || !(double.IsFinite(output.Low) && double.IsFinite(output.High) && output.Low < output.High)
+                || meta.Outputs.Count(other => other.Name == output.Name) > 1
+            )
+            {
+                throw checkpoint.Fault(
+                    $"has a meta-network '{network.Name}' with an output '{output.Name}' between {output.Low} and {output.High}, expected names, each once, and finite bounds."
+                );
+            }
         }
         checkpoint.RequireFinite(meta.ParameterSet, member);
     }

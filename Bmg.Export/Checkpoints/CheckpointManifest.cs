@@ -51,12 +51,16 @@ public enum PolicyKind
 
     /// <summary>Action values; the policy takes the action of the greatest.</summary>
     Values,
+
+    /// <summary>Predictions of numbers, from regression: no action is taken.</summary>
+    Predictions,
 }
 
-/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions.</summary>
+/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions. A network of supervised training is one, too: its
+/// observations are examples, its actions classes, or the numbers that it predicts.</summary>
 public sealed record PolicyDescription
 {
-    /// <summary>Name of the environment that it acts in.</summary>
+    /// <summary>Name of the environment that it acts in, or of the data set.</summary>
     public required string Environment { get; init; }
 
     /// <summary>What the network puts out; logits where a checkpoint does not say.</summary>
@@ -83,6 +87,12 @@ public sealed record PolicyDescription
     public required string[] ActionMeanings { get; init; }
 }
 
+/// <summary>A further meta-parameter of a network that puts out several.</summary>
+/// <param name="Name">Its name, as in "discount".</param>
+/// <param name="Low">Least value.</param>
+/// <param name="High">Greatest value.</param>
+public sealed record MetaOutputDescription(string Name, double Low, double High);
+
 /// <summary>A meta-parameter computed from context: Low + (High − Low)·sigmoid(network(context)).</summary>
 public sealed record MetaNetworkDescription
 {
@@ -103,4 +113,12 @@ public sealed record MetaNetworkDescription
 
     /// <summary>Greatest value of the meta-parameter.</summary>
     public required double High { get; init; }
+
+    /// <summary>Those that the network's further outputs are, in order; null where there is one alone.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public MetaOutputDescription[]? Further { get; init; }
+
+    /// <summary>All of them, in the order of the network's outputs.</summary>
+    [JsonIgnore]
+    public IReadOnlyList<MetaOutputDescription> Outputs => [new(OutputName, Low, High), .. Further ?? []];
 }

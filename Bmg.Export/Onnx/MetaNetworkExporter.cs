@@ -52,45 +52,83 @@ public static class MetaNetworkExporter
     {
         ArgumentNullException.ThrowIfNull(meta);
         var network = meta.Network.ToNetwork(options?.Layers);
-        if (network.InputShape is not [_] || network.Inputs != meta.InputNames.Length || network.OutputShape is not [1])
+        if (
+            network.InputShape is not [_]
+            || network.Inputs != meta.InputNames.Length
+            || network.OutputShape is not [var count]
+            || count != meta.Outputs.Count
+        )
         {
             throw new ArgumentException(
-                $"Meta-network '{network.Name}' must map {meta.InputNames.Length} named inputs to 1 output, "
+                $"Meta-network '{network.Name}' must map {meta.InputNames.Length} named inputs to {meta.Outputs.Count} output{(meta.Outputs.Count == 1 ? "" : "s")}, "
                     + $"found {network.Inputs} to {network.Outputs}.",
                 nameof(meta)
             );
         }
-        if (
-            !(double.IsFinite(meta.Low) && double.IsFinite(meta.High) && meta.Low < meta.High)
-            || meta.OutputName is "" or Context
-        )
+        foreach (var output in meta.Outputs)
         {
-            throw new ArgumentException(
-                $"Meta-parameter '{meta.OutputName}' must have finite bounds, the lower first, and a name other than '{Context}', "
-                    + $"found bounds {meta.Low} and {meta.High}.",
-                nameof(meta)
-            );
+            if (
+                !(double.IsFinite(output.Low) && double.IsFinite(output.High) && output.Low < output.High)
+                || output.Name is "" or Context
+            )
+            {
+                throw new ArgumentException(
+                    $"Meta-parameter '{output.Name}' must have finite bounds, the lower first, and a name other than '{Context}', "
+                        + $"found bounds {output.Low} and {output.High}.",
+                    nameof(meta)
+                );
+            }
         }
 
         const string Raw = "meta.raw";
         const string Unit = "meta.unit";
         const string Scaled = "meta.scaled";
-        const string Column = "meta.column";
+        const string Bounded = "meta.bounded";
         const string Low = "meta.low";
         const string Width = "meta.width";
-        var width = (float)(meta.High - meta.Low);
         using var scope = torch.NewDisposeScope();
         var graph = OnnxGraph
             .OfNetwork(network, NetworkExporter.OneMember(parameters, member), Context, Raw, options?.Forms)
-            .Then(OnnxGraph.Node("Sigmoid", [Raw], Unit))
-            .Then(OnnxGraph.Node("Mul", [Unit, Width], Scaled), OnnxGraph.Constant(Width, width))
-            .Then(OnnxGraph.Node("Add", [Scaled, Low], Column), OnnxGraph.Constant(Low, (float)meta.Low))
-            .ThenSqueeze(Column, meta.OutputName);
+            .Then(OnnxGraph.Node("Sigmoid", [Raw], Unit));
+        if (meta.Outputs is [var only])
+        {
+            graph = graph
+                .Then(
+                    OnnxGraph.Node("Mul", [Unit, Width], Scaled),
+                    OnnxGraph.Constant(Width, (float)(only.High - only.Low))
+                )
+                .Then(OnnxGraph.Node("Add", [Scaled, Low], Bounded), OnnxGraph.Constant(Low, (float)only.Low))
+                .ThenSqueeze(Bounded, only.Name);
+        }
+        else
+        {
+            // One column an output, each on its own scale.
+            for (var i = 0; i < meta.Outputs.Count; i++)
+            {
+                var output = meta.Outputs[i];
+                string Of(string name) => $"{name}.{i}";
+                graph = graph
+                    .Then(
+                        OnnxGraph.Node("Gather", [Unit, Of("meta.column")], Of(Unit), ("axis", 1L)),
+                        OnnxGraph.Constant(Of("meta.column"), [(long)i])
+                    )
+                    .Then(
+                        OnnxGraph.Node("Mul", [Of(Unit), Of(Width)], Of(Scaled)),
+                        OnnxGraph.Constant(Of(Width), (float)(output.High - output.Low))
+                    )
+                    .Then(
+                        OnnxGraph.Node("Add", [Of(Scaled), Of(Low)], Of(Bounded)),
+                        OnnxGraph.Constant(Of(Low), (float)output.Low)
+                    )
+                    .ThenSqueeze(Of(Bounded), output.Name);
+            }
+        }
+
         var onnx = OnnxModel.Assemble(
             network.Name,
             graph,
             [OnnxModel.Value(Context, TensorProto.Types.DataType.Float, network.Inputs)],
-            [OnnxModel.Value(meta.OutputName, TensorProto.Types.DataType.Float)],
+            [.. meta.Outputs.Select(output => OnnxModel.Value(output.Name, TensorProto.Types.DataType.Float))],
             new Dictionary<string, string>(metadata ?? new Dictionary<string, string>())
             {
                 [MetadataKeys.Kind] = ModelKinds.MetaNetwork,
@@ -99,23 +137,22 @@ public static class MetaNetworkExporter
             options
         );
         // What training computes, not the formula once more: the graph above is judged by it.
-        var trained = MetaParametersModule.contextual(
-            meta.OutputName,
+        var trained = MetaParametersModule.contextualMany(
+            [.. meta.Outputs.Select(output => output.Name)],
             network,
-            meta.Low,
-            meta.High,
-            meta.Low / 2 + meta.High / 2,
+            [.. meta.Outputs.Select(output => output.Low)],
+            [.. meta.Outputs.Select(output => output.High)],
+            [.. meta.Outputs.Select(output => output.Low / 2 + output.High / 2)],
             Initialization.Uniform,
             0
         );
         return new ExportableModel(
             onnx,
             network.Inputs,
-            x => new Dictionary<string, torch.Tensor>
+            x =>
             {
-                [meta.OutputName] = trained.Apply.Invoke(NetworkExporter.OneMember(parameters, member), x)[
-                    meta.OutputName
-                ],
+                var given = trained.Apply.Invoke(NetworkExporter.OneMember(parameters, member), x);
+                return meta.Outputs.ToDictionary(output => output.Name, output => given[output.Name]);
             }
         );
     }

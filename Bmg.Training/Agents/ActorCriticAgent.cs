@@ -33,23 +33,18 @@ public sealed class ActorCriticAgent : Agent
     public MetaLearner<Rollout> MetaLearner { get; }
 
     /// <inheritdoc/>
-    public override IReadOnlyList<Metric> Metrics => [.. Own, .. World.Ends ? EpisodeTally.Metrics : []];
-
-    private static IReadOnlyList<Metric> Own { get; } =
-    [
-        new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
-        new("entropyWeight", "entropy weight", "", Aggregation.Mean),
-        new("mu", "matching function μ", "", Aggregation.Mean),
-        new("metaGradientNorm", "meta-gradient norm", "", Aggregation.Mean),
-        new("loss", "learner loss", "", Aggregation.Mean),
-    ];
-
-    /// <inheritdoc/>
-    public override string Hyper => ActorCriticModule.EntropyWeight;
+    public override IReadOnlyList<Metric> Metrics =>
+        [
+            new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
+            .. HyperOutputs.Select(hyper => Metric.Of(hyper, Configuration.Meta.Method != MetaMethod.Fixed)),
+            new("mu", "matching function μ", "", Aggregation.Mean),
+            new("metaGradientNorm", "meta-gradient norm", "", Aggregation.Mean),
+            new("loss", "learner loss", "", Aggregation.Mean),
+            .. World.Ends ? EpisodeTally.Metrics : [],
+        ];
 
     /// <inheritdoc/>
-    public override (double Low, double High) Bounds =>
-        (Configuration.Meta.EntropyWeight.Low, Configuration.Meta.EntropyWeight.High);
+    public override IReadOnlyList<HyperOutput> HyperOutputs => MetaLearner.MetaParameters.Outputs;
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> ContextFeatures { get; }
@@ -62,6 +57,7 @@ public sealed class ActorCriticAgent : Agent
         new()
         {
             Environment = Configuration.Environment.Name,
+            Torso = Networks.Torso is { } torso ? NetworkDescription.Of(torso) : null,
             Network = NetworkDescription.Of(Networks.Policy),
             ValueNetwork = NetworkDescription.Of(Networks.Value),
             ParameterSet = "learner",
@@ -85,19 +81,29 @@ public sealed class ActorCriticAgent : Agent
         around ??= rule => rule;
         var learner = configuration.Learner.As<ActorCriticSettings>();
         var meta = configuration.Meta;
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
-        var distribution = ActionChoice.DistributionOf(world.Actions);
-        var size = world.Observation.Size;
-        var networks = ActorCritic
-            .Create(
-                Network.Mlp("policy", size, [.. learner.Hidden], distribution.Outputs, learner.Activation),
-                Network.Mlp("value", size, [.. learner.Hidden], 1, learner.Activation)
-            )
-            .WithDistribution(distribution)
+        var world = ConfiguredEnvironment.Describe(configuration);
+        var learned = Learned(configuration);
+        var judge = NetworksOf(world, learner)
             .WithDiscount(Setting.NewConstant(learner.Discount))
             .WithTraceDecay(Setting.NewConstant(learner.Returns == ReturnKind.Lambda ? learner.TraceDecay : 0))
-            .WithValueWeight(Setting.NewConstant(learner.ValueWeight));
-        var optimizer = Clipped(learner.Optimizer.Make(AgentKinds.Optimizer), learner.GradientClip);
+            .WithValueWeight(Setting.NewConstant(learner.ValueWeight))
+            .WithEntropyWeight(
+                meta.Method == MetaMethod.Fixed || meta.EntropyWeight.Learned
+                    ? Setting.NewLearned(HyperParameters.EntropyWeight)
+                    : Setting.NewConstant(meta.EntropyWeight.Initial)
+            );
+        // What w is judged by does not move with w: γ and λ of the judge are the learner's settings (Xu et al. 2018).
+        var networks = judge
+            .WithDiscount(Or(HyperParameters.Discount, judge.Discount))
+            .WithTraceDecay(Or(HyperParameters.TraceDecay, judge.TraceDecay))
+            .WithValueWeight(Or(HyperParameters.ValueWeight, judge.ValueWeight));
+        var plain = learner.Optimizer.Make(AgentKinds.Optimizer);
+        var optimizer = Clipped(
+            learned.Contains(HyperParameters.LearningRate)
+                ? Optimizers.withLearnedRate(HyperParameters.LearningRate, plain)
+                : plain,
+            learner.GradientClip
+        );
         IReadOnlyList<string> features =
             !HasContext(meta) ? []
             : meta.Context == ContextKind.Rich ? RolloutCollector.RichFeatures
@@ -106,12 +112,12 @@ public sealed class ActorCriticAgent : Agent
             .Create(
                 around(RuleOf(networks, learner, optimizer)),
                 learner.InnerSteps,
-                MetaParametersOf(meta, learner, features.Count, stop),
+                MetaParametersOf(configuration, plain, features.Count, stop),
                 meta.Method switch
                 {
                     MetaMethod.Fixed => MetaObjective<Rollout>.Fixed,
                     MetaMethod.Mg => MetaObjective<Rollout>.NewMetaGradient(
-                        ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)
+                        ActorCriticModule.policyObjective(judge, meta.OuterEntropyWeight)
                     ),
                     MetaMethod.Bmg => MetaObjective<Rollout>.NewBootstrapped(
                         configuration.Target.Make(AgentKinds.Target)(
@@ -120,11 +126,12 @@ public sealed class ActorCriticAgent : Agent
                                 Steps = learner.TargetSteps,
                                 Optimizer = optimizer,
                                 Objective = ActorCriticModule.objective(networks),
-                                PolicyObjective = ActorCriticModule.policyObjective(networks, 0),
-                                Descend = (loss, last) => around(Descend(networks, loss, last)),
+                                PolicyObjective = ActorCriticModule.policyObjective(judge, 0),
+                                Descend = (loss, last) =>
+                                    around(Descend(loss == TargetLoss.Full ? networks : judge, loss, last)),
                             }
                         ),
-                        MatchingOf(configuration.Matching)
+                        MatchingOf(configuration.Matching, networks.Distribution)
                     ),
                     _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
                 },
@@ -132,7 +139,69 @@ public sealed class ActorCriticAgent : Agent
                 Clipped(Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
             )
             .With(ThroughOf(meta));
+
+        Setting Or(string name, Setting constant) => learned.Contains(name) ? Setting.NewLearned(name) : constant;
         return new ActorCriticAgent(configuration, networks, metaLearner, features, stop);
+    }
+
+    /// <summary>The hyper-parameters beside the entropy weight that a configuration says are learned.</summary>
+    internal static IReadOnlySet<string> Learned(RunConfiguration configuration) =>
+        configuration.Meta.Method == MetaMethod.Fixed
+            ? new HashSet<string>()
+            : configuration.Meta.HyperParameters.Select(each => each.Name).ToHashSet();
+
+    /// <summary>Where the learner's own settings have a hyper-parameter; null of one that there is not.</summary>
+    internal static double? InitialOf(string name, ActorCriticSettings learner, Optimizer optimizer) =>
+        name switch
+        {
+            HyperParameters.Discount => learner.Discount,
+            HyperParameters.TraceDecay => learner.TraceDecay,
+            HyperParameters.ValueWeight => learner.ValueWeight,
+            HyperParameters.LearningRate => PlainRateOf(optimizer),
+            _ => null,
+        };
+
+    /// <summary>The networks of an actor-critic.</summary>
+    /// <exception cref="ArgumentException">Layers of the torso do not fit; the message names the layer, what it expects and what it finds.</exception>
+    internal static ActorCritic NetworksOf(EnvironmentDescription world, ActorCriticSettings learner)
+    {
+        var distribution = ActionChoice.DistributionOf(world.Actions);
+        int[] shape = learner.Torso.Count > 0 ? [.. world.Observation.Shape] : [world.Observation.Size];
+        NetworkBuilder Layers(NetworkBuilder network) =>
+            learner.Torso.Aggregate(network, (built, layer) => layer.Make(AgentKinds.Layer)(built));
+
+        if (learner.Torso.Count == 0)
+        {
+            return ActorCritic
+                .Create(
+                    Network.Mlp("policy", shape[0], [.. learner.Hidden], distribution.Outputs, learner.Activation),
+                    Network.Mlp("value", shape[0], [.. learner.Hidden], 1, learner.Activation)
+                )
+                .WithDistribution(distribution);
+        }
+
+        NetworkBuilder Head(NetworkBuilder network, int outputs) =>
+            learner
+                .Hidden.Aggregate(network, (built, units) => built.Linear(units).Activation(learner.Activation))
+                .Linear(outputs);
+        if (!learner.SharedTorso)
+        {
+            return ActorCritic
+                .Create(
+                    Head(Layers(Network.Build("policy", shape)), distribution.Outputs).Build(),
+                    Head(Layers(Network.Build("value", shape)), 1).Build()
+                )
+                .WithDistribution(distribution);
+        }
+
+        var torso = Layers(Network.Build("torso", shape)).Build();
+        return ActorCritic
+            .Create(
+                Head(Network.Build("policy", torso.OutputShape), distribution.Outputs).Build(),
+                Head(Network.Build("value", torso.OutputShape), 1).Build()
+            )
+            .WithTorso(torso)
+            .WithDistribution(distribution);
     }
 
     /// <inheritdoc/>
@@ -142,10 +211,10 @@ public sealed class ActorCriticAgent : Agent
     /// <summary>The step size of plain SGD, which has a faster closed form for the steps that nothing is differentiated through; null of any
     /// other optimizer.</summary>
     private static double? PlainRate(Optimizer optimizer) =>
-        ReferenceEquals(optimizer.Transformation, Transformations.identity)
-        && optimizer.LearningRate is Setting.Constant rate
-            ? rate.Item
-            : null;
+        ReferenceEquals(optimizer.Transformation, Transformations.identity) ? PlainRateOf(optimizer) : null;
+
+    private static double? PlainRateOf(Optimizer optimizer) =>
+        optimizer.LearningRate is Setting.Constant rate ? rate.Item : null;
 
     /// <summary>φ. The closed form takes the place of the library's own gradient step alone.</summary>
     private static UpdateRule<Rollout> RuleOf(ActorCritic networks, ActorCriticSettings learner, Optimizer optimizer) =>
@@ -165,45 +234,79 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"target.loss '{loss}'"),
         };
 
-    private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
+    internal static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
         maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
 
     private static MetaParameters MetaParametersOf(
-        MetaSettings meta,
-        ActorCriticSettings learner,
+        RunConfiguration configuration,
+        Optimizer optimizer,
         int features,
         CancellationToken stop
     )
     {
+        var meta = configuration.Meta;
+        var learner = configuration.Learner.As<ActorCriticSettings>();
         var weight = meta.EntropyWeight;
         if (meta.Method == MetaMethod.Fixed)
         {
-            return MetaParametersModule.constant(ActorCriticModule.EntropyWeight, weight.Initial);
+            return MetaParametersModule.constant(HyperParameters.EntropyWeight, weight.Initial);
         }
 
-        return meta.Parameters switch
+        (LearnedSettings Settings, double Initial)[] all =
+        [
+            .. weight.Learned
+                ?
+                [
+                    (
+                        new LearnedSettings
+                        {
+                            Name = HyperParameters.EntropyWeight,
+                            Low = weight.Low,
+                            High = weight.High,
+                        },
+                        weight.Initial
+                    ),
+                ]
+                : Array.Empty<(LearnedSettings, double)>(),
+            .. meta.HyperParameters.Select(each => (each, InitialOf(each.Name, learner, optimizer)!.Value)),
+        ];
+        if (meta.Parameters == MetaParameterKind.Network)
         {
-            MetaParameterKind.Scalar => MetaParametersModule.boundedScalar(
-                ActorCriticModule.EntropyWeight,
-                weight.Low,
-                weight.High,
-                weight.Initial
-            ),
-            MetaParameterKind.Network => MetaParametersModule.contextualWatched(
+            return MetaParametersModule.contextualManyWatched(
                 stop.ThrowIfCancellationRequested,
-                ActorCriticModule.EntropyWeight,
-                Network.Mlp("meta", features * meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
-                weight.Low,
-                weight.High,
-                weight.Initial,
+                [.. all.Select(each => each.Settings.Name)],
+                Network.Mlp("meta", features * meta.ContextLength, [.. meta.Hidden], all.Length, meta.Activation),
+                [.. all.Select(each => each.Settings.Low)],
+                [.. all.Select(each => each.Settings.High)],
+                [.. all.Select(each => each.Initial)],
                 learner.Initialization,
                 meta.PretrainingSteps
+            );
+        }
+
+        MetaParameters[] parts =
+        [
+            .. all.Select(each =>
+                each.Settings.Name == HyperParameters.LearningRate
+                    ? MetaParametersModule.logScalar(
+                        each.Settings.Name,
+                        each.Settings.Low,
+                        each.Settings.High,
+                        each.Initial,
+                        each.Settings.Divided
+                    )
+                    : MetaParametersModule.boundedScalar(
+                        each.Settings.Name,
+                        each.Settings.Low,
+                        each.Settings.High,
+                        each.Initial
+                    )
             ),
-            _ => throw new NotSupportedException($"meta.parameters '{meta.Parameters}'"),
-        };
+        ];
+        return parts is [var only] ? only : MetaParametersModule.merge(parts);
     }
 
-    private static ThroughSteps ThroughOf(MetaSettings meta) =>
+    internal static ThroughSteps ThroughOf(MetaSettings meta) =>
         meta.Differentiation switch
         {
             DifferentiationKind.Reverse => ThroughSteps.Reverse,
@@ -213,9 +316,13 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"meta.differentiation '{meta.Differentiation}'"),
         };
 
-    private static MatchingFunction MatchingOf(MatchingSettings settings) =>
+    internal static MatchingFunction MatchingOf(MatchingSettings settings, Distribution distribution) =>
         Matching.weightedSum(
             [.. settings.Functions.Select(term => term.Weight)],
-            [.. settings.Functions.Select(term => term.Function.Make(AgentKinds.Matching)(settings.Reduction))]
+            [
+                .. settings.Functions.Select(term =>
+                    term.Function.Make(AgentKinds.Matching)(new MatchingContext(settings.Reduction, distribution))
+                ),
+            ]
         );
 }

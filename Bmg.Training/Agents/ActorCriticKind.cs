@@ -15,14 +15,16 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
     /// <inheritdoc/>
     public IEnumerable<BrokenRule> Broken(RunConfiguration configuration)
     {
-        var weight = configuration.Meta.EntropyWeight;
+        var meta = configuration.Meta;
+        var isFixed = meta.Method == MetaMethod.Fixed;
+        var weight = meta.EntropyWeight;
         foreach (
             var (path, found, expected) in ConfigurationRules.Bounds(
                 "meta.entropyWeight",
                 weight.Initial,
                 weight.Low,
                 weight.High,
-                configuration.Meta.Method == MetaMethod.Fixed
+                isFixed || !weight.Learned
             )
         )
         {
@@ -34,7 +36,153 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
             yield return new BrokenRule(
                 "learner.innerSteps",
                 "0",
-                "at least 1: the entropy weight reaches the learner through its steps"
+                "at least 1: what is learned reaches the learner through its steps"
+            );
+        }
+
+        if (!isFixed && !weight.Learned && meta.HyperParameters.Count == 0)
+        {
+            yield return new BrokenRule(
+                "meta.entropyWeight.learned",
+                "false, and no meta.hyperParameters",
+                "something that is learned, or meta.method \"fixed\""
+            );
+        }
+
+        var broken = NetworkFault(configuration) is { } fault
+            ? [fault]
+            : BrokenHyperParameters(configuration).ToArray();
+        foreach (var rule in broken)
+        {
+            yield return rule;
+        }
+
+        if (broken.Length == 0 && !isFixed && meta.HyperParameters.Count > 0 && settings.InnerSteps > 0)
+        {
+            foreach (var rule in Unreached(configuration))
+            {
+                yield return rule;
+            }
+        }
+    }
+
+    /// <summary>What is wrong with the layers of the networks.</summary>
+    private static BrokenRule? NetworkFault(RunConfiguration configuration)
+    {
+        try
+        {
+            _ = ActorCriticAgent.NetworksOf(
+                ConfiguredEnvironment.Describe(configuration),
+                configuration.Learner.As<ActorCriticSettings>()
+            );
+            return null;
+        }
+        catch (ArgumentException e)
+        {
+            return new BrokenRule("learner.torso", "layers that do not fit", e.Message);
+        }
+    }
+
+    private IEnumerable<BrokenRule> BrokenHyperParameters(RunConfiguration configuration)
+    {
+        var optimizer = settings.Optimizer.Make(AgentKinds.Optimizer);
+        var names = new HashSet<string>();
+        for (var i = 0; i < configuration.Meta.HyperParameters.Count; i++)
+        {
+            var each = configuration.Meta.HyperParameters[i];
+            var at = $"meta.hyperParameters.{i}";
+            if (!names.Add(each.Name))
+            {
+                yield return new BrokenRule($"{at}.name", $"\"{each.Name}\" for the second time", "each once");
+                continue;
+            }
+
+            if (ActorCriticAgent.InitialOf(each.Name, settings, optimizer) is not { } initial)
+            {
+                yield return new BrokenRule(
+                    $"{at}.name",
+                    $"\"{each.Name}\"",
+                    "one of \"discount\", \"traceDecay\", \"valueWeight\", \"learningRate\"; meta.entropyWeight.learned says of the entropy weight"
+                );
+                continue;
+            }
+
+            if (each.Name == HyperParameters.TraceDecay && settings.Returns != ReturnKind.Lambda)
+            {
+                yield return new BrokenRule(
+                    $"{at}.name",
+                    "\"traceDecay\"",
+                    "learner.returns \"lambda\", which alone reads it"
+                );
+            }
+
+            if (each.Name is HyperParameters.Discount or HyperParameters.TraceDecay && each.High > 1)
+            {
+                yield return new BrokenRule($"{at}.high", FormattableString.Invariant($"{each.High}"), "at most 1");
+            }
+
+            if (each.Name == HyperParameters.LearningRate && each.Low <= 0)
+            {
+                yield return new BrokenRule(
+                    $"{at}.low",
+                    FormattableString.Invariant($"{each.Low}"),
+                    "more than 0: a step size is positive"
+                );
+            }
+
+            foreach (var (path, found, expected) in ConfigurationRules.Bounds(at, initial, each.Low, each.High, false))
+            {
+                // The learner's own setting is where it starts.
+                yield return new BrokenRule(
+                    path.Replace($"{at}.initial", $"learner.{SettingOf(each.Name)}", StringComparison.Ordinal),
+                    found,
+                    expected
+                );
+            }
+        }
+    }
+
+    private static string SettingOf(string name) =>
+        name == HyperParameters.LearningRate ? "optimizer.learningRate" : name;
+
+    /// <summary>Hyper-parameters that what is judged does not depend on: they would never learn.</summary>
+    private IEnumerable<BrokenRule> Unreached(RunConfiguration configuration)
+    {
+        var small = configuration with
+        {
+            Device = DeviceKind.Cpu,
+            Meta = configuration.Meta with { PretrainingSteps = 0 },
+        };
+        var agent = ActorCriticAgent.Create(small);
+        string[] names =
+        [
+            .. configuration.Meta.EntropyWeight.Learned ? [HyperParameters.EntropyWeight] : Array.Empty<string>(),
+            .. configuration.Meta.HyperParameters.Select(each => each.Name),
+        ];
+        double[] values =
+        [
+            .. configuration.Meta.EntropyWeight.Learned
+                ? [configuration.Meta.EntropyWeight.Initial]
+                : Array.Empty<double>(),
+            .. configuration.Meta.HyperParameters.Select(each =>
+                ActorCriticAgent.InitialOf(each.Name, settings, settings.Optimizer.Make(AgentKinds.Optimizer))!.Value
+            ),
+        ];
+        foreach (
+            var name in ActorCriticModule.unreached(
+                agent.Networks,
+                agent.MetaLearner,
+                names,
+                values,
+                [agent.World.Observation.Size]
+            )
+        )
+        {
+            var i = configuration.Meta.HyperParameters.ToList().FindIndex(each => each.Name == name);
+            yield return new BrokenRule(
+                i < 0 ? "meta.entropyWeight" : $"meta.hyperParameters.{i}.name",
+                $"\"{name}\"",
+                $"one that reaches what w is judged by: after learner.innerSteps = {settings.InnerSteps} steps nothing of it depends on \"{name}\""
             );
         }
     }
@@ -43,7 +191,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
     public IEnumerable<MemoryNeed> Needs(RunConfiguration configuration)
     {
         double members = configuration.Members;
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         int[] widths = [world.Observation.Size, .. settings.Hidden, ActionChoice.DistributionOf(world.Actions).Outputs];
         var parameters = LayerSizes.Parameters(widths) + LayerSizes.Parameters([.. widths[..^1], 1]);
         // On a device of its own, tensors take none of this memory.

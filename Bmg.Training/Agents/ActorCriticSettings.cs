@@ -17,6 +17,18 @@ public enum ReturnKind
 /// <summary>Policy and value networks that learn from rollouts, and a learned weight of the entropy term.</summary>
 public sealed record ActorCriticSettings
 {
+    [Description(
+        "Layers that come before the hidden ones, by name, with the settings of each: convolutions for images, say. They end with one axis (\"flatten\"). Empty for none."
+    )]
+    [PartOf("layer", "linear")]
+    [Length(0, 64)]
+    public IReadOnlyList<Part> Torso { get; init; } = [];
+
+    [Description(
+        "Whether policy and value share the torso, which then learns from both losses, rather than having one each."
+    )]
+    public bool SharedTorso { get; init; } = true;
+
     [Description("Widths of the hidden layers, of each of the learner's networks. [256, 256] in both papers.")]
     [Length(0, 16)]
     [Range(1, 65536)]
@@ -39,6 +51,12 @@ public sealed record ActorCriticSettings
     )]
     [Range(1, 10_000)]
     public int Copies { get; init; } = 1;
+
+    [Description(
+        "Rewards are multiplied by this before the learner sees them, so that values are of the size of 1; what is reported is not. The papers take them as they are."
+    )]
+    [Range(0, 1e6, MinimumIsExclusive = true)]
+    public double RewardScale { get; init; } = 1;
 
     [Description("Discount of future rewards, a step. 0.99 in both papers.")]
     [Range(0, 1)]

@@ -56,11 +56,19 @@ public sealed record TargetContext
     public required Func<TargetLoss, Optimizer, UpdateRule<Rollout>> Descend { get; init; }
 }
 
+/// <summary>What a matching function is made of.</summary>
+/// <param name="Reduction">Over states.</param>
+/// <param name="Distribution">What the policy's raw outputs mean, which a model puts out under the distribution's own name.</param>
+public sealed record MatchingContext(Reduction Reduction, Distribution Distribution);
+
 /// <summary>The kinds of part that agents are made of.</summary>
 public static class AgentKinds
 {
     /// <summary>Agents.</summary>
     public static PartKind<IAgentKind> Agent { get; } = new("agent", "AddAgent");
+
+    /// <summary>Layers of networks.</summary>
+    public static PartKind<AddLayer> Layer { get; } = new("layer", "AddLayer");
 
     /// <summary>Optimizers of learners.</summary>
     public static PartKind<Optimizer> Optimizer { get; } = new("optimizer", "AddOptimizer");
@@ -72,7 +80,7 @@ public static class AgentKinds
     /// <summary>Target bootstraps ξ.</summary>
     public static PartKind<Func<TargetContext, TargetBootstrap<Rollout>>> Target { get; } = new("target", "AddTarget");
 
-    /// <summary>Matching functions μ, given the reduction over states.</summary>
-    public static PartKind<Func<Reduction, MatchingFunction>> Matching { get; } =
+    /// <summary>Matching functions μ.</summary>
+    public static PartKind<Func<MatchingContext, MatchingFunction>> Matching { get; } =
         new("matching function", "AddMatchingFunction");
 }

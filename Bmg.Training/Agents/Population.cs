@@ -32,7 +32,7 @@ internal sealed class Population : IPopulation
         _agent = agent;
         _first = first;
         _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
-        _streams = new Streams(configuration.Environment, seeds, agent.Settings.Copies, first);
+        _streams = new Streams(configuration, seeds, agent.Settings.Copies, first);
         _episodes = new EpisodeTally(_streams);
         _context = context;
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
@@ -48,6 +48,7 @@ internal sealed class Population : IPopulation
         {
             Stop = agent.Stop,
             Guard = _guard,
+            RewardScale = agent.Settings.RewardScale,
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
@@ -97,10 +98,10 @@ internal sealed class Population : IPopulation
         double[][] values =
         [
             _collector.TakeRewards(),
-            CurrentEntropyWeight(),
-            OrNothing(log.Objective),
-            OrNothing(log.MetaGradientNorm),
-            MeanOverSteps(log.Losses),
+            .. CurrentHyperParameters(),
+            MemberValues.OrNothing(log.Objective, Members),
+            MemberValues.OrNothing(log.MetaGradientNorm, Members),
+            MemberValues.MeanOverSteps(log.Losses, Members),
             .. _episodes.Take(out var weights),
         ];
         _guard.Silence(values);
@@ -269,48 +270,28 @@ internal sealed class Population : IPopulation
         experience.Context?.DetachFromDisposeScope();
     }
 
-    /// <summary>Frees a state that is superseded by <paramref name="next"/>, but for what the two share.</summary>
-    private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next)
-    {
-        state.Learner.Dispose();
-        if (!ReferenceEquals(state.MetaParameters, next?.MetaParameters))
-        {
-            ParamsModule.dispose(state.MetaParameters);
-            ParamsModule.dispose(state.MetaOptimizer);
-        }
+    private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next) =>
+        MemberValues.Release(
+            state,
+            next,
+            experience =>
+            {
+                ParamsModule.dispose(experience.Data.ToParams());
+                experience.Context?.Dispose();
+            }
+        );
 
-        if (state.Pending.IsSome)
-        {
-            // Learned from by now.
-            var experience = state.Pending.Value;
-            ParamsModule.dispose(experience.Data.ToParams());
-            experience.Context?.Dispose();
-        }
-    }
-
-    /// <summary>The entropy weight that the meta-parameters give in the latest context.</summary>
-    private double[] CurrentEntropyWeight()
+    /// <summary>The hyper-parameters that the meta-parameters give in the latest context, in the agent's order.</summary>
+    private double[][] CurrentHyperParameters()
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
         var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(_state.MetaParameters, _lastContext);
-        var weights = hyper[ActorCriticModule.EntropyWeight].cpu();
-        return [.. weights.data<float>().Select(v => (double)v)];
-    }
-
-    private double[] OrNothing(double[] values) => values.Length == Members ? values : MemberValues.Nothing(Members);
-
-    private double[] MeanOverSteps(double[][] losses)
-    {
-        var mean = new double[Members];
-        foreach (var step in losses)
-        {
-            for (var member = 0; member < mean.Length; member++)
-            {
-                mean[member] += step[member] / losses.Length;
-            }
-        }
-
-        return mean;
+        return
+        [
+            .. _agent.HyperOutputs.Select(each =>
+                hyper[each.Name].cpu().data<float>().Select(v => (double)v).ToArray()
+            ),
+        ];
     }
 }

@@ -50,23 +50,18 @@ public sealed class QLambdaAgent : Agent
     public MetaParameters MetaParameters { get; }
 
     /// <inheritdoc/>
-    public override IReadOnlyList<Metric> Metrics => [.. Own, .. World.Ends ? EpisodeTally.Metrics : []];
-
-    private static IReadOnlyList<Metric> Own { get; } =
-    [
-        new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
-        new("epsilon", "rate of exploration ε", "", Aggregation.Mean),
-        new("mu", "matching function μ", "nats", Aggregation.Mean),
-        new("metaGradientNorm", "meta-gradient norm", "", Aggregation.Mean),
-        new("loss", "squared error of q, halved", "", Aggregation.Mean),
-    ];
-
-    /// <inheritdoc/>
-    public override string Hyper => QLambdaModule.Epsilon;
+    public override IReadOnlyList<Metric> Metrics =>
+        [
+            new("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep),
+            .. HyperOutputs.Select(hyper => Metric.Of(hyper, Configuration.Meta.Method != MetaMethod.Fixed)),
+            new("mu", "matching function μ", "nats", Aggregation.Mean),
+            new("metaGradientNorm", "meta-gradient norm", "", Aggregation.Mean),
+            new("loss", "squared error of q, halved", "", Aggregation.Mean),
+            .. World.Ends ? EpisodeTally.Metrics : [],
+        ];
 
     /// <inheritdoc/>
-    public override (double Low, double High) Bounds =>
-        (Configuration.Meta.Exploration.Low, Configuration.Meta.Exploration.High);
+    public override IReadOnlyList<HyperOutput> HyperOutputs => MetaParameters.Outputs;
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> ContextFeatures { get; }
@@ -107,7 +102,7 @@ public sealed class QLambdaAgent : Agent
     /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
     public static new QLambdaAgent Create(RunConfiguration configuration, CancellationToken stop = default)
     {
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         var learner = configuration.Learner.As<QLambdaSettings>();
         return new QLambdaAgent(
             configuration,

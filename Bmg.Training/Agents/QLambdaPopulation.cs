@@ -54,7 +54,7 @@ internal sealed class QLambdaPopulation : IPopulation
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
         _window = agent.Settings.TargetSteps;
         _discount = (float)agent.Settings.Discount;
-        _streams = new Streams(configuration.Environment, seeds, 1, first);
+        _streams = new Streams(configuration, seeds, 1, first);
         _episodes = new EpisodeTally(_streams);
         _bytes = _streams.Description.Observation.Kind == ObservationKind.Bytes;
         _seen = [new float[_streams.Description.Observation.Size], new float[_streams.Description.Observation.Size]];
@@ -329,7 +329,7 @@ internal sealed class QLambdaPopulation : IPopulation
                     var context = known.Slice((member * _window + t) * _context!.Size, _context.Size);
                     _context.Write(member, context);
                     bound.Apply(member, context, raw, _scratch);
-                    var (low, high) = _agent.Bounds;
+                    var (low, high) = (_agent.HyperOutputs[0].Low, _agent.HyperOutputs[0].High);
                     epsilon = low + (high - low) / (1 + Math.Exp(-raw[0]));
                 }
                 else

@@ -95,8 +95,8 @@ internal sealed class ConfigurationBinder(
             if (!changes.ContainsKey(property) && property.GetValue(defaults) is { } initial)
             {
                 string at = At(path, JsonNamingPolicy.CamelCase.ConvertName(property.Name));
-                JsonNode written = PartOf(property) is { } part
-                    ? ConfigurationJson.WritePart((Part)initial, part.Key)
+                JsonNode written = initial is Part part
+                    ? ConfigurationJson.WritePart(part, PartOf(property)!.Key)
                     : JsonSerializer.SerializeToNode(initial, property.PropertyType, ConfigurationJson.OneLine)!;
                 changes[property] = BindSetting(written, property, initial, at);
             }

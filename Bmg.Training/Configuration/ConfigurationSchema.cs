@@ -70,6 +70,10 @@ public static class ConfigurationSchema
         return parts;
     }
 
+    /// <summary>Whether a record holds the settings of a part of this kind.</summary>
+    private static bool IsInside(PartOfAttribute kind, Catalogue? catalogue, Type record) =>
+        catalogue?.Parts(kind.Kind).Any(part => part.Defaults.GetType() == record) == true;
+
     /// <summary>A record whose part's settings stand among its own.</summary>
     private static JsonObject Inlining(Type record, Catalogue? catalogue)
     {
@@ -120,10 +124,15 @@ public static class ConfigurationSchema
         Require(context.TypeInfo, schema);
         if (context.PropertyInfo?.AttributeProvider is PropertyInfo property)
         {
-            if (
-                ConfigurationJson.ElementType(property.PropertyType) is { } element
-                && PartJson.Inlined(element) is not null
-            )
+            Type? element = ConfigurationJson.ElementType(property.PropertyType);
+            if (element == typeof(Part) && property.GetCustomAttribute<PartOfAttribute>() is { } kind)
+            {
+                // A part may hold parts of its own kind: those inside are not described again.
+                schema["items"] = IsInside(kind, catalogue, record)
+                    ? new JsonObject { ["type"] = "object" }
+                    : new JsonObject { ["anyOf"] = Parts(kind, null, catalogue) };
+            }
+            else if (element is not null && PartJson.Inlined(element) is not null)
             {
                 schema["items"] = Inlining(element, catalogue);
             }

@@ -68,6 +68,9 @@ public enum DifferentiationKind
 /// <summary>A bounded entropy weight, low + (high − low)·sigmoid(·).</summary>
 public sealed record EntropyWeightSettings
 {
+    [Description("Whether the weight is meta-learned; otherwise it stays at its initial value.")]
+    public bool Learned { get; init; } = true;
+
     [Description(
         "Weight at the start; between low and high. The papers start at 0.5. With method \"fixed\", the weight of the whole run."
     )]
@@ -81,6 +84,29 @@ public sealed record EntropyWeightSettings
     [Description("Upper bound. 1 in both papers.")]
     [Range(0, 100)]
     public double High { get; init; } = 1;
+}
+
+/// <summary>A further hyper-parameter that is meta-learned, from where the learner's own setting has it.</summary>
+public sealed record LearnedSettings
+{
+    [Description(
+        "Which: of agent \"actor-critic\" \"discount\", \"traceDecay\", \"valueWeight\" or \"learningRate\". It starts at the learner's setting of that name, which lies between low and high."
+    )]
+    [RegularExpression("^[A-Za-z][A-Za-z0-9]*$")]
+    public string Name { get; init; } = "discount";
+
+    [Description("Lower bound.")]
+    [Range(0, 1000)]
+    public double Low { get; init; }
+
+    [Description("Upper bound.")]
+    [Range(0, 1000)]
+    public double High { get; init; } = 1;
+
+    [Description(
+        "Only of \"learningRate\" with parameters \"scalar\", which is learned in the logarithm: whether its meta-gradient is divided by the rate itself, so that a small rate moves as readily as a large one (after hypergradient descent, Baydin et al. 2018)."
+    )]
+    public bool Divided { get; init; }
 }
 
 /// <summary>A bounded rate of exploration ε, low + (high − low)·sigmoid(·).</summary>
@@ -135,7 +161,13 @@ public sealed record MetaSettings
     [Range(1, 10_000)]
     public int TruncateAfter { get; init; } = 1;
 
-    [Description("The meta-learned weight of the entropy term; only agent \"actor-critic\" has one.")]
+    [Description(
+        "Hyper-parameters that are meta-learned beside the entropy weight, or ε: each a number of its own, or all of them outputs of one network."
+    )]
+    [Length(0, 16)]
+    public IReadOnlyList<LearnedSettings> HyperParameters { get; init; } = [];
+
+    [Description("The weight of the entropy term; only agent \"actor-critic\" has one.")]
     public EntropyWeightSettings EntropyWeight { get; init; } = new();
 
     [Description("The meta-learned rate of exploration; only agent \"q-lambda\" has one.")]

@@ -1,7 +1,9 @@
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.CommandLine;
+using Bmg.Training.Data;
 using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
 using Bmg.Training.Library;
 using Bmg.Training.Runs;
 
@@ -39,10 +41,44 @@ public sealed class BmgHost
         where TSettings : class =>
         Add(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(seed => make(s, seed)));
 
+    /// <summary>Registers a wrapper: an environment over another.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddWrapper<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, IEnvironment, IEnvironment> wrap
+    )
+        where TSettings : class =>
+        Add(
+            EnvironmentKinds.Wrapper,
+            name,
+            defaults,
+            s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner))
+        );
+
+    /// <summary>Registers an experiment.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddExperiment<TSettings>(string name, TSettings defaults, Func<TSettings, IExperimentKind> make)
+        where TSettings : class => Add(ExperimentKinds.Experiment, name, defaults, make);
+
+    /// <summary>Registers a data set. It is made once for each configuration that is read, and every example is looked at.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddData<TSettings>(string name, TSettings defaults, Func<TSettings, IDataSet> make)
+        where TSettings : class => Add(DataKinds.Data, name, defaults, make);
+
     /// <summary>Registers an agent.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddAgent<TSettings>(string name, TSettings defaults, Func<TSettings, IAgentKind> make)
         where TSettings : class => Add(AgentKinds.Agent, name, defaults, make);
+
+    /// <summary>Registers a layer of networks: it adds to a network that is being built.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddLayer<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, NetworkBuilder, NetworkBuilder> add
+    )
+        where TSettings : class => Add(AgentKinds.Layer, name, defaults, s => new AddLayer(network => add(s, network)));
 
     /// <summary>Registers an optimizer of learners.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
@@ -67,14 +103,14 @@ public sealed class BmgHost
     )
         where TSettings : class => Add(AgentKinds.Target, name, defaults, s => context => make(s, context));
 
-    /// <summary>Registers a matching function μ; it is given the reduction over states.</summary>
+    /// <summary>Registers a matching function μ; it is given the reduction over states and what the policy's outputs mean.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddMatchingFunction<TSettings>(
         string name,
         TSettings defaults,
-        Func<TSettings, Reduction, MatchingFunction> make
+        Func<TSettings, MatchingContext, MatchingFunction> make
     )
-        where TSettings : class => Add(AgentKinds.Matching, name, defaults, s => reduction => make(s, reduction));
+        where TSettings : class => Add(AgentKinds.Matching, name, defaults, s => context => make(s, context));
 
     /// <summary>Registers a part of any kind.</summary>
     /// <param name="kind">Its kind.</param>

@@ -1,6 +1,9 @@
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
+using Bmg.Training.Data;
 using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
+using Bmg.Training.Supervised;
 
 namespace Bmg.Training.Library;
 
@@ -18,6 +21,17 @@ public static class LibraryParts
     /// <summary>Registers these parts.</summary>
     public static void AddTo(Catalogue catalogue)
     {
+        catalogue.Add(
+            ExperimentKinds.Experiment,
+            "reinforcement-learning",
+            new ReinforcementLearningSettings(),
+            _ => new ReinforcementLearning()
+        );
+        catalogue.Add(ExperimentKinds.Experiment, "supervised", new SupervisedSettings(), s => new SupervisedKind(s));
+
+        catalogue.Add(DataKinds.Data, "spirals", new SpiralsSettings(), Spirals.Create);
+        catalogue.Add(DataKinds.Data, "digits", new DigitsSettings(), Digits.Read);
+
         void Environment<T>(string name, T defaults, Func<T, Seed, IEnvironment> make)
             where T : class =>
             catalogue.Add(
@@ -33,6 +47,20 @@ public static class LibraryParts
         Environment("pendulum", new PendulumSettings(), (s, _) => new Pendulum(s));
         Environment("pixels", new PixelsSettings(), (s, _) => new Pixels(s));
         Environment("toggles", new TogglesSettings(), (s, _) => new Toggles(s));
+
+        void Wrapper<T>(string name, T defaults, Func<T, IEnvironment, IEnvironment> wrap)
+            where T : class =>
+            catalogue.Add(
+                EnvironmentKinds.Wrapper,
+                name,
+                defaults,
+                s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner))
+            );
+
+        Wrapper("time-limit", new TimeLimitSettings(), (s, inner) => new TimeLimit(inner, s.Steps));
+        Wrapper("frame-stack", new FrameStackSettings(), (s, inner) => new FrameStack(inner, s.Frames));
+        Wrapper("action-repeat", new ActionRepeatSettings(), (s, inner) => new ActionRepeat(inner, s.Times));
+        Wrapper("sticky-actions", new StickyActionsSettings(), (s, inner) => new StickyActions(inner, s.Probability));
 
         catalogue.Add(AgentKinds.Agent, "actor-critic", new ActorCriticSettings(), s => new ActorCriticKind(s));
         catalogue.Add(AgentKinds.Agent, "q-lambda", new QLambdaSettings(), s => new QLambdaKind(s));
@@ -67,6 +95,32 @@ public static class LibraryParts
         catalogue.Add(AgentKinds.Target, "look-ahead", new LookAheadSettings(), s => context => LookAhead(s, context));
 
         AddMatching(catalogue);
+        AddLayers(catalogue);
+    }
+
+    private static void AddLayers(Catalogue catalogue)
+    {
+        void Layer<T>(string name, T defaults, Func<T, NetworkBuilder, NetworkBuilder> add)
+            where T : class =>
+            catalogue.Add(AgentKinds.Layer, name, defaults, s => new AddLayer(network => add(s, network)));
+
+        Layer("linear", new LinearSettings(), (s, n) => n.Linear(s.Units));
+        Layer(
+            "convolution",
+            new ConvolutionSettings(),
+            (s, n) => n.Convolution(s.Channels, s.Kernel, s.Stride, s.Padding)
+        );
+        Layer("max-pooling", new PoolingSettings(), (s, n) => n.MaxPooling(s.Kernel, s.Stride));
+        Layer("average-pooling", new PoolingSettings(), (s, n) => n.AveragePooling(s.Kernel, s.Stride));
+        Layer("layer-normalization", new PlainLayerSettings(), (_, n) => n.LayerNormalization());
+        Layer("flatten", new PlainLayerSettings(), (_, n) => n.Flatten());
+        Layer("activation", new ActivationSettings(), (s, n) => n.Activation(s.Function));
+        Layer(
+            "residual",
+            new ResidualSettings(),
+            (s, n) =>
+                n.Residual(inner => s.Layers.Aggregate(inner, (built, layer) => layer.Make(AgentKinds.Layer)(built)))
+        );
     }
 
     private static TargetBootstrap<Rollout> LookAhead(LookAheadSettings settings, TargetContext context) =>
@@ -84,16 +138,16 @@ public static class LibraryParts
 
     private static void AddMatching(Catalogue catalogue)
     {
-        void Add(string name, Func<Reduction, MatchingFunction> make) =>
+        void Add(string name, Func<MatchingContext, MatchingFunction> make) =>
             catalogue.Add(AgentKinds.Matching, name, new PlainMatchingSettings(), _ => make);
 
-        Add("kl", Matching.kl);
-        Add("reverse-kl", Matching.reverseKl);
+        Add("kl", c => Matching.klOf(c.Distribution, c.Reduction));
+        Add("reverse-kl", c => Matching.reverseKlOf(c.Distribution, c.Reduction));
         Add("parameter-l2", _ => Matching.parameterL2(0.5));
-        Add("jensen-shannon", Matching.jensenShannon);
-        Add("jeffreys", Matching.jeffreys);
-        Add("squared-hellinger", Matching.squaredHellinger);
-        Add("logit-l2", Matching.logitL2);
-        Add("fisher-quadratic", Matching.fisherQuadratic);
+        Add("jensen-shannon", c => Matching.jensenShannonOf(c.Distribution, c.Reduction));
+        Add("jeffreys", c => Matching.jeffreysOf(c.Distribution, c.Reduction));
+        Add("squared-hellinger", c => Matching.squaredHellingerOf(c.Distribution, c.Reduction));
+        Add("logit-l2", c => Matching.logitL2(c.Reduction));
+        Add("fisher-quadratic", c => Matching.fisherQuadratic(c.Reduction));
     }
 }

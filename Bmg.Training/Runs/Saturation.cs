@@ -1,5 +1,4 @@
 using Bmg.Training.Agents;
-using Bmg.Training.Configuration;
 using Bmg.Training.Progress;
 
 namespace Bmg.Training.Runs;
@@ -11,25 +10,14 @@ internal static class Saturation
     private const double Nearness = 1e-6;
 
     /// <summary>What to say of an interval, or null where no hyper-parameter sits at one bound in every member.</summary>
-    /// <param name="meta">The bounds, and whether anything is learned between them.</param>
     /// <param name="metrics">What was measured.</param>
     /// <param name="values">The interval's values, [metric][member]; NaN where there was none.</param>
     /// <param name="environmentSteps">Of each member, at the interval's end.</param>
-    public static string? Of(MetaSettings meta, IReadOnlyList<Metric> metrics, double[][] values, long environmentSteps)
+    public static string? Of(IReadOnlyList<Metric> metrics, double[][] values, long environmentSteps)
     {
-        if (meta.Method == MetaMethod.Fixed)
-        {
-            return null;
-        }
         for (int i = 0; i < metrics.Count; i++)
         {
-            (double Low, double High)? bounds = metrics[i].Name switch
-            {
-                ActorCriticModule.EntropyWeight => (meta.EntropyWeight.Low, meta.EntropyWeight.High),
-                QLambdaModule.Epsilon => (meta.Exploration.Low, meta.Exploration.High),
-                _ => null,
-            };
-            if (bounds is not { } range)
+            if (metrics[i].Bounds is not { } range)
             {
                 continue;
             }

@@ -80,6 +80,7 @@ public static partial class ContextProbes
             .expand(members, -1, -1);
         double[] unit = NetworkModule
             .apply(network, parameters, input)
+            .narrow(-1, 0, 1)
             .sigmoid()
             .to(torch.float64)
             .contiguous()
