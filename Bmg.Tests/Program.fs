@@ -29,6 +29,7 @@ let private suite =
         OnnxInputTests.tests
         InputTests.tests
         EndToEndTests.tests
+        SupervisedTests.tests
         MemberNumbersTests.tests
         HostTests.tests
         ProcessTests.tests
