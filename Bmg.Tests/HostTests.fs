@@ -65,11 +65,7 @@ let private interrupted (directory: string) (method: string) (overrides: string 
     let path = Path.Combine(directory, "run")
 
     let configuration =
-        Reading.reader.Read(
-            small method,
-            "test",
-            [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=60" ]
-        )
+        Reading.reader.Read(small method, "test", [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=60" ])
 
     let run = RunDirectory.Create path
 
@@ -80,11 +76,7 @@ let private interrupted (directory: string) (method: string) (overrides: string 
     // As a run that is to be twice as long, stopped in the middle.
     File.WriteAllText(
         run.Configuration,
-        (Reading.reader.Read(
-            small method,
-            "test",
-            [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=120" ]
-        ))
+        (Reading.reader.Read(small method, "test", [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=120" ]))
             .ToJson()
     )
 
@@ -270,8 +262,10 @@ let private changes: (string * (int -> Parts -> Parts)) list = [
     "the order of tensors",
     fun i parts -> {
         parts with
+            // The other way round as well: a set of one tensor may go first without a change of any set's order.
             Tensors =
-                List.permute (fun at -> (at + 1 + i % (parts.Tensors.Length - 1)) % parts.Tensors.Length) parts.Tensors
+                List.rev parts.Tensors
+                |> List.permute (fun at -> (at + 1 + i % (parts.Tensors.Length - 1)) % parts.Tensors.Length)
     }
     "no tensors", fun _ parts -> { parts with Tensors = [] }
     "a set is gone",
@@ -383,10 +377,7 @@ let private changes: (string * (int -> Parts -> Parts)) list = [
     fun _ parts ->
         let was = (nonNull parts.Manifest["configuration"]).GetValue<string>()
 
-        at
-            "configuration"
-            (fun () -> text (Reading.reader.Read(was, "x", [ "learner.discount=0.5" ]).ToJson()))
-            parts
+        at "configuration" (fun () -> text (Reading.reader.Read(was, "x", [ "learner.discount=0.5" ]).ToJson())) parts
     "actions that there are not",
     fun _ parts -> {
         parts with

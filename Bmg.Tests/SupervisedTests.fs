@@ -1118,6 +1118,7 @@ let private pathTests =
                 for part in
                     [
                         "1 000 examples each"
+                        "mean held-out accuracy"
                         "held-out accuracy, last tenth"
                         "examples by each member"
                         "classes that differ: 0"
@@ -1237,6 +1238,25 @@ let private pathTests =
 
                 use summary = JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "run.json")))
                 Expect.equal (summary.RootElement.GetProperty("unit").GetString()) "examples" "the record's unit")
+        }
+
+        test "a sweep ranks by what the experiment is judged by" {
+            withScratch (fun folder ->
+                let file = Path.Combine(folder, "a.json")
+                File.WriteAllText(file, text)
+
+                let output =
+                    must [
+                        "sweep"
+                        file
+                        "--grid"
+                        "experiment.optimizer.learningRate=0.001,0.5"
+                        "--output"
+                        Path.Combine(folder, "sweep")
+                    ]
+
+                Expect.stringContains output "mean held-out accuracy" "the heading"
+                Expect.isFalse (output.Contains "reward") "nothing of rewards")
         }
 
         test "the published configurations of supervised training are read, and the quick one learns" {

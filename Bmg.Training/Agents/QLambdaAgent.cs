@@ -110,13 +110,7 @@ public sealed class QLambdaAgent : Agent
         return new QLambdaAgent(
             configuration,
             QLambda.Create(
-                Network.Mlp(
-                    "values",
-                    world.ObservationSize,
-                    [.. learner.Hidden],
-                    world.ActionCount,
-                    Activation.Relu
-                ),
+                Network.Mlp("values", world.ObservationSize, [.. learner.Hidden], world.ActionCount, Activation.Relu),
                 learner.Discount,
                 learner.TraceDecay
             ),

@@ -433,6 +433,7 @@ public sealed class Run
             Seeds = record.Seeds,
             EnvironmentSteps = record.EnvironmentSteps,
             Frozen = record.Frozen,
+            Metric = record.Metrics[0],
             TotalReward = total,
             TotalRewardSpread = Spread.Of(total),
             FinalRewardRate = finalRate,

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Bmg.Export;
 using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 using Bmg.Training.Runs;
@@ -21,6 +22,9 @@ public sealed record SweepPoint
 
     /// <summary>Members that were frozen, since their numbers were not finite: NaN in the results, and left out of means and intervals.</summary>
     public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
+
+    /// <summary>The metric that seeds are judged by; null for the reward.</summary>
+    public Metric? Metric { get; init; }
 
     /// <summary>Sum of all rewards, one number a seed; empty where there is a problem.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }
@@ -45,6 +49,7 @@ public sealed record SweepPoint
             Seeds = summary.Seeds.Count,
             Steps = summary.EnvironmentSteps,
             Frozen = summary.Frozen,
+            Metric = summary.Metric,
             TotalReward = summary.TotalReward,
             FinalRewardRate = summary.FinalRewardRate,
             Seconds = summary.Seconds,
