@@ -1259,7 +1259,7 @@ let private pathTests =
                 Expect.isFalse (output.Contains "reward") "nothing of rewards")
         }
 
-        test "the published configurations of supervised training are read, and the quick one learns" {
+        test "the published configurations of supervised training are read, and take a meta-step" {
             let rec root (folder: DirectoryInfo) =
                 if Directory.Exists(Path.Combine(folder.FullName, "paper-configs")) then
                     folder.FullName
