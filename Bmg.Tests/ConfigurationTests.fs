@@ -366,7 +366,7 @@ let private published =
 
             if isRun && not (file.EndsWith "schema.json") then
                 test $"{Path.GetRelativePath(paperConfigs, file)} is valid" {
-                    let configuration = Reading.reader.ReadFile(file, [])
+                    let configuration = Reading.published file
 
                     Expect.equal
                         (configuration.Name + ".json")

@@ -418,8 +418,8 @@ let private unit = [
 
     training
         "losses of the steps added up for their mean"
-        population
-        "mean[member] += step[member] / losses.Length;"
+        "Agents/MemberValues.cs"
+        "mean[member] += step[member] / steps.Length;"
         "mean[member] += step[member];"
         [ "wiring: learner.discount" ]
 
@@ -441,9 +441,13 @@ let private unit = [
 let private formula = [
     let export = export "export formula"
 
-    training "export formula" "wrong bounds of an exported meta-network" experiment "Low = low," "Low = 0," [
-        "effects: an exported meta-network"
-    ]
+    training
+        "export formula"
+        "wrong bounds of an exported meta-network"
+        "Agents/Agent.cs"
+        "Low = Bounds.Low,"
+        "Low = 0,"
+        [ "effects: an exported meta-network" ]
 
     export
         "an exported meta-network as wide as its upper bound, graph and check alike"
@@ -651,16 +655,16 @@ let private report = [
     training
         "the first member's total in every row"
         "Reporting/RunReport.cs"
-        "Figures.Count(summary.TotalReward[i])"
-        "Figures.Count(summary.TotalReward[0])"
+        "Total(summary.TotalReward[i])"
+        "Total(summary.TotalReward[0])"
         [ "effects: a run's report" ]
 
     training
         "totals and rates of a report swapped"
         "Reporting/RunReport.cs"
-        "Text(summary.TotalRewardSpread, Figures.Count),
+        "Text(summary.TotalRewardSpread, Total),
             Text(summary.FinalRewardRateSpread, Figures.Number),"
-        "Text(summary.FinalRewardRateSpread, Figures.Count),
+        "Text(summary.FinalRewardRateSpread, Total),
             Text(summary.TotalRewardSpread, Figures.Number),"
         [ "effects: a run's report" ]
 

@@ -282,8 +282,10 @@ let private changes: (string * (int -> Parts -> Parts)) list = [
     "the order of tensors",
     fun i parts -> {
         parts with
+            // The other way round as well: a set of one tensor may go first without a change of any set's order.
             Tensors =
-                List.permute (fun at -> (at + 1 + i % (parts.Tensors.Length - 1)) % parts.Tensors.Length) parts.Tensors
+                List.rev parts.Tensors
+                |> List.permute (fun at -> (at + 1 + i % (parts.Tensors.Length - 1)) % parts.Tensors.Length)
     }
     "no tensors", fun _ parts -> { parts with Tensors = [] }
     "a set is gone",

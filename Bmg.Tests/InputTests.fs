@@ -331,6 +331,13 @@ let private kinds =
             "meta.gradientClip=1"
             "environment.name=switching-mdps"
         ]
+        tiny
+        @ [
+            "experiment.name=supervised"
+            "experiment.data.examples=20"
+            "experiment.hidden=[3]"
+            "experiment.batchSize=2"
+        ]
     ]
 
 /// Whether the configuration, where the reader takes it, makes an experiment that takes a meta-step. Numbers may grow beyond all bounds.
@@ -344,7 +351,7 @@ let private livesWith (overrides: string list) =
     | Error _ -> ()
     | Ok configuration ->
         try
-            use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+            use experiment = (ExperimentFactory() :> IExperimentFactory).Create configuration
             experiment.Advance() |> ignore
         with :? NumericalFailureException ->
             ()
@@ -554,7 +561,7 @@ let private memory =
             for file in
                 published
                 |> Array.filter (fun f -> not (f.Contains "studies" || f.Contains "theory")) do
-                MemoryNeeds.Require(Reading.reader.ReadFile(file, []), file, 4e9)
+                MemoryNeeds.Require(Reading.published file, file, 4e9)
         }
 
         test "changes of a world come one by one" {

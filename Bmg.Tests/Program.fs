@@ -30,6 +30,7 @@ let private suite =
         OnnxInputTests.tests
         InputTests.tests
         EndToEndTests.tests
+        SupervisedTests.tests
         MemberNumbersTests.tests
         HostTests.tests
         ProcessTests.tests

@@ -16,6 +16,16 @@ let catalogue = LibraryParts.Catalogue()
 /// Reads configurations.
 let reader = Resolution.Reader catalogue
 
+/// Reads a published configuration. For data that a user brings other data stands in: the rest must be right without it.
+let published (file: string) =
+    let brought =
+        if file.EndsWith "digits.json" then
+            [ """experiment.data={ "name": "spirals" }""" ]
+        else
+            []
+
+    reader.ReadFile(file, brought)
+
 /// Settings of a configuration's actor-critic.
 let actorCritic (configuration: RunConfiguration) =
     configuration.Learner.As<ActorCriticSettings>()

@@ -1282,7 +1282,12 @@ let private runConfiguration =
     covering
         "run"
         typeof<RunConfiguration>
-        (learnerEffects @ targetEffects @ matchingEffects @ metaEffects @ runEffects)
+        (learnerEffects
+         @ targetEffects
+         @ matchingEffects
+         @ metaEffects
+         @ runEffects
+         @ [ for key, body in SupervisedTests.effects -> effect key body ])
 
 // ---------------------------------------------------------------------------------------------------------------- theory
 

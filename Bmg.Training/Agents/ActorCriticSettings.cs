@@ -42,6 +42,12 @@ public sealed record ActorCriticSettings
     )]
     public Initialization Initialization { get; init; } = Initialization.TruncatedNormal;
 
+    [Description(
+        "The policy's last layer starts as initialization says, times this. 1 leaves it; 0.01 starts near the middle of continuous actions' bounds, or near a uniform choice (Andrychowicz et al., ICLR 2021)."
+    )]
+    [Range(0, 100, MinimumIsExclusive = true)]
+    public double PolicyGain { get; init; } = 1;
+
     [Description("Environment steps between two learner steps, and the data of each. 16 in both papers.")]
     [Range(1, 100_000)]
     public int RolloutLength { get; init; } = 16;

@@ -52,9 +52,30 @@ internal sealed class Population : IPopulation
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
-            ActorCriticModule.init(agent.Networks, agent.Settings.Initialization, all, ScalarType.Float32, _device),
+            Start(agent, all, _device),
             agent.MetaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, _device)
         );
+    }
+
+    /// <summary>Parameters at the start of their lives.</summary>
+    private static Params Start(ActorCriticAgent agent, Seed[] seeds, Device device)
+    {
+        var x = ActorCriticModule.init(
+            agent.Networks,
+            agent.Settings.Initialization,
+            seeds,
+            ScalarType.Float32,
+            device
+        );
+        if (agent.Settings.PolicyGain != 1)
+        {
+            using var scope = NewDisposeScope();
+            using var noGrad = no_grad();
+            var policy = agent.Networks.Policy;
+            x[policy.WeightName(policy.Layers.Length - 1)].mul_(agent.Settings.PolicyGain);
+        }
+
+        return x;
     }
 
     /// <inheritdoc/>

@@ -282,8 +282,10 @@ internal static class SweepCommand
             {
                 int index = first + Array.IndexOf(cells, cell);
                 points[cell.Id] = SweepPoint.Of(index, summary);
+                FirstMetric metric = FirstMetric.Of(summary.Metric);
+                string Total(double value) => Figures.Number(metric.Value(value, summary.EnvironmentSteps));
                 reporter.Say(
-                    $"{cell.Id} {string.Join(' ', request.Grid.Settings(request.Grid.At(index)))}: {(summary.MeanReturn is { } returns ? $"mean return {Figures.Number(Spread.Of(returns).Mean)} ({Figures.Number(Spread.Of(returns).Deviation)})" : $"total reward {Figures.Number(summary.TotalRewardSpread.Mean)} ({Figures.Number(summary.TotalRewardSpread.Deviation)})")}"
+                    $"{cell.Id} {string.Join(' ', request.Grid.Settings(request.Grid.At(index)))}: {metric.TotalLabel} {Total(summary.TotalRewardSpread.Mean)} ({Total(summary.TotalRewardSpread.Deviation)})"
                 );
             }
         );

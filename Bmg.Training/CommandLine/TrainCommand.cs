@@ -205,22 +205,21 @@ internal static class TrainCommand
     private static IEnumerable<string> Results(RunDirectory directory, RunOutcome outcome, string report, string unit)
     {
         RunSummary summary = outcome.Summary!;
-        FirstMetric first = FirstMetric.Of(RunRecord.Read(directory).Metrics);
+        FirstMetric first = FirstMetric.Of(summary.Metric);
+        string last = $"{first.RateLabel}, last tenth";
+        int total = Math.Max(16, first.TotalLabel.Length + 2);
+        int rate = Math.Max(28, last.Length + 2);
         yield return "";
         int width = Math.Max(8, summary.Seeds.Max(seed => $"  {seed}".Length));
-        // Where there are episodes, their returns say more than sums of rewards.
-        bool episodes = summary.FinalReturn is not null;
-        IReadOnlyList<double> total = summary.MeanReturn ?? summary.TotalReward;
-        IReadOnlyList<double> final = summary.FinalReturn ?? summary.FinalRewardRate;
-        yield return $"{"member", 8}{"seed".PadLeft(width)}{(episodes ? "mean return" : first.TotalLabel), 16}{(episodes ? "mean return, last tenth" : first.RateLabel), 28}";
+        yield return $"{"member", 8}{"seed".PadLeft(width)}{first.TotalLabel.PadLeft(total)}{last.PadLeft(rate)}";
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
             string name = $"{i, 8}{$"{summary.Seeds[i]}".PadLeft(width)}";
             yield return summary.Frozen.FirstOrDefault(mark => mark.Member == i) is { } frozen
                 ? $"{name}  frozen at {Units.One(frozen.Unit)} {Figures.Count(frozen.EnvironmentStep)}: {frozen.Quantity} was not finite"
-                : $"{name}{Total(total[i]), 16}{Figures.Number(final[i]), 28}";
+                : $"{name}{first.Text(summary.TotalReward[i], summary.EnvironmentSteps).PadLeft(total)}{Figures.Number(summary.FinalRewardRate[i]).PadLeft(rate)}";
         }
-        yield return $"{"mean".PadLeft(8 + width)}{Total(Spread.Of(total).Mean), 16}{Figures.Number(Spread.Of(final).Mean), 28}";
+        yield return $"{"mean".PadLeft(8 + width)}{first.Text(summary.TotalRewardSpread.Mean, summary.EnvironmentSteps).PadLeft(total)}{Figures.Number(summary.FinalRewardRateSpread.Mean).PadLeft(rate)}";
         yield return "";
         yield return $"{Figures.Count(summary.EnvironmentSteps)} {unit} by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
         foreach (string line in outcome.Finish!.Lines)
@@ -240,8 +239,6 @@ internal static class TrainCommand
         {
             yield return $"meta-network {network}";
         }
-
-        string Total(double value) => episodes ? Figures.Number(value) : first.Total(value);
     }
 
     /// <summary>The quickstart of the nearest paper-configs from here upwards; the program's own copy where there is none.</summary>

@@ -11,51 +11,56 @@ internal static class DataCheck
 
     /// <summary>The data set of a part.</summary>
     /// <param name="part">The part, bound.</param>
-    /// <param name="path">The setting that names it, for messages.</param>
-    /// <exception cref="UsageException">It cannot be made, or its examples are not what it says.</exception>
-    public static IDataSet Make(Part part, string path) => Made.GetValue(part.Settings!, _ => Checked(part, path));
+    /// <exception cref="DataException">It cannot be made, or its examples are not what it says.</exception>
+    public static IDataSet Make(Part part) => Made.GetValue(part.Settings!, _ => Checked(part));
 
-    private static IDataSet Checked(Part part, string path)
+    private static IDataSet Checked(Part part)
     {
-        IDataSet data;
         try
         {
-            data = part.Make(DataKinds.Data);
-            if (Flaw(data) is not { } flaw)
-            {
-                return data;
-            }
-
-            throw new UsageException($"{path}: data \"{part.Name}\": {flaw}.");
+            var data = part.Make(DataKinds.Data);
+            return Flaw(data) is { } flaw
+                ? throw new DataException($"{flaw.Found} in \"{part.Name}\"", flaw.Expected)
+                : data;
         }
         catch (Exception e) when (e is not BmgException)
         {
-            throw new UsageException($"{path}: data \"{part.Name}\": {e.GetType().Name}: {e.Message}", e);
+            throw new DataException(
+                $"{e.GetType().Name} from \"{part.Name}\": {e.Message.TrimEnd('.')}",
+                "data that can be made and read",
+                e
+            );
         }
     }
 
-    /// <summary>What is wrong with a data set: where, what was found, what was expected; null where nothing is.</summary>
-    internal static string? Flaw(IDataSet data)
+    /// <summary>What is wrong with a data set: what was found and where, what was expected; null where nothing is.</summary>
+    internal static (string Found, string Expected)? Flaw(IDataSet data)
     {
         var description = data.Description;
         if (description.InputShape.Count == 0 || description.InputShape.Any(axis => axis < 1))
         {
-            return $"description: found inputs of [{string.Join(", ", description.InputShape)}], expected axes of 1 at least";
+            return ($"inputs of [{string.Join(", ", description.InputShape)}]", "axes of 1 at least");
         }
 
         if (description.InputNames.Count > 0 && description.InputNames.Count != description.InputSize)
         {
-            return $"description: found {description.InputNames.Count} names of inputs, expected {description.InputSize}, or none";
+            return ($"{description.InputNames.Count} names of inputs", $"{description.InputSize}, or none");
         }
 
         if (description.HasClasses == (description.Targets.Count > 0) || description.Classes.Count == 1)
         {
-            return $"description: found {description.Classes.Count} classes and {description.Targets.Count} targets, expected two classes at least, or targets";
+            return (
+                $"{description.Classes.Count} classes and {description.Targets.Count} targets",
+                "two classes at least, or targets"
+            );
         }
 
         if (data.Count(DataSplit.Training) < 1 || data.Count(DataSplit.Test) < 0)
         {
-            return $"found {data.Count(DataSplit.Training)} training and {data.Count(DataSplit.Test)} test examples, expected 1 and 0 at least";
+            return (
+                $"{data.Count(DataSplit.Training)} training and {data.Count(DataSplit.Test)} test examples",
+                "1 and 0 at least"
+            );
         }
 
         var input = new float[description.InputSize];
@@ -70,7 +75,10 @@ internal static class DataCheck
                 data.Write(split, i, input, label);
                 if (ExampleFlaw(description, input, label) is { } flaw)
                 {
-                    return $"{(split == DataSplit.Training ? "training" : "test")} example {i}: {flaw}";
+                    return (
+                        $"{flaw.Found} of {(split == DataSplit.Training ? "training" : "test")} example {i}",
+                        flaw.Expected
+                    );
                 }
             }
         }
@@ -78,12 +86,16 @@ internal static class DataCheck
         return null;
     }
 
-    private static string? ExampleFlaw(DataDescription description, float[] input, float[] label)
+    private static (string Found, string Expected)? ExampleFlaw(
+        DataDescription description,
+        float[] input,
+        float[] label
+    )
     {
         var wrong = Array.FindIndex(input, value => !float.IsFinite(value));
         if (wrong >= 0)
         {
-            return $"{description.Layout[wrong]}: found {input[wrong]}, expected a finite number";
+            return ($"{input[wrong]} as {description.Layout[wrong]}", "a finite number");
         }
 
         wrong = Array.FindIndex(
@@ -95,7 +107,7 @@ internal static class DataCheck
         );
         return wrong < 0 ? null
             : description.HasClasses
-                ? $"class: found {label[wrong]}, expected an index, 0 … {description.Classes.Count - 1}"
-            : $"{description.Targets[wrong]}: found {label[wrong]}, expected a finite number";
+                ? ($"{label[wrong]} as the class", $"an index, 0 … {description.Classes.Count - 1}")
+            : ($"{label[wrong]} as {description.Targets[wrong]}", "a finite number");
     }
 }

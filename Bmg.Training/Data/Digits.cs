@@ -27,7 +27,7 @@ public static class Digits
     private const float Brightest = 16;
 
     /// <summary>The data set of some settings; pixels from 0 to 1.</summary>
-    /// <exception cref="UsageException">The file is missing, or is another.</exception>
+    /// <exception cref="DataException">The file is missing, or is another.</exception>
     public static ArrayDataSet Read(DigitsSettings settings)
     {
         ArgumentNullException.ThrowIfNull(settings);
@@ -53,14 +53,15 @@ public static class Digits
         catch (Exception e)
             when (e is IOException or UnauthorizedAccessException or InvalidDataException or ArgumentException)
         {
-            throw new UsageException(
-                $"data \"digits\": file: '{settings.File}' cannot be read: {e.Message} Expected the digits of 8 × 8 pixels as CSV, which scikit-learn ships as sklearn/datasets/data/digits.csv.gz.",
+            throw new DataException(
+                $"'{settings.File}', which cannot be read: {e.Message.TrimEnd('.')}",
+                "the digits of 8 × 8 pixels as CSV, which scikit-learn ships as sklearn/datasets/data/digits.csv.gz; \"file\" says where",
                 e
             );
         }
 
         return inputs.Count < 2
-            ? throw new UsageException($"{settings.File}: found {inputs.Count} rows, expected two at least.")
+            ? throw new DataException($"{inputs.Count} rows in '{settings.File}'", "two at least")
             : new ArrayDataSet(
                 [.. inputs],
                 [.. classes],
@@ -74,8 +75,9 @@ public static class Digits
         var cells = line.Split(',');
         if (cells.Length != Pixels + 1)
         {
-            throw new UsageException(
-                $"{file}, row {row}: found {cells.Length} numbers, expected {Pixels + 1}: the pixels and the digit."
+            throw new DataException(
+                $"{cells.Length} numbers in row {row} of '{file}'",
+                $"{Pixels + 1}: the pixels and the digit"
             );
         }
 
@@ -89,8 +91,9 @@ public static class Digits
                 || (i == Pixels && numbers[i] != MathF.Floor(numbers[i]))
             )
             {
-                throw new UsageException(
-                    $"{file}, row {row}, column {i + 1}: found \"{cells[i]}\", expected {(i < Pixels ? "a pixel, 0 to 16" : "a digit, 0 to 9")}."
+                throw new DataException(
+                    $"\"{cells[i]}\" in row {row}, column {i + 1} of '{file}'",
+                    i < Pixels ? "a pixel, 0 to 16" : "a digit, 0 to 9"
                 );
             }
         }

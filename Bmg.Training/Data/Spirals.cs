@@ -12,7 +12,7 @@ public sealed record SpiralsSettings
     public int Classes { get; init; } = 3;
 
     [Description("Points to learn from, in turn of each class.")]
-    [Range(1, 1_000_000)]
+    [Range(2, 1_000_000)]
     public int Examples { get; init; } = 1200;
 
     [Description("Points for the test.")]

@@ -117,7 +117,7 @@ public static class RunReport
         }
         if (summary is not null)
         {
-            Members(page, record, summary);
+            Members(page, summary);
         }
         page.Append(CultureInfo.InvariantCulture, $"<h2>Configuration</h2>\n<pre>{E(configuration.ToJson())}</pre>\n");
         page.Append("<h2>How it was run</h2>\n");
@@ -184,18 +184,19 @@ public static class RunReport
         RunSummary? summary
     )
     {
-        FirstMetric first = FirstMetric.Of(record.Metrics);
         string length = $"{Figures.Count(log.End)} {record.Unit} by each of {configuration.Members} members";
         if (summary is null)
         {
             Facts(page, ("so far", $"{length}, of {Figures.Count(configuration.EnvironmentSteps)}"));
             return;
         }
+        FirstMetric first = FirstMetric.Of(summary.Metric);
+        string Total(double value) => first.Text(value, summary.EnvironmentSteps);
         Facts(
             page,
             ("length", $"{length}, in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}"),
-            (first.TotalLabel, Text(summary.TotalRewardSpread, first.Total)),
-            (first.RateLabel, Text(summary.FinalRewardRateSpread, Figures.Number)),
+            (first.TotalLabel, Text(summary.TotalRewardSpread, Total)),
+            ($"{first.RateLabel}, last tenth", Text(summary.FinalRewardRateSpread, Figures.Number)),
             ("speed", $"{Figures.Count(summary.EnvironmentStepsPerSecond)} {record.Unit} a second, all members"),
             ("peak memory", $"{Figures.Count(summary.PeakMemoryBytes / 1e6)} MB"),
             (
@@ -207,12 +208,12 @@ public static class RunReport
         );
     }
 
-    private static void Members(StringBuilder page, RunRecord record, RunSummary summary)
+    private static void Members(StringBuilder page, RunSummary summary)
     {
-        FirstMetric first = FirstMetric.Of(record.Metrics);
+        FirstMetric first = FirstMetric.Of(summary.Metric);
         page.Append(
             CultureInfo.InvariantCulture,
-            $"<h2>Members</h2>\n<table>\n<tr><th>member</th><th>seed</th><th>{E(first.TotalLabel)}</th><th>{E(first.RateLabel)}</th></tr>\n"
+            $"<h2>Members</h2>\n<table>\n<tr><th>member</th><th>seed</th><th>{E(first.TotalLabel)}</th><th>{E(first.RateLabel)}, last tenth</th></tr>\n"
         );
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
@@ -221,18 +222,20 @@ public static class RunReport
                 $"{i}</td><td>{summary.Seeds[i]}",
                 frozen is not null
                     ? $"frozen at {Figures.Count(frozen.EnvironmentStep)}"
-                    : first.Total(summary.TotalReward[i]),
+                    : Total(summary.TotalReward[i]),
                 Figures.Number(summary.FinalRewardRate[i]),
                 ""
             );
         }
         Row(
             "mean ± deviation</td><td>",
-            Text(summary.TotalRewardSpread, first.Total),
+            Text(summary.TotalRewardSpread, Total),
             Text(summary.FinalRewardRateSpread, Figures.Number),
             " class=\"total\""
         );
         page.Append("</table>\n");
+
+        string Total(double value) => first.Text(value, summary.EnvironmentSteps);
 
         void Row(string name, string total, string rate, string style) =>
             page.Append(
@@ -244,7 +247,7 @@ public static class RunReport
     private static void Facts(StringBuilder page, params (string Name, string Value)[] facts)
     {
         page.Append("<table class=\"facts\">\n");
-        foreach ((string name, string value) in facts.Where(fact => fact.Name.Length > 0))
+        foreach ((string name, string value) in facts)
         {
             page.Append(CultureInfo.InvariantCulture, $"<tr><td>{E(name)}</td><td>{E(value)}</td></tr>\n");
         }

@@ -4,24 +4,27 @@ using Bmg.Training.Progress;
 namespace Bmg.Training.Runs;
 
 /// <summary>How tables speak of the metric that members are judged by.</summary>
-/// <param name="TotalLabel">Heading of its total over the run; empty where it has none.</param>
-/// <param name="RateLabel">Heading of its mean over the last tenth of the run.</param>
-/// <param name="IsRate">Whether it adds up: a reward does, a share of examples does not, and has no total.</param>
-internal sealed record FirstMetric(string TotalLabel, string RateLabel, bool IsRate)
+/// <param name="TotalLabel">Heading of its total over the run, or of its mean where it does not add up.</param>
+/// <param name="RateLabel">Heading of its mean over the last tenth of the run, without saying so.</param>
+/// <param name="AddsUp">Whether it adds up: a reward does, a share of examples does not.</param>
+internal sealed record FirstMetric(string TotalLabel, string RateLabel, bool AddsUp)
 {
-    /// <summary>That of a run.</summary>
-    /// <param name="metrics">What it measured; a reward where that is not known.</param>
-    public static FirstMetric Of(IReadOnlyList<Metric> metrics)
+    /// <summary>That of a metric.</summary>
+    /// <param name="metric">The metric; a reward where it is not known.</param>
+    public static FirstMetric Of(Metric? metric)
     {
-        string label = metrics.Count > 0 ? metrics[0].Label : "reward";
-        bool isRate = metrics.Count == 0 || metrics[0].Aggregation == Aggregation.PerEnvironmentStep;
-        return new FirstMetric(
-            isRate ? $"total {label}" : "",
-            isRate ? $"{label} a step, last tenth" : $"{label}, last tenth",
-            isRate
-        );
+        string label = metric?.Label ?? "reward";
+        return metric is null or { Aggregation: Aggregation.PerEnvironmentStep }
+            ? new FirstMetric($"total {label}", $"{label} a step", AddsUp: true)
+            : new FirstMetric($"mean {label}", label, AddsUp: false);
     }
 
-    /// <summary>A total for people; nothing where there is none.</summary>
-    public string Total(double value) => IsRate ? Figures.Count(value) : "";
+    /// <summary>What stands under <see cref="TotalLabel"/>.</summary>
+    /// <param name="total">The sum over the run.</param>
+    /// <param name="length">The length of the run.</param>
+    public double Value(double total, long length) => AddsUp ? total : total / length;
+
+    /// <summary>The same for people.</summary>
+    public string Text(double total, long length) =>
+        AddsUp ? Figures.Count(total) : Figures.Number(Value(total, length));
 }

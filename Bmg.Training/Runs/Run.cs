@@ -429,6 +429,10 @@ public sealed class Run
         IReadOnlyList<double>? finalReturn = record.HasEpisodes
             ? WithoutFrozen(log.MeanSince(record.Score, 0.9 * record.EnvironmentSteps))
             : null;
+        // A metric that is a mean stands as its mean times the length; where there are episodes, members are judged by their returns.
+        IReadOnlyList<double> judged = meanReturn is null
+            ? total
+            : [.. meanReturn.Select(mean => mean * record.EnvironmentSteps)];
         RunSummary summary = new()
         {
             MeanReturn = meanReturn,
@@ -436,10 +440,11 @@ public sealed class Run
             Seeds = record.Seeds,
             EnvironmentSteps = record.EnvironmentSteps,
             Frozen = record.Frozen,
-            TotalReward = total,
-            TotalRewardSpread = Spread.Of(total),
-            FinalRewardRate = finalRate,
-            FinalRewardRateSpread = Spread.Of(finalRate),
+            Metric = record.Metrics.First(metric => metric.Name == record.Score),
+            TotalReward = judged,
+            TotalRewardSpread = Spread.Of(judged),
+            FinalRewardRate = finalReturn ?? finalRate,
+            FinalRewardRateSpread = Spread.Of(finalReturn ?? finalRate),
             Seconds = state.Seconds,
             EnvironmentStepsPerSecond =
                 (

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Runs;
@@ -41,6 +42,9 @@ public sealed record RunSummary
 
     /// <summary>Members that were frozen, since their numbers were not finite; results are NaN of them, and means are over the others.</summary>
     public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
+
+    /// <summary>The metric that members are judged by; null in summaries of before there was another than the reward.</summary>
+    public Metric? Metric { get; init; }
 
     /// <summary>Sum of all rewards, one number a member; of an experiment whose first metric is a mean, that mean times the length of the run.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }

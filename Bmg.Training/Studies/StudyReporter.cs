@@ -115,8 +115,8 @@ public sealed record StudyReporter(Action<string> Say, Action<Func<StudySnapshot
         {
             yield break;
         }
-        yield return $"{Figures.Count(run.EnvironmentSteps)} of {Figures.Count(run.TargetSteps)} steps by {run.Members} seeds";
-        yield return run.Phase.Length > 0 ? run.Phase : $"{Figures.Count(run.StepsPerSecond)} steps/s";
+        yield return $"{Figures.Count(run.EnvironmentSteps)} of {Figures.Count(run.TargetSteps)} {Units.Word(run.Unit)} by {run.Members} seeds";
+        yield return run.Phase.Length > 0 ? run.Phase : $"{Figures.Count(run.StepsPerSecond)} {Units.Word(run.Unit)}/s";
         foreach ((Agents.Metric metric, double mean) in run.Figures.Take(2))
         {
             yield return $"{metric.Label} {Figures.Number(mean)}";

@@ -1,7 +1,7 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 using Bmg.Training.Runs;
@@ -23,15 +23,14 @@ public sealed record SweepPoint
     /// <summary>Members that were frozen, since their numbers were not finite: NaN in the results, and left out of means and intervals.</summary>
     public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
 
-    /// <summary>Sum of all rewards, one number a seed; where there are episodes, the mean return of all; empty where there is a problem.</summary>
+    /// <summary>The metric that seeds are judged by; null for the reward.</summary>
+    public Metric? Metric { get; init; }
+
+    /// <summary>Sum of all rewards, one number a seed; empty where there is a problem.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }
 
     /// <summary>Reward an environment step over the last tenth of the run, one number a seed.</summary>
     public required IReadOnlyList<double> FinalRewardRate { get; init; }
-
-    /// <summary>Whether there are episodes, so that results are returns.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
-    public bool HasEpisodes { get; init; }
 
     /// <summary>Training time in seconds.</summary>
     public required double Seconds { get; init; }
@@ -50,9 +49,9 @@ public sealed record SweepPoint
             Seeds = summary.Seeds.Count,
             Steps = summary.EnvironmentSteps,
             Frozen = summary.Frozen,
-            TotalReward = summary.MeanReturn ?? summary.TotalReward,
-            FinalRewardRate = summary.FinalReturn ?? summary.FinalRewardRate,
-            HasEpisodes = summary.MeanReturn is not null,
+            Metric = summary.Metric,
+            TotalReward = summary.TotalReward,
+            FinalRewardRate = summary.FinalRewardRate,
             Seconds = summary.Seconds,
             Commit = summary.Provenance.Commit,
         };

@@ -49,17 +49,17 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
     /// <summary>Best mean total first; points without numbers last.</summary>
     public IEnumerable<string> Ranked()
     {
-        bool episodes = Points.Any(point => point.HasEpisodes);
+        FirstMetric first = FirstMetric.Of(Points.FirstOrDefault(point => point.Problem is null)?.Metric);
         List<string[]> rows =
         [
             [
                 "rank",
                 "point",
                 .. Grid.Axes.Select(axis => axis.Key),
-                episodes ? "mean return" : "total reward",
+                first.TotalLabel,
                 "± 95 %",
                 "deviation",
-                episodes ? "mean return (last tenth)" : "reward a step (last tenth)",
+                $"{first.RateLabel} (last tenth)",
                 "seeds",
                 "steps",
             ],
@@ -69,13 +69,14 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
             .OrderByDescending(point => Spread.Of(point.TotalReward).Mean);
         foreach (SweepPoint point in ranked)
         {
-            Spread total = Spread.Of(point.TotalReward);
+            double[] totals = [.. point.TotalReward.Select(total => first.Value(total, point.Steps))];
+            Spread total = Spread.Of(totals);
             rows.Add([
                 $"{rows.Count}",
                 Grid.Id(point.Index),
                 .. Grid.At(point.Index).Values,
                 Figures.Number(total.Mean),
-                Figures.Number(StudentInterval.HalfWidth(point.TotalReward)),
+                Figures.Number(StudentInterval.HalfWidth(totals)),
                 Figures.Number(total.Deviation),
                 Figures.Number(Spread.Of(point.FinalRewardRate).Mean),
                 point.Frozen.Count == 0 ? $"{point.Seeds}" : $"{point.Seeds - point.Frozen.Count} of {point.Seeds}",

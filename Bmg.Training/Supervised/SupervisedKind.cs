@@ -57,7 +57,13 @@ public sealed class SupervisedKind(SupervisedSettings settings) : IExperimentKin
             }
         }
 
-        var data = SupervisedLearners.DataOf(settings);
+        var (data, flaw) = Data();
+        if (data is null)
+        {
+            yield return flaw;
+            yield break;
+        }
+
         if (settings.HeldOut > 0 && data.Count(DataSplit.Training) < 2)
         {
             yield return new BrokenRule(
@@ -198,6 +204,18 @@ public sealed class SupervisedKind(SupervisedSettings settings) : IExperimentKin
             new($"{name} variance explained", 1 - (loss / count / variance)),
             new($"{name} squared error", loss / count),
         ];
+    }
+
+    private (IDataSet? Data, BrokenRule Flaw) Data()
+    {
+        try
+        {
+            return (SupervisedLearners.DataOf(settings), default);
+        }
+        catch (DataException e)
+        {
+            return (null, new BrokenRule("experiment.data", e.Found, e.Expected));
+        }
     }
 
     private static void Read(IDataSet data, DataSplit split, int first, int count, float[] inputs, float[] labels)

@@ -87,7 +87,7 @@ public sealed class SupervisedLearners : ILearners
     /// <summary>The learners of a configuration.</summary>
     /// <param name="configuration">Settings, validated; its experiment is this one.</param>
     /// <param name="stop">Ends whatever populations are doing, with an OperationCanceledException.</param>
-    /// <exception cref="UsageException">The data cannot be made, or is not what it says.</exception>
+    /// <exception cref="DataException">The data cannot be made, or is not what it says.</exception>
     public static SupervisedLearners Create(RunConfiguration configuration, CancellationToken stop = default)
     {
         ArgumentNullException.ThrowIfNull(configuration);
@@ -100,7 +100,7 @@ public sealed class SupervisedLearners : ILearners
         new SupervisedPopulation(this, seeds, first);
 
     /// <summary>The data of some settings, checked.</summary>
-    internal static IDataSet DataOf(SupervisedSettings settings) => DataCheck.Make(settings.Data, "experiment.data");
+    internal static IDataSet DataOf(SupervisedSettings settings) => DataCheck.Make(settings.Data);
 
     /// <summary>The network of some settings: the one place that knows what it is made of.</summary>
     internal static Network NetworkOf(SupervisedSettings settings, DataDescription data) =>
@@ -129,6 +129,7 @@ public sealed class SupervisedLearners : ILearners
             Objective<ExampleBatch>.Create("loss", (x, _, batch) => Loss(x, batch.Learned)),
             optimizer
         );
+        var outer = Objective<ExampleBatch>.Create("outer loss", (x, _, batch) => Loss(x, batch.Judged));
         return MetaLearner<ExampleBatch>
             .Create(
                 rule,
@@ -145,12 +146,14 @@ public sealed class SupervisedLearners : ILearners
                 meta.Method switch
                 {
                     MetaMethod.Fixed => MetaObjective<ExampleBatch>.Fixed,
-                    MetaMethod.Mg => MetaObjective<ExampleBatch>.NewMetaGradient(
-                        Objective<ExampleBatch>.Create("outer loss", (x, _, batch) => Loss(x, batch.Judged))
-                    ),
+                    MetaMethod.Mg => MetaObjective<ExampleBatch>.NewMetaGradient(outer),
                     MetaMethod.Bmg => MetaObjective<ExampleBatch>.NewBootstrapped(
-                        // The learner's own loss is what the target descends to the end.
-                        TargetBootstrap.lookAhead(Settings.TargetSteps, rule, LastStepState.Learners),
+                        // The last step is one down the outer objective: the loss of examples that were held out.
+                        TargetBootstrap.lookAhead(
+                            Settings.TargetSteps,
+                            UpdateRule.gradient(outer, optimizer),
+                            LastStepState.Learners
+                        ),
                         ActorCriticAgent.MatchingOf(Configuration.Matching, Distributions.categorical(Network.Outputs))
                     ),
                     _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),

@@ -68,7 +68,9 @@ public sealed record SupervisedSettings
     [Range(1, 1000)]
     public int InnerSteps { get; init; } = 4;
 
-    [Description("L: learner steps that the target looks ahead. Only method \"bmg\" uses it.")]
+    [Description(
+        "L: learner steps that the target looks ahead, the last of them one down the outer objective. Only method \"bmg\" uses it."
+    )]
     [Range(1, 100_000)]
     public int TargetSteps { get; init; } = 8;
 }
