@@ -20,7 +20,7 @@ public static class CheckpointContents
         var policy = manifest.Policy;
         if (!Enum.IsDefined(policy.Kind))
         {
-            throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits or values.");
+            throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits, values or predictions.");
         }
         Network Described(NetworkDescription description) =>
             Require(checkpoint, description, policy.ParameterSet, manifest.Seeds.Length, shared: false, layers);

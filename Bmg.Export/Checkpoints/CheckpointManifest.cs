@@ -51,12 +51,16 @@ public enum PolicyKind
 
     /// <summary>Action values; the policy takes the action of the greatest.</summary>
     Values,
+
+    /// <summary>Predictions of numbers, from regression: no action is taken.</summary>
+    Predictions,
 }
 
-/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions.</summary>
+/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions. A network of supervised training is one, too: its
+/// observations are examples, its actions classes, or the numbers that it predicts.</summary>
 public sealed record PolicyDescription
 {
-    /// <summary>Name of the environment that it acts in.</summary>
+    /// <summary>Name of the environment that it acts in, or of the data set.</summary>
     public required string Environment { get; init; }
 
     /// <summary>What the network puts out; logits where a checkpoint does not say.</summary>

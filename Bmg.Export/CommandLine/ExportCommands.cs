@@ -345,7 +345,13 @@ public static class ExportCommands
     {
         var kind = session.Metadata.GetValueOrDefault(MetadataKeys.Kind);
         if (
-            kind is not (ModelKinds.Policy or ModelKinds.ActionValues or ModelKinds.MetaNetwork)
+            kind
+                is not (
+                    ModelKinds.Policy
+                    or ModelKinds.ActionValues
+                    or ModelKinds.Predictions
+                    or ModelKinds.MetaNetwork
+                )
             || !int.TryParse(
                 session.Metadata.GetValueOrDefault(MetadataKeys.Member),
                 NumberStyles.None,
@@ -356,7 +362,7 @@ public static class ExportCommands
         {
             throw new OnnxFileException(
                 $"'{path}' was not exported from a run: expected metadata '{MetadataKeys.Kind}' ({ModelKinds.Policy}, "
-                    + $"{ModelKinds.ActionValues} or {ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
+                    + $"{ModelKinds.ActionValues}, {ModelKinds.Predictions} or {ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
                     + (session.Metadata.Count == 0 ? "none." : $"{string.Join(", ", session.Metadata.Keys)}.")
             );
         }
@@ -364,7 +370,7 @@ public static class ExportCommands
         var options = new ExportOptions { Outputs = [.. session.Outputs.Select(o => o.Name)] };
         try
         {
-            return kind is ModelKinds.Policy or ModelKinds.ActionValues
+            return kind is ModelKinds.Policy or ModelKinds.ActionValues or ModelKinds.Predictions
                 ? PolicyExporter.Build(checkpoint, member, options: options)
                 : MetaNetworkExporter.Build(checkpoint, member, options);
         }

@@ -52,6 +52,9 @@ public static class ModelKinds
     /// <summary>Action values and the greedy action: see <see cref="PolicyExporter"/>.</summary>
     public const string ActionValues = "action-values";
 
+    /// <summary>Predictions of numbers: see <see cref="PolicyExporter"/>.</summary>
+    public const string Predictions = "predictions";
+
     /// <summary>A meta-parameter computed from context: see <see cref="MetaNetworkExporter"/>.</summary>
     public const string MetaNetwork = "meta-network";
 }

@@ -7,7 +7,7 @@ namespace Bmg.Export.Onnx;
 /// <summary>
 /// Policies as ONNX: <c>observation</c> [batch, components], or of images [batch, channels, height, width], float32 → <c>logits</c> and <c>probabilities</c> [batch, actions] float32,
 /// <c>action</c> [batch] int64 (the greedy one; the first of equals) and, when asked for, <c>value</c> [batch] float32. A network of action
-/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
+/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone, one of regression <c>predictions</c> [batch, numbers] float32. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
 /// </summary>
 public static class PolicyExporter
 {
@@ -23,11 +23,24 @@ public static class PolicyExporter
     /// <summary>Name of the output of a network of action values.</summary>
     public const string ActionValues = "values";
 
+    /// <summary>Name of the output of a network that predicts numbers.</summary>
+    public const string Predictions = "predictions";
+
     /// <summary>Name of the output that holds the greedy action.</summary>
     public const string Action = "action";
 
     /// <summary>Name of the output that holds the observation's value.</summary>
     public const string Value = "value";
+
+    /// <summary>Name of the output that is the network's own.</summary>
+    public static string OutputOf(PolicyKind kind) =>
+        kind switch
+        {
+            PolicyKind.Logits => Logits,
+            PolicyKind.Values => ActionValues,
+            PolicyKind.Predictions => Predictions,
+            _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "expected a defined kind"),
+        };
 
     /// <summary>The policy of one member of a checkpoint, with what a deployer needs to know as metadata.</summary>
     /// <param name="checkpoint">The checkpoint; it must live as long as the model is checked.</param>
@@ -95,6 +108,12 @@ public static class PolicyExporter
                 $"The policy's network '{network.Name}' must put out one number an action, found [{string.Join(", ", network.OutputShape)}]."
             );
         }
+        if (policy.Kind == PolicyKind.Predictions)
+        {
+            return includeValue || torso is not null
+                ? throw new ArgumentException("A network that predicts numbers has no value and no torso to export.")
+                : OfPredictions(policy, network, parameters, member, metadata, options);
+        }
         var ofValues = policy.Kind == PolicyKind.Values;
         if (ofValues && includeValue)
         {
@@ -159,6 +178,41 @@ public static class PolicyExporter
 
         OnnxGraph OfNetwork(Network part, string from, string to) =>
             OnnxGraph.OfNetwork(part, own, from, to, options?.Forms);
+    }
+
+    /// <summary>Predictions alone.</summary>
+    private static ExportableModel OfPredictions(
+        PolicyDescription policy,
+        Network network,
+        Params parameters,
+        int member,
+        IReadOnlyDictionary<string, string>? metadata,
+        ExportOptions? options
+    )
+    {
+        using var scope = torch.NewDisposeScope();
+        var graph = OnnxGraph.OfNetwork(
+            network,
+            NetworkExporter.OneMember(parameters, member),
+            Observation,
+            Predictions
+        );
+        var onnx = OnnxModel.Assemble(
+            network.Name,
+            graph,
+            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
+            [OnnxModel.Value(Predictions, TensorProto.Types.DataType.Float, network.Outputs)],
+            Described(policy, ModelKinds.Predictions, metadata),
+            options
+        );
+        return new ExportableModel(
+            onnx,
+            network.Inputs,
+            x => new Dictionary<string, torch.Tensor>
+            {
+                [Predictions] = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x),
+            }
+        );
     }
 
     /// <summary>What a deployer needs to know, beside what was given.</summary>

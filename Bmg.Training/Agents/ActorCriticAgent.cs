@@ -234,7 +234,7 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"target.loss '{loss}'"),
         };
 
-    private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
+    internal static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
         maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
 
     private static MetaParameters MetaParametersOf(
@@ -306,7 +306,7 @@ public sealed class ActorCriticAgent : Agent
         return parts is [var only] ? only : MetaParametersModule.merge(parts);
     }
 
-    private static ThroughSteps ThroughOf(MetaSettings meta) =>
+    internal static ThroughSteps ThroughOf(MetaSettings meta) =>
         meta.Differentiation switch
         {
             DifferentiationKind.Reverse => ThroughSteps.Reverse,
@@ -316,7 +316,7 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"meta.differentiation '{meta.Differentiation}'"),
         };
 
-    private static MatchingFunction MatchingOf(MatchingSettings settings, Distribution distribution) =>
+    internal static MatchingFunction MatchingOf(MatchingSettings settings, Distribution distribution) =>
         Matching.weightedSum(
             [.. settings.Functions.Select(term => term.Weight)],
             [

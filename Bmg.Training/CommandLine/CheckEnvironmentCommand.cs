@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
+using Bmg.Training.Supervised;
 
 namespace Bmg.Training.CommandLine;
 
@@ -10,7 +11,10 @@ internal static class CheckEnvironmentCommand
     /// <summary>The command.</summary>
     public static Command Create(TrainingHost host)
     {
-        Argument<string> name = new("NAME") { Description = "A registered environment, or a configuration file that names one." };
+        Argument<string> name = new("NAME")
+        {
+            Description = "A registered environment, or a configuration file that names one.",
+        };
         Option<string[]> set = new("--set")
         {
             Description = "Change a setting, as in --set environment.length=12; may be repeated.",

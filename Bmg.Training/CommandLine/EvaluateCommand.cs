@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Bmg.Training.Evaluation;
+using Bmg.Training.Supervised;
 
 namespace Bmg.Training.CommandLine;
 
@@ -16,7 +17,8 @@ internal static class EvaluateCommand
         };
         Option<long?> steps = new("--steps")
         {
-            Description = "Environment steps to play; 10 000 where there are no episodes.",
+            Description =
+                "Environment steps to play; 10 000 where there are no episodes; what has a test split is judged on all of it.",
             HelpName = "N",
         };
         steps.Between(1, 1_000_000_000_000);
@@ -37,7 +39,7 @@ internal static class EvaluateCommand
         Command command = new(
             "evaluate",
             """
-            Plays a trained policy in its environment and prints its returns.
+            Plays a trained policy in its environment and prints its returns; judges a network of supervised training on the test split.
 
             Examples:
               evaluate runs/mine

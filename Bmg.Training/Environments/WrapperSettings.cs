@@ -30,7 +30,9 @@ public sealed record ActionRepeatSettings
 /// <summary>Settings of <see cref="StickyActions"/>.</summary>
 public sealed record StickyActionsSettings
 {
-    [Description("Probability that the last action is taken again in place of the one chosen (Machado et al. 2018: 0.25).")]
+    [Description(
+        "Probability that the last action is taken again in place of the one chosen (Machado et al. 2018: 0.25)."
+    )]
     [Range(0, 1, MaximumIsExclusive = true)]
     public double Probability { get; init; } = 0.25;
 }

@@ -35,6 +35,30 @@ public static class EvaluateAction
     public static int Run(EvaluateOptions options, TextWriter output)
     {
         var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
+        if ((isModel ? JudgeModel(options) : JudgeRun(options)) is [var first, ..] judged)
+        {
+            output.WriteLine($"{Printable.Line(options.Target)}: judged through {first.Judgement.Engine}");
+            var judgements = new Table().Border(TableBorder.Simple);
+            judgements.AddColumn("member");
+            judgements.AddColumn("seed");
+            foreach (var (label, _) in first.Judgement.Measurements)
+            {
+                judgements.AddColumn(new TableColumn(Markup.Escape(label)).RightAligned());
+            }
+
+            foreach (var (member, seed, judgement) in judged)
+            {
+                judgements.AddRow([
+                    member.ToString(CultureInfo.InvariantCulture),
+                    seed,
+                    .. judgement.Measurements.Select(each => Figures.Number(each.Value)),
+                ]);
+            }
+
+            Write(judgements, output);
+            return 0;
+        }
+
         using var checkpoint = isModel
             ? null
             : CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
@@ -75,7 +99,11 @@ public static class EvaluateAction
             rows.Add(
                 (
                     player,
-                    [.. modes.Select(mode => PolicyEvaluation.Play(policy, players.Configuration, mode, 0, steps, episodes))]
+                    [
+                        .. modes.Select(mode =>
+                            PolicyEvaluation.Play(policy, players.Configuration, mode, 0, steps, episodes)
+                        ),
+                    ]
                 )
             );
         }
@@ -115,11 +143,7 @@ public static class EvaluateAction
             ]);
         }
 
-        var console = AnsiConsole.Create(
-            new AnsiConsoleSettings { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }
-        );
-        console.Profile.Width = 120;
-        console.Write(table);
+        Write(table, output);
         if (phases.Count > 0)
         {
             output.WriteLine(
@@ -131,6 +155,68 @@ public static class EvaluateAction
 
         return 0;
     }
+
+    private static void Write(Table table, TextWriter output)
+    {
+        var console = AnsiConsole.Create(
+            new AnsiConsoleSettings { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }
+        );
+        console.Profile.Width = 120;
+        console.Write(table);
+    }
+
+    /// <summary>Judges every member of a run; null where its experiment has its networks played instead.</summary>
+    private static List<(int Member, string Seed, NetworkJudgement Judgement)>? JudgeRun(EvaluateOptions options)
+    {
+        using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
+        var configuration = options.Reader.Read(checkpoint.Manifest.Configuration, options.Target);
+        var rows = new List<(int, string, NetworkJudgement)>();
+        for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
+        {
+            if (NetworkJudge.OfMember(configuration, checkpoint, member) is not { } judgement)
+            {
+                return null;
+            }
+
+            rows.Add((member, SeedOf(checkpoint, member), judgement));
+        }
+
+        return rows;
+    }
+
+    /// <summary>Judges an exported network; null where its experiment has its networks played instead, or it does not say which that is.</summary>
+    private static List<(int Member, string Seed, NetworkJudgement Judgement)>? JudgeModel(EvaluateOptions options)
+    {
+        var provider = options.Provider == DeviceKind.Cuda ? ExecutionProvider.Cuda : ExecutionProvider.Cpu;
+        using var session = ModelSession.Load(options.Target, new InferenceOptions(provider));
+        var metadata = session.MetadataEntries;
+        if (
+            metadata.Entries.GetValueOrDefault(MetadataKeys.Kind) is not (ModelKinds.Policy or ModelKinds.Predictions)
+            || !metadata.Entries.ContainsKey(MetadataKeys.Configuration)
+        )
+        {
+            return null;
+        }
+
+        var configuration = options.Reader.Read(
+            metadata.Text(MetadataKeys.Configuration),
+            $"{options.Target}: metadata '{MetadataKeys.Configuration}'"
+        );
+        return NetworkJudge.OfModel(configuration, session) is { } judgement
+            ?
+            [
+                (
+                    (int)metadata.Number(MetadataKeys.Member, int.MaxValue),
+                    metadata.Number(MetadataKeys.Seed).ToString(CultureInfo.InvariantCulture),
+                    judgement
+                ),
+            ]
+            : null;
+    }
+
+    private static string SeedOf(Checkpoint checkpoint, int member) =>
+        checkpoint.Manifest.Seeds[member].ToString(CultureInfo.InvariantCulture)
+        + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : "");
 
     /// <summary>Draws the first steps of a greedy play.</summary>
     private static void Draw(IPlayablePolicy policy, Players players, TextWriter output)
@@ -168,12 +254,7 @@ public static class EvaluateAction
             [
                 .. checkpoint.Manifest.Seeds.Select(
                     (seed, member) =>
-                        new Player(
-                            member,
-                            seed.ToString(CultureInfo.InvariantCulture)
-                                + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : ""),
-                            () => new TorchPolicy(checkpoint, member)
-                        )
+                        new Player(member, SeedOf(checkpoint, member), () => new TorchPolicy(checkpoint, member))
                 ),
             ],
             configuration,

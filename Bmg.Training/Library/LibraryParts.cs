@@ -1,6 +1,9 @@
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
+using Bmg.Training.Data;
 using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
+using Bmg.Training.Supervised;
 
 namespace Bmg.Training.Library;
 
@@ -18,6 +21,17 @@ public static class LibraryParts
     /// <summary>Registers these parts.</summary>
     public static void AddTo(Catalogue catalogue)
     {
+        catalogue.Add(
+            ExperimentKinds.Experiment,
+            "reinforcement-learning",
+            new ReinforcementLearningSettings(),
+            _ => new ReinforcementLearning()
+        );
+        catalogue.Add(ExperimentKinds.Experiment, "supervised", new SupervisedSettings(), s => new SupervisedKind(s));
+
+        catalogue.Add(DataKinds.Data, "spirals", new SpiralsSettings(), Spirals.Create);
+        catalogue.Add(DataKinds.Data, "digits", new DigitsSettings(), Digits.Read);
+
         void Environment<T>(string name, T defaults, Func<T, Seed, IEnvironment> make)
             where T : class =>
             catalogue.Add(

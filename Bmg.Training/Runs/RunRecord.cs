@@ -34,8 +34,11 @@ public sealed record RunRecord
     /// <summary>What went wrong, where something did.</summary>
     public string? Problem { get; init; }
 
-    /// <summary>Environment steps that each member has done, as of the last write of this file.</summary>
+    /// <summary>How far each member is, as of the last write of this file.</summary>
     public long EnvironmentSteps { get; init; }
+
+    /// <summary>What that counts, a plural (see <see cref="Units"/>).</summary>
+    public string Unit { get; init; } = Units.EnvironmentSteps;
 
     /// <summary>When the run started, and was resumed.</summary>
     public IReadOnlyList<DateTimeOffset> Started { get; init; } = [];
@@ -68,13 +71,15 @@ public sealed record RunRecord
     /// <summary>Name of the metric that says how well a member does: its return where there are episodes, its reward a step otherwise.</summary>
     [JsonIgnore]
     public string Score =>
-        Metrics.Any(metric => metric.Name == EpisodeReturn) ? EpisodeReturn : Metrics.Count > 0 ? Metrics[0].Name : "reward";
+        Metrics.Any(metric => metric.Name == EpisodeReturn) ? EpisodeReturn
+        : Metrics.Count > 0 ? Metrics[0].Name
+        : "reward";
 
     /// <summary>Whether there are episodes.</summary>
     [JsonIgnore]
     public bool HasEpisodes => Score == EpisodeReturn;
 
-    /// <summary>Environment steps at which the world changes.</summary>
+    /// <summary>Where the world changes.</summary>
     public IReadOnlyList<long> Changes { get; init; } = [];
 
     /// <summary>Reads a run's record. One that says complete, of fewer steps than the configuration asks for, is that of a run that is to
