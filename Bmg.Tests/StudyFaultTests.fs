@@ -249,7 +249,7 @@ let private freezing =
         }
 
         for plainly in [ true; false ] do
-            test $"is acted for to the end of its rollout, and no more, and the others as ever (plainly: {plainly})" {
+            test $"acts no more from there on, and the others as ever (plainly: {plainly})" {
                 let configuration = settings "bmg-reward" []
                 let agent = ActorCriticAgent.Create(configuration, null)
                 let seeds = [| Seed.Of 3L; Seed.Of 17L; Seed.Of 99L |]
@@ -265,7 +265,7 @@ let private freezing =
 
                 let collector () =
                     Acting.RolloutCollector(
-                        Environments.Worlds.Create(configuration, seeds),
+                        Acting.Streams(configuration.Environment, seeds, 1, 0),
                         agent.Networks,
                         seeds,
                         16,
@@ -288,7 +288,8 @@ let private freezing =
                         Expect.equal (rows a.Data.Actions m) (rows b.Data.Actions m) "actions"
                         Expect.equal (rows a.Data.Rewards m) (rows b.Data.Rewards m) "rewards"
 
-                    Expect.all (rows a.Data.Actions 1L) ((=) 0uy) "the first action for the frozen one"
+                    Expect.all (rows a.Data.Actions 1L) ((=) 0uy) "no action of the frozen one"
+                    Expect.all (rows a.Data.Rewards 1L) ((=) 0uy) "and no reward"
 
                     if round > 1 then
                         Expect.all (rows a.Data.Observations 1L) ((=) 0uy) "and nothing seen any more"
@@ -786,7 +787,9 @@ let rec private breaks (schema: JsonObject) (path: string) (node: JsonNode | nul
         | (:? JsonArray as choices), _ ->
             // One of them fits; where none does, what is wrong with the one that comes nearest.
             yield!
-                [ for choice in choices -> List.ofSeq (breaks ((nonNull choice).AsObject()) path node) ]
+                [
+                    for choice in choices -> List.ofSeq (breaks ((nonNull choice).AsObject()) path node)
+                ]
                 |> List.minBy List.length
         | _, (:? JsonObject as members) ->
             let known = (nonNull schema["properties"]).AsObject()
