@@ -21,7 +21,7 @@ open FsCheck.FSharp
 open TorchSharp
 
 /// Environments with short episodes that end both ways, masks, bytes, several actions and bounded ones; two that never end.
-let private kinds: (string * Part) list = [
+let private kinds: (string * RunConfiguration) list = [
     "two-colors", environmentOf [ "environment.swapPeriod=7" ]
     "switching-mdps",
     environmentOf [
@@ -68,10 +68,10 @@ let private cases =
         }
     )
 
-let private partOf (case: Case) : Part =
+let private partOf (case: Case) : RunConfiguration =
     kinds |> List.find (fun (name, _) -> name = case.Name) |> snd
 
-let private describe (part: Part) = ConfiguredEnvironment.Describe part
+let private describe (part: RunConfiguration) = ConfiguredEnvironment.Describe part
 
 /// A small learner for an environment.
 let private agentFor (description: EnvironmentDescription) =
@@ -97,7 +97,7 @@ let private seedOf (seed: Seed) (copy: int) =
     if copy = 0 then seed else seed.For $"copy {copy}"
 
 /// One stream by hand: what it shows, and whether its episode is over.
-type private Hand(part: Part, seed: Seed) =
+type private Hand(part: RunConfiguration, seed: Seed) =
     let environment = ConfiguredEnvironment.Create(part, seed)
     let random = let own = seed.For "environment" in own.Generator()
     let mutable observation = reset environment random
