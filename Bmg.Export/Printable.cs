@@ -9,17 +9,34 @@ namespace Bmg.Export;
 /// </summary>
 public static class Printable
 {
+    private const string UsesTorchSharp =
+        "This application or script uses TorchSharp but doesn't contain a reference to";
+
+    private const string NoNativeLibrary =
+        "TorchSharp's native library is missing, or this system cannot load it. A project outside the tree of Bmg needs "
+        + "<Import Project=\"path/to/build/Bmg.targets\" /> in its project file, or in a Directory.Build.targets beside a file-based app.";
+
     /// <summary>The text on one line: line breaks and tabs are written as codes, too.</summary>
     public static string Line(string text) => Escaped(text, keepLines: false);
 
     /// <summary>The text with its line breaks and tabs.</summary>
     public static string Lines(string text) => Escaped(text, keepLines: true);
 
-    /// <summary>The message of an error without the native frames that libtorch adds to its own.</summary>
+    /// <summary>The message of an error: of its cause where it says no more than that a type cannot be used, and without the native frames
+    /// that libtorch adds to its own.</summary>
     public static string MessageOf(Exception error)
     {
         ArgumentNullException.ThrowIfNull(error);
+        while (error is TypeInitializationException && error.InnerException is { } cause)
+        {
+            error = cause;
+        }
         var message = error.Message;
+        // Thirty lines that name a package which may well be there.
+        if (error is NotSupportedException && message.StartsWith(UsesTorchSharp, StringComparison.Ordinal))
+        {
+            return NoNativeLibrary;
+        }
         var frames = message.IndexOf("Exception raised from ", StringComparison.Ordinal);
         return frames < 0 ? message : message[..frames].TrimEnd();
     }

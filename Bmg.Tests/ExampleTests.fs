@@ -144,20 +144,20 @@ let tests =
                                 Schema = "Standard deviation of the noise on each number of the observation"
                             }
                             {
-                                Name = "pendulum"
-                                Program = built "pendulum"
-                                Configuration = "pendulum/pendulum.json"
-                                Setting = "environment.damping"
-                                Value = "0.2"
-                                Schema = "Part of its speed that the pendulum loses in a second."
-                            }
-                            {
                                 Name = "own-rule"
                                 Program = built "own-rule"
                                 Configuration = "own-rule/own-rule.json"
                                 Setting = "target.times"
                                 Value = "2"
                                 Schema = "How many times the way to where the learner's own steps lead."
+                            }
+                            {
+                                Name = "pendulum"
+                                Program = built "pendulum"
+                                Configuration = "pendulum/pendulum.json"
+                                Setting = "environment.damping"
+                                Value = "0.2"
+                                Schema = "Part of its speed that the pendulum loses in a second."
                             }
                         ] do
                         lives examples example directory)

@@ -74,6 +74,8 @@ let private copyTree (root: string) (tree: string) =
         then
             File.Copy(file, Path.Combine(tree, name))
 
+    copyFolder (Path.Combine(root, "build")) (Path.Combine(tree, "build"))
+
     // Embedded in the training program.
     let configs = Path.Combine(tree, "paper-configs")
     Directory.CreateDirectory configs |> ignore

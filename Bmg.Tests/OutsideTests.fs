@@ -106,4 +106,24 @@ let tests =
                             expected
                             "published")
         }
+
+        test "where the native library cannot be loaded, the message says what the project needs" {
+            let loading =
+                NotSupportedException
+                    "This application or script uses TorchSharp but doesn't contain a reference to libtorch-cpu-linux-x64.\n\nTrace"
+
+            let first =
+                TypeInitializationException("Bmg.Scalars", TypeInitializationException("TorchSharp.torch", loading))
+
+            let message = Bmg.Export.Printable.MessageOf first
+            Expect.stringContains message "build/Bmg.targets" "the import"
+            Expect.isFalse (message.Contains '\n') "one line"
+
+            Expect.equal
+                (Bmg.Export.Printable.MessageOf(
+                    TypeInitializationException("Some.Type", InvalidOperationException "why")
+                ))
+                "why"
+                "the cause of a type that cannot be used"
+        }
     ]

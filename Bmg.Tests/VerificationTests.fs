@@ -471,7 +471,9 @@ let private readme =
             let mutable shown = 0
 
             for i in 0 .. lines.Length - 2 do
-                if lines[i].StartsWith "<!-- Bmg.Tests/" && lines[i + 1].StartsWith "```" then
+                let isExample = lines[i].StartsWith "<!-- Bmg.Tests/" || lines[i].StartsWith "<!-- examples/"
+
+                if isExample && lines[i + 1].StartsWith "```" then
                     let file = lines[i].Replace("<!-- ", "").Replace(" -->", "")
                     let block = lines[i + 2 ..] |> Array.takeWhile (fun l -> l <> "```") |> String.concat "\n"
 
