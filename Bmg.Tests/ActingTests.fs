@@ -8,6 +8,7 @@ open Bmg.Training.Configuration
 open Bmg.Training.Environments
 open Bmg.Training.Agents
 open Bmg.Training.Experiments
+open Bmg.Tests.Worlds
 open Expecto
 open FsCheck
 open TorchSharp
@@ -108,14 +109,14 @@ let private plainPolicy =
 
 let private twoColorsAgent (hidden: int[]) =
     ActorCritic.Create(
-        Network.Mlp("policy", TwoColors.ObservationSize, hidden, TwoColors.ActionCount, Activation.Relu),
-        Network.Mlp("value", TwoColors.ObservationSize, hidden, 1, Activation.Relu)
+        Network.Mlp("policy", TwoColorsEnvironment.ObservationSize, hidden, 4, Activation.Relu),
+        Network.Mlp("value", TwoColorsEnvironment.ObservationSize, hidden, 1, Activation.Relu)
     )
 
 /// A population in its worlds, and who gathers its rollouts.
 [<ReferenceEquality>]
 type private Stage = {
-    World: TwoColors
+    World: Streams
     Collector: RolloutCollector
     Agent: ActorCritic
     X: Params
@@ -126,7 +127,7 @@ let private length = 16
 
 let private stageAs (plainly: bool) (seeds: Seed[]) =
     let agent = twoColorsAgent [| 8 |]
-    let world = TwoColors(seeds, Respawn.Square, 50L)
+    let world = twoColorsStreams seeds 50L
     let context = RecentContext(seeds.Length, 3, ContextScaling.Raw)
 
     {
@@ -148,7 +149,6 @@ let private rollouts =
             let s = stage seeds
             let collector = s.Collector
             let replay = TwoColors(seeds, Respawn.Square, 50L)
-            let seen = Array.zeroCreate<float32> TwoColors.ObservationSize
             let means = Array.init seeds.Length (fun _ -> ResizeArray())
 
             for round in 1..4 do
@@ -167,15 +167,25 @@ let private rollouts =
 
                 for m in 0 .. seeds.Length - 1 do
                     for t in 0..length do
-                        replay.Observe(m, Span seen)
-                        near exact "observation" (Array.map float seen) observations[m * (length + 1) + t]
+                        near
+                            exact
+                            "observation"
+                            (Array.map float (replay.Observation m))
+                            observations[m * (length + 1) + t]
 
                         if t < length then
                             let reward = replay.Act(m, int actions[m].[t])
                             near exact "reward" [| float reward |] [| rewards[m].[t] |]
 
                     means[m].Add(Array.average rewards[m])
-                    Expect.equal (replay.GetState m) (s.World.GetState m) "the world afterwards"
+
+                    Expect.sequenceEqual
+                        (s.World.Observation(m, 0).ToArray())
+                        (replay.Observation m)
+                        "what it shows afterwards"
+
+                    let after = Array.exactlyOne (s.World.Save m)
+                    Expect.equal after.Random (replay.Random m).State "the generator afterwards"
 
                 Expect.equal collector.EnvironmentSteps (int64 (round * length)) "steps"
 
@@ -199,7 +209,7 @@ let private rollouts =
 
         withSeeds 20 "tell a rich context the moments of rewards, values and TD errors" (fun _ seeds ->
             let agent = twoColorsAgent [| 8 |]
-            let world = TwoColors(seeds, Respawn.Square, 50L)
+            let world = twoColorsStreams seeds 50L
 
             let context = RecentContext(seeds.Length, 2, ContextScaling.Raw, RolloutCollector.RichFeatures.Count)
 
@@ -283,10 +293,10 @@ let private rollouts =
             let restored = other.Collector
 
             for m in 0 .. seeds.Length - 1 do
-                other.World.SetState(m, s.World.GetState m)
+                other.World.Restore(m, s.World.Save m)
                 other.Context.SetState(m, s.Context.GetState m)
 
-            let states: uint64[] = Array.init seeds.Length collector.GetActionState
+            let states: uint64[][] = Array.init seeds.Length collector.GetActionStates
             restored.Restore(collector.EnvironmentSteps, states)
 
             for _ in 1..3 do

@@ -120,6 +120,7 @@ let counterDescription =
     EnvironmentDescription(
         ObservationSpace.Named("at", "total", "draw"),
         ActionSpace.Of("a", "b", "c"),
+        Ends = true,
         Saves = true,
         Masks = true,
         Renders = true

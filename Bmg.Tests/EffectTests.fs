@@ -21,6 +21,7 @@ open Bmg.Training.Progress
 open Bmg.Training.Reporting
 open Bmg.Training.Runs
 open Bmg.Training.Studies
+open Bmg.Tests.Worlds
 open Expecto
 open TorchSharp
 
@@ -78,7 +79,7 @@ let private reports =
                 let seeds = Seed.Population(5L, 3)
 
                 let collected () =
-                    let world = Worlds.Create(configuration, seeds)
+                    let world = Streams(configuration.Environment, seeds, 1, 0)
 
                     let context =
                         if agent.ContextFeatures.Count = 0 then
@@ -284,7 +285,7 @@ let private exports =
                             (fun l -> l.Contains $"the policy of member {best}")
                             "what is said"
 
-                        let observations = Array.sub (TwoColors.AllObservations()) 0 (30 * 8)
+                        let observations = Array.sub (TwoColorsEnvironment.AllObservations()) 0 (30 * 8)
                         let outputs = policy.Run(ReadOnlySpan observations, 8)
 
                         let found =
@@ -314,7 +315,7 @@ type private Seeker() =
     interface IPlayablePolicy with
         member _.Engine = "by hand"
 
-        member _.Probabilities(observations, batch, probabilities) =
+        member _.Outputs(observations, batch, raw) =
             for i in 0 .. batch - 1 do
                 let row = observations.Slice(30 * i, 30).ToArray()
 
@@ -330,9 +331,14 @@ type private Seeker() =
                     else 1
 
                 for a in 0..3 do
-                    probabilities[4 * i + a] <- if a = best then 0.55f else 0.15f
+                    raw[4 * i + a] <- MathF.Log(if a = best then 0.55f else 0.15f)
 
         member _.Dispose() = ()
+
+/// Probabilities from logits, in float64.
+let private softmax (raw: float32[]) : float[] =
+    let raised = raw |> Array.map (float >> exp)
+    raised |> Array.map (fun v -> v / Array.sum raised)
 
 /// Reward a step of a policy in sixteen worlds side by side, by hand.
 let private played (policy: IPlayablePolicy) (respawn: Respawn) (blueIsGood: bool) (greedy: bool) (steps: int) : float =
@@ -345,22 +351,20 @@ let private played (policy: IPlayablePolicy) (respawn: Respawn) (blueIsGood: boo
     if not blueIsGood then
         for m in 0..15 do
             let state = world.GetState m
-            world.SetState(m, TwoColorsState(state.Agent, state.Blue, state.Red, period, state.Random))
+            world.SetState(m, { state with Steps = period })
 
     let mutable sum = 0.0
 
     for _ in 1 .. steps / 16 do
         for m in 0..15 do
-            let row = Array.zeroCreate<float32> 30
-            world.Observe(m, row)
-            let probabilities = Array.zeroCreate<float32> 4
-            policy.Probabilities(ReadOnlySpan row, 1, Span probabilities)
+            let raw = Array.zeroCreate<float32> 4
+            policy.Outputs(ReadOnlySpan(world.Observation m), 1, Span raw)
 
             let action =
                 if greedy then
-                    Array.IndexOf(probabilities, Array.max probabilities)
+                    Array.IndexOf(raw, Array.max raw)
                 else
-                    Categorical.sample (ReadOnlySpan probabilities, draws[m].NextDouble())
+                    Categorical.sample (ReadOnlySpan(Array.map float32 (softmax raw)), draws[m].NextDouble())
 
             sum <- sum + float (world.Act(m, action))
 
@@ -372,22 +376,29 @@ let private evaluation =
             use policy = new Seeker() :> IPlayablePolicy
 
             for respawn in [ Respawn.Square; Respawn.All ] do
-                let result = PolicyEvaluation.Evaluate(policy, respawn, 0L, 1600L)
+                let environment = environmentOf [ $"environment.respawn={respawn.ToString().ToLowerInvariant()}" ]
+                let modes = List.ofSeq (PolicyEvaluation.Modes environment)
+
+                Expect.equal
+                    modes
+                    [ PlayMode(0, false); PlayMode(0, true); PlayMode(1, false); PlayMode(1, true) ]
+                    "both worlds, drawn and greedy"
+
+                let results = [|
+                    for mode in modes -> PolicyEvaluation.Play(policy, environment, mode, 0L, 1600L)
+                |]
+
+                Expect.all results (fun r -> r.Returns.Count = 0) "no episodes"
 
                 let expected = [|
                     for blue, greedy in [ true, false; true, true; false, false; false, true ] ->
                         played policy respawn blue greedy 1600
                 |]
 
-                near rounding "drawn and greedy where blue is good, then where red is" expected [|
-                    result.BlueSampled
-                    result.BlueGreedy
-                    result.RedSampled
-                    result.RedGreedy
-                |]
-
-                Expect.isGreaterThan result.BlueGreedy (result.BlueSampled + 0.02) "to be sure earns more"
-                Expect.isLessThan result.RedGreedy (result.RedSampled - 0.02) "and loses more"
+                let rates = results |> Array.map _.RewardPerStep
+                near rounding "drawn and greedy where blue is good, then where red is" expected rates
+                Expect.isGreaterThan rates[1] (rates[0] + 0.02) "to be sure earns more"
+                Expect.isLessThan rates[3] (rates[2] - 0.02) "and loses more"
         }
 
         for agent in agents do
@@ -398,7 +409,7 @@ let private evaluation =
                     trained configuration path
                     use checkpoint = CheckpointFile.Read path
                     let network = checkpoint.Manifest.Policy.Network.ToNetwork()
-                    let all = TwoColors.AllObservations()
+                    let all = TwoColorsEnvironment.AllObservations()
                     // Some of each region: where the greedy action differs.
                     let rows = [| for i in 0..99 -> Array.sub all (30 * 137 * i) 30 |] |> Array.concat
 
@@ -429,12 +440,16 @@ let private evaluation =
                             ] do
                             use policy = make ()
                             let found = Array.zeroCreate<float32> 400
-                            policy.Probabilities(ReadOnlySpan rows, 100, Span found)
-                            near singlePrecision $"{policy.Engine}, member {m}" expected (Array.map float found)))
+                            policy.Outputs(ReadOnlySpan rows, 100, Span found)
+
+                            near
+                                singlePrecision
+                                $"{policy.Engine}, member {m}"
+                                expected
+                                (found |> Array.chunkBySize 4 |> Array.collect softmax)))
 
         test "the world that was learned last" {
-            let configuration length =
-                Reading.reader.Read("{}", "test", [ "environment.swapPeriod=100"; $"environmentSteps={length}" ])
+            let environment = environmentOf [ "environment.swapPeriod=100" ]
 
             for steps, length, blue in
                 [
@@ -449,10 +464,9 @@ let private evaluation =
                     105L, 100, true
                     205L, 200, false
                 ] do
-                Expect.equal
-                    (PolicyEvaluation.LastWorldWasBlue(steps, configuration length))
-                    blue
-                    $"after {steps} steps of {length}"
+                let struct (names, last) = PolicyEvaluation.Phases(environment, steps, length)
+                Expect.sequenceEqual names [ "blue +1"; "red +1" ] "worlds"
+                Expect.equal last (if blue then 0 else 1) $"after {steps} steps of {length}"
         }
 
         for agent in agents do
@@ -463,7 +477,10 @@ let private evaluation =
                     trained configuration run.Checkpoint
                     use output = new StringWriter()
 
-                    EvaluateAction.Run(EvaluateOptions(run.Root, 160L, DeviceKind.Cpu, Reader = Reading.reader), output)
+                    EvaluateAction.Run(
+                        EvaluateOptions(run.Root, 160L, DeviceKind.Cpu, Reader = Reading.reader),
+                        output
+                    )
                     |> ignore
 
                     let lines = output.ToString().Split '\n'
@@ -685,7 +702,12 @@ let private tables =
                 let directory = RunDirectory.Create(Path.Combine(folder, "run"))
 
                 let services =
-                    RunServices(Reading.reader, ExperimentFactory(), FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent)
+                    RunServices(
+                        Reading.reader,
+                        ExperimentFactory(),
+                        FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
+                        RunReporter.Silent
+                    )
 
                 let outcome =
                     Run.Begin(directory, configuration, "test", services).Execute(Threading.CancellationToken.None)

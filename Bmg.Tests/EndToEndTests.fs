@@ -118,9 +118,7 @@ let private resumeTests =
                     let path = Path.Combine(directory, "a.safetensors")
 
                     let threads (count: int) =
-                        experiment (
-                            Reading.reader.Read(small method, "test", [ $"threads={count}"; "members=3" ])
-                        )
+                        experiment (Reading.reader.Read(small method, "test", [ $"threads={count}"; "members=3" ]))
 
                     use one = threads 1
                     use two = threads 2

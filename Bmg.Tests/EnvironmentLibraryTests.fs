@@ -9,8 +9,9 @@ open Expecto
 open FsCheck
 open FsCheck.FSharp
 open Bmg.Tests.Counting
+open Bmg.Tests.Worlds
 
-// Equivalence with the worlds of a population.
+// The grid worlds: the very numbers of the first releases.
 
 type private Walk = {
     Seed: int64
@@ -50,71 +51,100 @@ let private numbersOf (state: byte[]) (ints: int) : int64 list =
     let cells = [ for _ in 1..ints -> int64 (reader.ReadInt32()) ]
     cells @ [ reader.ReadInt64() ]
 
-/// Both, step by step: observations, rewards, what they save, and the generator.
-let private sameAsWorlds (walk: Walk) (worlds: IWorlds) (environment: IEnvironment) (ints: int) =
-    let seed = Seed.Of walk.Seed
-    let random = let own = seed.For "environment" in own.Generator()
+/// FNV-1a over numbers, byte by byte.
+let private mixed (hash: uint64) (number: uint64) : uint64 =
+    Seq.fold (fun h shift -> (h ^^^ ((number >>> (8 * shift)) &&& 255UL)) * 1099511628211UL) hash (seq { 0..7 })
 
-    let worldsObserve () =
-        let row = observed environment
-        worlds.Observe(0, Span row)
-        row
+let private basis = 14695981039346656037UL
 
-    let same (observation: float32[]) place =
-        Expect.sequenceEqual observation (worldsObserve ()) $"{place}: observation"
+let private onesOf (hash: uint64) (row: float32[]) : uint64 =
+    Seq.fold
+        mixed
+        hash
+        (seq {
+            for i in 0 .. row.Length - 1 do
+                if row[i] <> 0f then
+                    uint64 i
+        })
 
-        Expect.sequenceEqual
-            (numbersOf (saved environment) ints @ [ int64 random.State ])
-            (worlds.SaveMember 0)
-            $"{place}: state"
+/// Two hundred steps at random: where each observation is not zero, each reward's bits, and the generator in the end.
+let private walked (make: Seed -> IEnvironment) (seed: int64) : uint64 =
+    let world = Worlds(make, [ Seed.Of seed ])
+    let actions = Rng(uint64 seed)
+    let mutable hash = onesOf basis (world.Observation 0)
 
-    Expect.sequenceEqual
-        environment.Description.Observation.Names
-        worlds.Description.ObservationLayout
-        "names of the numbers"
+    for _ in 1..200 do
+        let reward = world.Act(0, actions.Next 4)
+        hash <- mixed hash (uint64 (BitConverter.SingleToUInt32Bits reward))
+        hash <- onesOf hash (world.Observation 0)
 
-    Expect.equal
-        environment.Description.Actions
-        (ActionSpace.Discrete worlds.Description.ActionMeanings)
-        "names of the actions"
+    mixed hash (world.Random 0).State
 
-    same (reset environment random) "after the reset"
+let private asEver =
+    testList "as ever" [
+        for respawn, walks in
+            [
+                Respawn.Square,
+                [
+                    0L, 0x99988AF143887519UL
+                    7L, 0x204F1A2C2B46B669UL
+                    123456789L, 0x48E8642161BF228EUL
+                ]
+                Respawn.All,
+                [
+                    0L, 0x181683310F069974UL
+                    7L, 0x9F645494EB740AD8UL
+                    123456789L, 0xE1DF36269A07DF04UL
+                ]
+            ] do
+            testCase $"two-colors gives the very numbers, {respawn}"
+            <| fun () ->
+                for seed, expected in walks do
+                    Expect.equal
+                        (walked
+                            (fun _ -> TwoColorsEnvironment(TwoColorsSettings(Respawn = respawn, SwapPeriod = 50L)))
+                            seed)
+                        expected
+                        $"seed {seed}"
 
-    for step, action in Seq.indexed walk.Actions do
-        let expected = worlds.Act(0, action)
-        let result, observation = act environment random [| action |]
-        Expect.equal result (StepResult expected) $"step {step}: reward and no end"
-        same observation $"step {step}"
-
-    Expect.sequenceEqual (environment.Changes(3L, 100L)) (worlds.Changes(3L, 100L)) "changes"
-
-let private equivalence =
-    testList "of a population's member" [
-        property 100 "two-colors gives the very numbers" walks (fun walk ->
-            sameAsWorlds
-                walk
-                (TwoColors([| Seed.Of walk.Seed |], walk.Respawn, walk.Period))
-                (TwoColorsEnvironment(TwoColorsSettings(Respawn = walk.Respawn, SwapPeriod = walk.Period)))
-                3)
-
-        property 100 "switching MDPs give the very numbers" walks (fun walk ->
-            sameAsWorlds
-                walk
-                (SwitchingMdps([| Seed.Of walk.Seed |], walk.Worlds, walk.Side, walk.Walls, walk.Period))
-                (SwitchingMdpsEnvironment(
-                    SwitchingMdpsSettings(
-                        Worlds = walk.Worlds,
-                        Side = walk.Side,
-                        MostWalls = walk.Walls,
-                        SwapPeriod = walk.Period
-                    ),
-                    Seed.Of walk.Seed
-                ))
-                2)
+        for worlds, side, walls, walks in
+            [
+                4,
+                10,
+                15,
+                [
+                    0L, 0xC1C37D73DF1239F7UL
+                    7L, 0x694B3264784F9DC9UL
+                    123456789L, 0x87499C8C0F6320B4UL
+                ]
+                1000,
+                5,
+                8,
+                [
+                    0L, 0x0030CEC43D68A860UL
+                    7L, 0x1B09A5DB9EA2BBC6UL
+                    123456789L, 0xBD81B55C8D0240F5UL
+                ]
+                1,
+                2,
+                0,
+                [
+                    0L, 0x98044FFE6C354C44UL
+                    7L, 0x080531C667A685EFUL
+                    123456789L, 0xCCAF0ADF2DE495FBUL
+                ]
+            ] do
+            testCase $"switching MDPs give the very numbers, {worlds} worlds of {side} x {side}"
+            <| fun () ->
+                for seed, expected in walks do
+                    Expect.equal
+                        (walked (fun own -> SwitchingMdps.Make(worlds, side, walls, 50L, own)) seed)
+                        expected
+                        $"seed {seed}"
 
         testCase "two-colors lists every observation in the same order"
         <| fun () ->
-            Expect.sequenceEqual (TwoColorsEnvironment.AllObservations()) (TwoColors.AllObservations()) "observations"
+            Expect.equal (onesOf basis (TwoColorsEnvironment.AllObservations())) 0x066BE7741B3E16B3UL "observations"
 
         property 50 "a reset leaves the count of steps, and the world whose turn it is" walks (fun walk ->
             for environment, ints, kept in
@@ -745,4 +775,4 @@ let private drawn =
     ]
 
 let tests =
-    testList "environment library" [ equivalence; cartPole; pendulum; pixels; toggles; spaces; states; drawn ]
+    testList "environment library" [ asEver; cartPole; pendulum; pixels; toggles; spaces; states; drawn ]

@@ -10,6 +10,7 @@ open Expecto
 open FsCheck
 open FsCheck.FSharp
 open Bmg.Tests.Tolerances
+open Bmg.Tests.Worlds
 
 /// A world in some state, about to act.
 type World = {
@@ -26,7 +27,7 @@ type World = {
 let private worlds =
     let generate =
         gen {
-            let! cells = Gen.shuffle [| 0 .. TwoColors.Cells - 1 |]
+            let! cells = Gen.shuffle [| 0 .. TwoColorsEnvironment.Cells - 1 |]
             let! period = Gen.choose (1, 9)
             let! steps = Gen.choose (0, 40)
             let! low = Gen.choose (0, Int32.MaxValue)
@@ -73,7 +74,7 @@ let private property name (body: World -> unit) =
 
 let private placed (w: World) : TwoColors =
     let world = TwoColors([| Seed.Of 0L |], w.Respawn, int64 w.Period)
-    world.SetState(0, TwoColorsState(w.Agent, w.Blue, w.Red, w.Steps, w.Random))
+    world.SetState(0, twoColors (w.Agent, w.Blue, w.Red, w.Steps, w.Random))
     world
 
 /// The cell that an action leads to.
@@ -83,7 +84,7 @@ let private moved (agent: int) (action: int) : int =
     inside (agent % 5 + dx) + 5 * inside (agent / 5 + dy)
 
 let private observed (world: TwoColors) (m: int) : float32[] =
-    let row = Array.zeroCreate TwoColors.ObservationSize
+    let row = Array.zeroCreate TwoColorsEnvironment.ObservationSize
     world.Observe(m, Span row)
     row
 
@@ -121,7 +122,7 @@ let private rules =
             let after = world.GetState 0
 
             if at <> w.Blue && at <> w.Red then
-                Expect.equal after (TwoColorsState(at, w.Blue, w.Red, w.Steps + 1L, w.Random)) "only the agent moved"
+                Expect.equal after (twoColors (at, w.Blue, w.Red, w.Steps + 1L, w.Random)) "only the agent moved"
             else
                 Expect.notEqual after.Random w.Random "the generator moved"
 
@@ -143,17 +144,20 @@ let private rules =
                 Expect.hasLength (List.distinct [ s.Agent; s.Blue; s.Red ]) 3 "distinct cells"
 
                 for cell in [ s.Agent; s.Blue; s.Red ] do
-                    Expect.isTrue (cell >= 0 && cell < TwoColors.Cells) "cells of the grid")
+                    Expect.isTrue (cell >= 0 && cell < TwoColorsEnvironment.Cells) "cells of the grid")
 
         property "an observation is six ones, a one-hot x and y for each of the three" (fun w ->
+            let world = placed w
+            world.Act(0, w.Action) |> ignore
+            let after = world.GetState 0
             let expected = Array.zeroCreate 30
 
-            [ w.Agent; w.Blue; w.Red ]
+            [ after.Agent; after.Blue; after.Red ]
             |> List.iteri (fun i cell ->
                 expected[10 * i + cell % 5] <- 1f
                 expected[10 * i + 5 + cell / 5] <- 1f)
 
-            Expect.equal (observed (placed w) 0) expected "observation"
+            Expect.equal (observed world 0) expected "observation"
             Expect.equal (Array.sum expected) 6f "six ones")
 
         property "restored, a world goes on as it would have" (fun w ->
@@ -174,22 +178,31 @@ let private rules =
 
         test "the observation's layout names its ones" {
             let world = TwoColors([| Seed.Of 0L |], Respawn.Square, 10L)
-            // The agent at (1, 2), blue at (3, 0), red at (4, 4).
-            world.SetState(0, TwoColorsState(11, 3, 24, 0L, 0UL))
+            // The agent at (1, 3), blue at (3, 0), red at (4, 4); then one up.
+            world.SetState(0, twoColors (16, 3, 24, 0L, 0UL))
+            world.Act(0, 0) |> ignore
 
             let ones =
-                Seq.zip TwoColors.ObservationLayout (observed world 0)
+                Seq.zip TwoColorsEnvironment.Kind.Observation.Names (observed world 0)
                 |> Seq.filter (fun (_, v) -> v = 1f)
                 |> Seq.map fst
                 |> List.ofSeq
 
             Expect.equal ones [ "agent.x=1"; "agent.y=2"; "blue.x=3"; "blue.y=0"; "red.x=4"; "red.y=4" ] "names"
-            Expect.hasLength TwoColors.ObservationLayout TwoColors.ObservationSize "one name a number"
-            Expect.equal (List.ofSeq TwoColors.ActionMeanings) [ "up"; "down"; "left"; "right" ] "actions"
+
+            Expect.hasLength
+                TwoColorsEnvironment.Kind.Observation.Names
+                TwoColorsEnvironment.ObservationSize
+                "one name a number"
+
+            Expect.equal TwoColorsEnvironment.Kind.Actions (ActionSpace.Of("up", "down", "left", "right")) "actions"
         }
 
         test "AllObservations are the 13 800 placements, each once" {
-            let all = TwoColors.AllObservations() |> Array.chunkBySize TwoColors.ObservationSize
+            let all =
+                TwoColorsEnvironment.AllObservations()
+                |> Array.chunkBySize TwoColorsEnvironment.ObservationSize
+
             Expect.equal all.Length 13_800 "rows"
 
             let known =
@@ -233,13 +246,13 @@ let private rules =
         for color in [ "blue"; "red" ] do
             test $"a collected {color} square comes back uniformly on the 23 free cells" {
                 let world = TwoColors([| Seed.Of 0L |], Respawn.Square, 10L)
-                let counts = Array.zeroCreate TwoColors.Cells
+                let counts = Array.zeroCreate TwoColorsEnvironment.Cells
 
                 for i in 1..9_200 do
                     // The agent at 12 steps right onto the square at 13; the other one is at 2.
                     let random = Rng(uint64 i).NextUInt64()
                     let blue, red = if color = "blue" then 13, 2 else 2, 13
-                    world.SetState(0, TwoColorsState(12, blue, red, 0L, random))
+                    world.SetState(0, twoColors (12, blue, red, 0L, random))
                     world.Act(0, 3) |> ignore
                     let after = world.GetState 0
                     let cell = if color = "blue" then after.Blue else after.Red
@@ -248,7 +261,7 @@ let private rules =
                 Expect.equal (counts[13], counts[2]) (0, 0) "not on the agent, not on the other square"
 
                 let free = [|
-                    for c in 0 .. TwoColors.Cells - 1 do
+                    for c in 0 .. TwoColorsEnvironment.Cells - 1 do
                         if c <> 13 && c <> 2 then
                             counts[c]
                 |]
@@ -262,7 +275,7 @@ let private rules =
 
             for i in 1..69_000 do
                 let random = Rng(uint64 i).NextUInt64()
-                world.SetState(0, TwoColorsState(12, 13, 2, 0L, random))
+                world.SetState(0, twoColors (12, 13, 2, 0L, random))
                 world.Act(0, 3) |> ignore
                 let s = world.GetState 0
                 let index = (s.Agent * 25 + s.Blue) * 25 + s.Red
@@ -307,18 +320,18 @@ let private rules =
         testList "states that are none are refused" [
             for name, state in
                 [
-                    "agent off the grid", TwoColorsState(25, 1, 2, 0L, 0UL)
-                    "negative cell", TwoColorsState(0, -1, 2, 0L, 0UL)
-                    "red off the grid", TwoColorsState(0, 1, 30, 0L, 0UL)
-                    "agent on blue", TwoColorsState(1, 1, 2, 0L, 0UL)
-                    "agent on red", TwoColorsState(2, 1, 2, 0L, 0UL)
-                    "blue on red", TwoColorsState(0, 2, 2, 0L, 0UL)
-                    "negative steps", TwoColorsState(0, 1, 2, -1L, 0UL)
+                    "agent off the grid", twoColors (25, 1, 2, 0L, 0UL)
+                    "negative cell", twoColors (0, -1, 2, 0L, 0UL)
+                    "red off the grid", twoColors (0, 1, 30, 0L, 0UL)
+                    "agent on blue", twoColors (1, 1, 2, 0L, 0UL)
+                    "agent on red", twoColors (2, 1, 2, 0L, 0UL)
+                    "blue on red", twoColors (0, 2, 2, 0L, 0UL)
+                    "negative steps", twoColors (0, 1, 2, -1L, 0UL)
                 ] do
                 test name {
                     let world = TwoColors([| Seed.Of 0L |], Respawn.Square, 10L)
                     let before = world.GetState 0
-                    refuses [ "TwoColors.SetState"; "distinct cells" ] (fun () -> world.SetState(0, state))
+                    refuses [ "TwoColorsEnvironment.Restore"; "distinct cells" ] (fun () -> world.SetState(0, state))
                     Expect.equal (world.GetState 0) before "the world stays as it was"
                 }
 
@@ -328,7 +341,7 @@ let private rules =
                 for action in [ -1; 4 ] do
                     refuses [ "expected 0 … 3" ] (fun () -> world.Act(0, action) |> ignore)
 
-                refuses [ "swapPeriod" ] (fun () -> TwoColors([| Seed.Of 0L |], Respawn.Square, 0L) |> ignore)
+                refuses [ "SwapPeriod" ] (fun () -> TwoColors([| Seed.Of 0L |], Respawn.Square, 0L) |> ignore)
             }
         ]
     ]

@@ -918,17 +918,19 @@ let private layoutTests =
                         start <- start + size
 
         test "covers every observation of two-colors" {
-            let width = Bmg.Training.Environments.TwoColors.ObservationSize
+            let width = Bmg.Training.Environments.TwoColorsEnvironment.ObservationSize
 
             let all =
-                OneHotLayout.All Bmg.Training.Environments.TwoColors.ObservationLayout
+                OneHotLayout.All Bmg.Training.Environments.TwoColorsEnvironment.Kind.Observation.Names
                 |> nonNull
                 |> Array.chunkBySize width
                 |> Set.ofArray
 
             Expect.equal all.Count 15625 "5 to the 6th"
 
-            for row in Bmg.Training.Environments.TwoColors.AllObservations() |> Array.chunkBySize width do
+            for row in
+                Bmg.Training.Environments.TwoColorsEnvironment.AllObservations()
+                |> Array.chunkBySize width do
                 Expect.isTrue (all.Contains row) "reachable"
         }
 

@@ -154,9 +154,12 @@ let private wiring = [
         "Optimizers.momentum(s.LearningRate, 0.9)"
         [ "wiring: learner.optimizer.decay" ]
 
-    training "the number of walls ignored" "Environments/SwitchingMdpsSettings.cs" "Side, MostWalls, SwapPeriod)" "Side, 15, SwapPeriod)" [
-        "wiring: environment.mostWalls"
-    ]
+    training
+        "the number of walls ignored"
+        "Environments/SwitchingMdpsSettings.cs"
+        "Side, MostWalls, SwapPeriod)"
+        "Side, 15, SwapPeriod)"
+        [ "wiring: environment.mostWalls" ]
 
     training
         "theory's target one step short"

@@ -65,11 +65,7 @@ let private interrupted (directory: string) (method: string) (overrides: string 
     let path = Path.Combine(directory, "run")
 
     let configuration =
-        Reading.reader.Read(
-            small method,
-            "test",
-            [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=60" ]
-        )
+        Reading.reader.Read(small method, "test", [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=60" ])
 
     let run = RunDirectory.Create path
 
@@ -80,11 +76,7 @@ let private interrupted (directory: string) (method: string) (overrides: string 
     // As a run that is to be twice as long, stopped in the middle.
     File.WriteAllText(
         run.Configuration,
-        (Reading.reader.Read(
-            small method,
-            "test",
-            [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=120" ]
-        ))
+        (Reading.reader.Read(small method, "test", [ yield! overrides; "run.metricsEvery=20"; "environmentSteps=120" ]))
             .ToJson()
     )
 
@@ -383,10 +375,7 @@ let private changes: (string * (int -> Parts -> Parts)) list = [
     fun _ parts ->
         let was = (nonNull parts.Manifest["configuration"]).GetValue<string>()
 
-        at
-            "configuration"
-            (fun () -> text (Reading.reader.Read(was, "x", [ "learner.discount=0.5" ]).ToJson()))
-            parts
+        at "configuration" (fun () -> text (Reading.reader.Read(was, "x", [ "learner.discount=0.5" ]).ToJson())) parts
     "actions that there are not",
     fun _ parts -> {
         parts with

@@ -27,6 +27,7 @@ open Bmg.Training.Reporting
 open Bmg.Training.Runs
 open Bmg.Training.Studies
 open Bmg.Training.Theory
+open Bmg.Tests.Worlds
 open Expecto
 open FsCheck
 open FsCheck.FSharp
@@ -558,7 +559,7 @@ let private memory =
 
         test "changes of a world come one by one" {
             let seeds = Seed.Population(1L, 1)
-            let worlds: IWorlds list = [ TwoColors(seeds, Respawn.All, 1L); SwitchingMdps(seeds, 2, 3, 0, 1L) ]
+            let worlds: Worlds list = [ TwoColors(seeds, Respawn.All, 1L); SwitchingMdps(seeds, 2, 3, 0, 1L) ]
 
             for world in worlds do
                 let before = GC.GetAllocatedBytesForCurrentThread()

@@ -8,6 +8,7 @@ open Bmg.Training.Acting
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
 open Bmg.Tests.Tolerances
+open Bmg.Tests.Worlds
 open TorchSharp
 
 /// How w is learned.
@@ -30,7 +31,7 @@ type Seen =
 [<ReferenceEquality>]
 type Life = {
     Seeds: int64 list
-    World: Seed[] -> IWorlds
+    World: Seed[] -> Worlds
     /// Q(λ) where true, an actor-critic where false.
     OfValues: bool
     Hidden: int list
@@ -113,28 +114,22 @@ let metaParameters (life: Life) : MetaParameters =
             life.Initialization
             life.PretrainingSteps
 
-let private networks (life: Life) (world: IWorlds) : ActorCritic =
-    let width = world.Description.ObservationSize
+let private networks (life: Life) (world: Worlds) : ActorCritic =
+    let width = width world
     let hidden = Array.ofList life.Hidden
 
     ActorCritic
         .Create(
-            Network.Mlp("policy", width, hidden, world.Description.ActionCount, life.Activation),
+            Network.Mlp("policy", width, hidden, choices world, life.Activation),
             Network.Mlp("value", width, hidden, 1, life.Activation)
         )
         .WithDiscount(Setting.Constant life.Discount)
         .WithTraceDecay(Setting.Constant life.TraceDecay)
         .WithValueWeight(Setting.Constant life.ValueWeight)
 
-let private values (life: Life) (world: IWorlds) : QLambda =
+let private values (life: Life) (world: Worlds) : QLambda =
     QLambda.Create(
-        Network.Mlp(
-            "values",
-            world.Description.ObservationSize,
-            Array.ofList life.Hidden,
-            world.Description.ActionCount,
-            life.Activation
-        ),
+        Network.Mlp("values", width world, Array.ofList life.Hidden, choices world, life.Activation),
         life.Discount,
         life.TraceDecay
     )
@@ -181,9 +176,9 @@ let private valuesMeta (life: Life) (agent: QLambda) : MetaLearner<Rollout> =
 let private generators (seeds: Seed[]) =
     seeds |> Array.map (fun s -> (let s = s.For "actions" in s.Generator()))
 
-let private observed (world: IWorlds) (members: int) = [|
+let private observed (world: Worlds) (members: int) = [|
     for m in 0 .. members - 1 do
-        let row = Array.zeroCreate<float32> world.Description.ObservationSize
+        let row = Array.zeroCreate<float32>(width world)
         world.Observe(m, row)
         row
 |]
@@ -234,7 +229,7 @@ let private liveCritic (life: Life) : Lived =
     let seeds = life.Seeds |> List.map Seed.Of |> Array.ofList
     let members, length = seeds.Length, life.RolloutLength
     let world = life.World seeds
-    let width, choices = world.Description.ObservationSize, world.Description.ActionCount
+    let width, choices = width world, choices world
     let agent = networks life world
     let meta = criticMeta life agent
     let draws = generators seeds
@@ -347,7 +342,7 @@ let private liveValues (life: Life) : Lived =
     let seeds = life.Seeds |> List.map Seed.Of |> Array.ofList
     let members = seeds.Length
     let world = life.World seeds
-    let width, choices = world.Description.ObservationSize, world.Description.ActionCount
+    let width, choices = width world, choices world
     let agent = values life world
     let meta = valuesMeta life agent
     let draws = generators seeds

@@ -6,6 +6,7 @@ open Bmg
 open Bmg.Training.Acting
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
+open Bmg.Tests.Worlds
 open Expecto
 open TorchSharp
 open Bmg.Tests.Tolerances
@@ -18,8 +19,8 @@ let private live () : int64 =
 let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<Rollout>) =
     let agent =
         ActorCritic.Create(
-            Network.Mlp("policy", TwoColors.ObservationSize, [| 8 |], TwoColors.ActionCount, Activation.Relu),
-            Network.Mlp("value", TwoColors.ObservationSize, [| 8 |], 1, Activation.Relu)
+            Network.Mlp("policy", TwoColorsEnvironment.ObservationSize, [| 8 |], 4, Activation.Relu),
+            Network.Mlp("value", TwoColorsEnvironment.ObservationSize, [| 8 |], 1, Activation.Relu)
         )
 
     let network = Network.Mlp("meta", 4, [| 8 |], 1, Activation.Relu)
@@ -41,7 +42,7 @@ let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<R
 let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout>) : int64[] * int64 =
     use _ = scope ()
     let seeds = Seed.Population(0L, 3)
-    let world = TwoColors(seeds, Respawn.Square, 100L)
+    let world = twoColorsStreams seeds 100L
     let context = RecentContext(3, 4, ContextScaling.Normalized)
     let collector = RolloutCollector(world, agent, seeds, 4, 0.99, context, torch.CPU)
     let x = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU

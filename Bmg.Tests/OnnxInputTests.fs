@@ -36,9 +36,10 @@ let private raised<'E when 'E :> exn> (f: unit -> unit) : 'E =
         e
 
 let private policy =
-    Network.Mlp("policy", TwoColors.ObservationSize, [| 5 |], TwoColors.ActionCount, Activation.Relu)
+    Network.Mlp("policy", TwoColorsEnvironment.ObservationSize, [| 5 |], 4, Activation.Relu)
 
-let private value = Network.Mlp("value", TwoColors.ObservationSize, [| 5 |], 1, Activation.Tanh)
+let private value =
+    Network.Mlp("value", TwoColorsEnvironment.ObservationSize, [| 5 |], 1, Activation.Tanh)
 
 let private meta = Network.Mlp("meta", 3, [| 4 |], 1, Activation.Elu)
 
@@ -58,8 +59,8 @@ let private manifest (kind: PolicyKind) =
                 Network = NetworkDescription.Of policy,
                 ValueNetwork = NetworkDescription.Of value,
                 ParameterSet = "learner",
-                ObservationLayout = Seq.toArray TwoColors.ObservationLayout,
-                ActionMeanings = Seq.toArray TwoColors.ActionMeanings
+                ObservationLayout = Seq.toArray TwoColorsEnvironment.Kind.Observation.Names,
+                ActionMeanings = [| "up"; "down"; "left"; "right" |]
             ),
         MetaNetwork =
             MetaNetworkDescription(
@@ -232,7 +233,7 @@ let private genOutputs =
 let private observations (rows: int) =
     let seed = Seed.Of 3L
     let random = seed.Generator()
-    Array.init (rows * TwoColors.ObservationSize) (fun _ -> float32 (random.NextNormal()))
+    Array.init (rows * TwoColorsEnvironment.ObservationSize) (fun _ -> float32 (random.NextNormal()))
 
 let private outputs =
     testList "outputs" [

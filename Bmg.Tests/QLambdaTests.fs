@@ -11,6 +11,7 @@ open Bmg.Training.Configuration
 open Bmg.Training.Environments
 open Bmg.Training.Agents
 open Bmg.Training.Experiments
+open Bmg.Tests.Worlds
 open Expecto
 open FsCheck
 open TorchSharp
@@ -328,8 +329,7 @@ let private kernel =
         let hidden = Array.init (rng.Next 3) (fun _ -> widths[rng.Next widths.Length])
         let agent = qlearner inputs hidden actions (rng.NextDouble())
 
-        let adam =
-            AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2)
+        let adam = AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2)
 
         let rule =
             QLambda.learner
@@ -419,14 +419,14 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
     let agent = QLambdaAgent.Create configuration
     let meta = agent.MetaLearnerWith(QLambda.target (Reading.qLambda configuration).TargetSteps)
     let seeds = Seed.Population(configuration.Seed, configuration.Members)
-    let world = Worlds.Create(configuration, seeds)
+    let world = configured configuration seeds
     let features = agent.ContextFeatures.Count
 
     let context =
         RecentContext(seeds.Length, configuration.Meta.ContextLength, configuration.Meta.ContextScaling, max 1 features)
 
     let generators = seeds |> Array.map (fun s -> (let s = s.For "actions" in s.Generator()))
-    let members, width = seeds.Length, world.Description.ObservationSize
+    let members, width = seeds.Length, width world
 
     let mutable state =
         MetaLearner.init

@@ -265,7 +265,7 @@ let private freezing =
 
                 let collector () =
                     Acting.RolloutCollector(
-                        Environments.Worlds.Create(configuration, seeds),
+                        Acting.Streams(configuration.Environment, seeds, 1, 0),
                         agent.Networks,
                         seeds,
                         16,
@@ -786,7 +786,9 @@ let rec private breaks (schema: JsonObject) (path: string) (node: JsonNode | nul
         | (:? JsonArray as choices), _ ->
             // One of them fits; where none does, what is wrong with the one that comes nearest.
             yield!
-                [ for choice in choices -> List.ofSeq (breaks ((nonNull choice).AsObject()) path node) ]
+                [
+                    for choice in choices -> List.ofSeq (breaks ((nonNull choice).AsObject()) path node)
+                ]
                 |> List.minBy List.length
         | _, (:? JsonObject as members) ->
             let known = (nonNull schema["properties"]).AsObject()

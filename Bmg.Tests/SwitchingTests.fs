@@ -10,15 +10,11 @@ open Bmg.Training.Environments
 open Bmg.Training.Agents
 open Bmg.Training.Acting
 open Bmg.Training.Experiments
+open Bmg.Tests.Counting
+open Bmg.Tests.Worlds
 open Expecto
 open FsCheck
 open FsCheck.FSharp
-
-let private refuses (parts: string list) (body: unit -> unit) =
-    let error = Expect.throwsC body id
-
-    for part in parts do
-        Expect.stringContains error.Message part "what it says"
 
 let private property count name (body: NonNegativeInt -> unit) =
     testPropertyWithConfig
@@ -29,10 +25,13 @@ let private property count name (body: NonNegativeInt -> unit) =
         name
         body
 
-/// The whole of a member's current world.
+/// The whole of a member's current world: walls, and what actions earn elsewhere.
 let private world (worlds: SwitchingMdps) (side: int) (m: int) =
     Array.init (side * side) (fun cell ->
-        worlds.IsWall(m, cell), Array.init 4 (fun action -> worlds.RewardOf(m, cell, action)))
+        if worlds.IsWall(m, cell) then
+            None
+        else
+            Some(Array.init 4 (fun action -> worlds.RewardOf(m, cell, action))))
 
 /// Cells that a walk over free cells reaches from the agent's.
 let private reachable (worlds: SwitchingMdps) (side: int) : int =
@@ -58,18 +57,13 @@ let private reachable (worlds: SwitchingMdps) (side: int) : int =
 
     seen.Count
 
-let private observed (worlds: SwitchingMdps) (side: int) (m: int) =
-    let row = Array.zeroCreate<float32>(2 * side)
-    (worlds :> IWorlds).Observe(m, Span row)
-    row
-
 let private rules =
     testList "world" [
         test "rewards are nothing, plus or minus one, or in between, as often as they should" {
             // 400 worlds × 400 rewards; five standard deviations of a share p are 5·√(p(1 − p)/160 000), at most 0.00625.
             let rewards = [|
                 for seed in 1L .. 400L do
-                    let worlds = SwitchingMdps([| Seed.Of seed |], 1, 10, 15, 100L)
+                    let worlds = SwitchingMdps([| Seed.Of seed |], 1, 10, 0, 100L)
 
                     for cell in 0..99 do
                         for action in 0..3 do
@@ -136,7 +130,7 @@ let private rules =
                     Expect.equal (worlds.Act(0, action)) (worlds.RewardOf(0, cell, action)) "reward"
                     let after = if stopped then cell else y' * side + x'
                     Expect.equal (worlds.GetState 0).Cell after "where it stands"
-                    let row = observed worlds side 0
+                    let row = worlds.Observation 0
                     Expect.equal (Array.sum row) 2f "two ones"
                     Expect.equal (row[after % side], row[side + after / side]) (1f, 1f) "its column and its row")
 
@@ -145,6 +139,7 @@ let private rules =
 
             for action in [ -1; 4 ] do
                 refuses [ "expected 0 … 3" ] (fun () -> worlds.Act(0, action) |> ignore)
+                |> ignore
         }
     ]
 
@@ -226,7 +221,14 @@ let private turns =
             for _ in 1 .. rng.Next 30 do
                 first.Act(0, rng.Next 4) |> ignore
 
-            second.RestoreMember(0, first.SaveMember 0)
+            let state = first.GetState 0
+
+            second.Put(
+                0,
+                SwitchingMdps.Bytes(state.World, state.Cell, state.Steps),
+                state.Random,
+                (fun () -> first.Observation 0)
+            )
 
             for _ in 1..20 do
                 let action = rng.Next 4
@@ -238,16 +240,16 @@ let private turns =
             let before = worlds.GetState 0
             let wall = Seq.findIndex (fun c -> worlds.IsWall(0, c)) [ 0..15 ]
 
-            for state in
+            for state, parts in
                 [
-                    [||]
-                    [| 2L; 0L; 0L; 0L |]
-                    [| -1L; 0L; 0L; 0L |]
-                    [| int64 before.World; 16L; 0L; 0L |]
-                    [| int64 before.World; int64 wall; 0L; 0L |]
-                    [| int64 before.World; int64 before.Cell; -1L; 0L |]
+                    [||], [ "end of the stream" ]
+                    SwitchingMdps.Bytes(2, 0, 0L), [ "found world 2" ]
+                    SwitchingMdps.Bytes(-1, 0, 0L), [ "found world -1" ]
+                    SwitchingMdps.Bytes(before.World, 16, 0L), [ "cell 16" ]
+                    SwitchingMdps.Bytes(before.World, wall, 0L), [ $"cell {wall}" ]
+                    SwitchingMdps.Bytes(before.World, before.Cell, -1L), [ "steps -1" ]
                 ] do
-                refuses [ "SwitchingMdps.RestoreMember"; "0 … 1" ] (fun () -> worlds.RestoreMember(0, state))
+                refuses parts (fun () -> restore (worlds.Environment 0) state) |> ignore
                 Expect.equal (worlds.GetState 0) before "as it was"
         }
     ]

@@ -140,7 +140,13 @@ let private services (clock: TimeProvider) (kill: int64 -> unit) =
                 fake configuration (fun _ steps -> kill steps)
     }
 
-    RunServices(Reading.reader, experiments, FinishRun(fun _ _ _ -> FinishOutcome.Nothing), RunReporter.Silent, Clock = clock)
+    RunServices(
+        Reading.reader,
+        experiments,
+        FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
+        RunReporter.Silent,
+        Clock = clock
+    )
 
 let private configuration =
     Reading.reader.Read(

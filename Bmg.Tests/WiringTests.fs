@@ -22,6 +22,7 @@ open Bmg.Training.Studies
 open Bmg.Training.Theory
 open Bmg.Tests.Lives
 open Bmg.Tests.Tolerances
+open Bmg.Tests.Worlds
 open Expecto
 open TorchSharp
 
@@ -340,7 +341,7 @@ let private ownLast name =
         ]
         id
 
-let private worldOf (world: Seed[] -> IWorlds) (l: Life) = { l with World = world }
+let private worldOf (world: Seed[] -> Worlds) (l: Life) = { l with World = world }
 
 let private twoColors respawn period : Life -> Life =
     worldOf (fun seeds -> TwoColors(seeds, respawn, period))
