@@ -9,6 +9,7 @@ open Bmg
 open Bmg.Export.Checkpoints
 open Bmg.Export.Inference
 open Bmg.Export.Onnx
+open Bmg.Export.Parity
 open Bmg.Tests.Tolerances
 open Bmg.Training.Acting
 open Bmg.Training.CommandLine

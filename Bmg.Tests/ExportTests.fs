@@ -14,6 +14,7 @@ open Bmg.Export.Checkpoints
 open Bmg.Export.CommandLine
 open Bmg.Export.Inference
 open Bmg.Export.Onnx
+open Bmg.Export.Parity
 
 /// Runs `test` in a directory of its own, which is removed afterwards.
 let private withDirectory (test: string -> unit) =

@@ -454,14 +454,14 @@ let private formula = [
 
     export
         "a parity check that keeps the last difference"
-        "Onnx/ParityCheck.cs"
+        "Parity/ParityCheck.cs"
         "_scaled[output] = Math.Max(_scaled[output], difference / scale);"
         "_scaled[output] = difference / scale;"
         [ "effects: a parity check" ]
 
     export
         "a parity check that looks at fewer inputs than it says"
-        "Onnx/ParityCheck.cs"
+        "Parity/ParityCheck.cs"
         "start += batch;"
         "start += 2 * batch;"
         [ "effects: a parity check" ]

@@ -17,6 +17,7 @@ open Bmg.Export.Checkpoints
 open Bmg.Export.CommandLine
 open Bmg.Export.Inference
 open Bmg.Export.Onnx
+open Bmg.Export.Parity
 open Bmg.Training.CommandLine
 open Bmg.Training.Environments
 

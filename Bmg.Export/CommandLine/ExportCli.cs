@@ -2,6 +2,7 @@ using System.CommandLine;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
+using Bmg.Export.Parity;
 
 namespace Bmg.Export.CommandLine;
 

@@ -5,6 +5,7 @@ using System.Numerics;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
+using Bmg.Export.Parity;
 
 namespace Bmg.Export.CommandLine;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
+using Bmg.Export.Parity;
 using Spectre.Console;
 
 namespace Bmg.Export.CommandLine;

@@ -4,8 +4,8 @@ using TorchSharp;
 namespace Bmg.Export.Onnx;
 
 /// <summary>
-/// One function, twice: as an ONNX model and in TorchSharp. <see cref="ParityCheck"/> compares the two, <see cref="ModelFile"/> writes the
-/// first once they agree.
+/// One function, twice: as an ONNX model and in TorchSharp. <see cref="Parity.ParityCheck"/> compares the two,
+/// <see cref="Parity.ModelFile"/> writes the first once they agree.
 /// </summary>
 public sealed class ExportableModel
 {

@@ -2,6 +2,7 @@ using System.Globalization;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
+using Bmg.Export.Parity;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using Bmg.Training.Progress;

@@ -1,8 +1,9 @@
 using System.Globalization;
 using Bmg.Export.Inference;
+using Bmg.Export.Onnx;
 using TorchSharp;
 
-namespace Bmg.Export.Onnx;
+namespace Bmg.Export.Parity;
 
 /// <summary>How far one output of the two computations lies apart.</summary>
 /// <param name="Output">Name of the output.</param>

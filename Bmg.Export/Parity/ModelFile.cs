@@ -1,8 +1,9 @@
 using System.Globalization;
 using Bmg.Export.Inference;
+using Bmg.Export.Onnx;
 using Google.Protobuf;
 
-namespace Bmg.Export.Onnx;
+namespace Bmg.Export.Parity;
 
 /// <summary>What was written, and how well it agrees with TorchSharp.</summary>
 /// <param name="Path">The file.</param>
