@@ -35,7 +35,7 @@ public static class ExportAndPlay
         {
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"Exported the policy of {checkpoint.Manifest.NameOf(member)} and compared it with TorchSharp on {Figures.Count(policy.Observations)} observations: largest difference {policy.MaxAbsDifference:G2}, greedy actions that differ: {policy.Parity.ActionDisagreements}."
+                $"Exported the policy of {checkpoint.Manifest.NameOf(member)} and compared it with TorchSharp on {Figures.Count(policy.Observations)} observations: largest difference {policy.MaxAbsDifference:G2}{(policy.Parity.HasActions ? $", greedy actions that differ: {policy.Parity.ActionDisagreements}" : "")}."
             ),
         };
         string? metaNetwork = null;
