@@ -241,7 +241,9 @@ let private buildTests =
             | null -> skiptest "there are no sources here to build with"
             | root ->
                 withScratch (fun directory ->
-                    for name in [ "Directory.Build.props"; "Directory.Build.targets" ] do
+                    Directory.CreateDirectory(Path.Combine(directory, "build")) |> ignore
+
+                    for name in [ "Directory.Build.props"; "Directory.Build.targets"; "build/Bmg.targets" ] do
                         File.Copy(Path.Combine(root, name), Path.Combine(directory, name))
 
                     let write (name: string) (text: string) =

@@ -43,6 +43,8 @@ let private suite =
         TensorBoardTests.tests
         StudyFaultTests.tests
         WallsTests.tests
+        OutsideTests.tests
+        ExampleTests.tests
     ]
 
 [<EntryPoint>]

@@ -52,6 +52,9 @@ public enum PolicyKind
     /// <summary>Action values; the policy takes the action of the greatest.</summary>
     Values,
 
+    /// <summary>Predictions of numbers, from regression: no action is taken.</summary>
+    Predictions,
+
     /// <summary>Logits of several discrete actions at once, side by side (see <c>Distributions.categoricals</c>).</summary>
     SeveralLogits,
 
@@ -60,10 +63,11 @@ public enum PolicyKind
     Gaussian,
 }
 
-/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions, or to a distribution of numbers.</summary>
+/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions, or to a distribution of numbers. A network of
+/// supervised training is one, too: its observations are examples, its actions classes, or the numbers that it predicts.</summary>
 public sealed record PolicyDescription
 {
-    /// <summary>Name of the environment that it acts in.</summary>
+    /// <summary>Name of the environment that it acts in, or of the data set.</summary>
     public required string Environment { get; init; }
 
     /// <summary>What the network puts out; logits where a checkpoint does not say.</summary>

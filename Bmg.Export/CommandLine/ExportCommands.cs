@@ -345,7 +345,7 @@ public static class ExportCommands
     {
         var kind = session.Metadata.GetValueOrDefault(MetadataKeys.Kind);
         if (
-            !(ModelKinds.IsPolicy(kind) || kind == ModelKinds.MetaNetwork)
+            !(ModelKinds.IsExported(kind) || kind == ModelKinds.MetaNetwork)
             || !int.TryParse(
                 session.Metadata.GetValueOrDefault(MetadataKeys.Member),
                 NumberStyles.None,
@@ -356,7 +356,7 @@ public static class ExportCommands
         {
             throw new OnnxFileException(
                 $"'{path}' was not exported from a run: expected metadata '{MetadataKeys.Kind}' ("
-                    + $"{string.Join(", ", ModelKinds.Policies)} or {ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
+                    + $"{string.Join(", ", ModelKinds.Exported)} or {ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
                     + (session.Metadata.Count == 0 ? "none." : $"{string.Join(", ", session.Metadata.Keys)}.")
             );
         }
@@ -364,7 +364,7 @@ public static class ExportCommands
         var options = new ExportOptions { Outputs = [.. session.Outputs.Select(o => o.Name)] };
         try
         {
-            return ModelKinds.IsPolicy(kind)
+            return ModelKinds.IsExported(kind)
                 ? PolicyExporter.Build(checkpoint, member, options: options)
                 : MetaNetworkExporter.Build(checkpoint, member, options);
         }

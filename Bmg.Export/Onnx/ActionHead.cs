@@ -29,6 +29,7 @@ internal abstract class ActionHead
         policy.Kind switch
         {
             PolicyKind.Values => new Values(policy.ActionMeanings.Length),
+            PolicyKind.Predictions => new Predictions(policy.ActionMeanings.Length),
             PolicyKind.Logits => new Logits(policy.ActionMeanings.Length, policy.Masked),
             PolicyKind.SeveralLogits => new Several(policy.Choices, policy.Masked),
             PolicyKind.Gaussian => new Gaussian(policy.Numbers!),
@@ -88,6 +89,20 @@ internal abstract class ActionHead
 
         public override Dictionary<string, torch.Tensor> Evaluate(torch.Tensor raw, torch.Tensor? mask) =>
             new() { [Raw] = raw, [PolicyExporter.Action] = raw.argmax(-1) };
+    }
+
+    private sealed class Predictions(int numbers) : ActionHead
+    {
+        public override string Kind => ModelKinds.Predictions;
+
+        public override string Raw => PolicyExporter.Predictions;
+
+        public override IReadOnlyList<ValueInfoProto> Outputs => [Floats(Raw, numbers)];
+
+        public override OnnxGraph After(OnnxGraph graph) => graph;
+
+        public override Dictionary<string, torch.Tensor> Evaluate(torch.Tensor raw, torch.Tensor? mask) =>
+            new() { [Raw] = raw };
     }
 
     private sealed class Logits(int actions, bool masked) : ActionHead

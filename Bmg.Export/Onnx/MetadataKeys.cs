@@ -62,17 +62,26 @@ public static class ModelKinds
     /// <summary>Action values and the greedy action: see <see cref="PolicyExporter"/>.</summary>
     public const string ActionValues = "action-values";
 
+    /// <summary>Predictions of numbers: see <see cref="PolicyExporter"/>.</summary>
+    public const string Predictions = "predictions";
+
     /// <summary>Several discrete actions at once: see <see cref="PolicyExporter"/>.</summary>
     public const string SeveralActions = "several-actions";
 
     /// <summary>Actions that are numbers: see <see cref="PolicyExporter"/>.</summary>
     public const string NumberActions = "number-actions";
 
-    /// <summary>Whether a model is one of the kinds that <see cref="PolicyExporter"/> makes.</summary>
-    internal static bool IsPolicy(string? kind) => kind is not null && Policies.Contains(kind);
+    /// <summary>The kinds that act.</summary>
+    internal static IReadOnlyList<string> Policies { get; } = [Policy, ActionValues, SeveralActions, NumberActions];
 
     /// <summary>The kinds that <see cref="PolicyExporter"/> makes.</summary>
-    internal static IReadOnlyList<string> Policies { get; } = [Policy, ActionValues, SeveralActions, NumberActions];
+    internal static IReadOnlyList<string> Exported { get; } = [.. Policies, Predictions];
+
+    /// <summary>Whether a model is a policy that acts.</summary>
+    internal static bool IsPolicy(string? kind) => kind is not null && Policies.Contains(kind);
+
+    /// <summary>Whether a model is of a kind that <see cref="PolicyExporter"/> makes.</summary>
+    internal static bool IsExported(string? kind) => kind is not null && Exported.Contains(kind);
 
     /// <summary>A meta-parameter computed from context: see <see cref="MetaNetworkExporter"/>.</summary>
     public const string MetaNetwork = "meta-network";

@@ -6,7 +6,7 @@ namespace Bmg.Export.Onnx;
 
 /// <summary>
 /// Policies as ONNX, from <c>observation</c> [batch, components], or of images [batch, channels, height, width], float32. When asked for,
-/// every kind but action values gives <c>value</c> [batch] float32, too. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
+/// every kind but action values and predictions gives <c>value</c> [batch] float32, too. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
 /// </summary>
 /// <remarks>
 /// <list type="bullet">
@@ -18,6 +18,7 @@ namespace Bmg.Export.Onnx;
 /// are the bounds, and <c>action</c> [batch, actions] float32 within the bounds: the mean, clipped and stretched. To draw, add the deviation
 /// times a normal number to the mean, then clip and stretch (<see cref="NumberDescription.Stretch"/>).</item>
 /// <item>Action values: <c>values</c> [batch, actions] float32 and <c>action</c> [batch] int64 alone.</item>
+/// <item>Predictions of numbers, from regression: <c>predictions</c> [batch, numbers] float32 alone.</item>
 /// <item>Where some choices are not always allowed, a second input <c>mask</c> [batch, choices of all] bool, true where allowed, at least one
 /// of each action. Logits are as the network gives them; probabilities and action are of what is allowed. A model of logits alone has no
 /// mask.</item>
@@ -46,11 +47,25 @@ public static class PolicyExporter
     /// <summary>Name of the output that holds the deviations of numbers.</summary>
     public const string Deviation = "deviation";
 
+    /// <summary>Name of the output of a network that predicts numbers.</summary>
+    public const string Predictions = "predictions";
+
     /// <summary>Name of the output that holds the greedy action.</summary>
     public const string Action = "action";
 
     /// <summary>Name of the output that holds the observation's value.</summary>
     public const string Value = "value";
+
+    /// <summary>Name of the output that is the network's own; of a distribution of numbers, its means.</summary>
+    public static string OutputOf(PolicyKind kind) =>
+        kind switch
+        {
+            PolicyKind.Logits or PolicyKind.SeveralLogits => Logits,
+            PolicyKind.Values => ActionValues,
+            PolicyKind.Predictions => Predictions,
+            PolicyKind.Gaussian => Mean,
+            _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "expected a defined kind"),
+        };
 
     /// <summary>The policy of one member of a checkpoint, with what a deployer needs to know as metadata.</summary>
     /// <param name="checkpoint">The checkpoint; it must live as long as the model is checked.</param>
@@ -122,6 +137,10 @@ public static class PolicyExporter
             throw new ArgumentException($"The policy's description has {flaw}.");
         }
         var head = ActionHead.Of(policy);
+        if (policy.Kind == PolicyKind.Predictions && (includeValue || torso is not null))
+        {
+            throw new ArgumentException("A network that predicts numbers has no value and no torso to export.");
+        }
         if (policy.Kind == PolicyKind.Values && includeValue)
         {
             throw new ArgumentException(

@@ -9,12 +9,15 @@ namespace Bmg.Training.Acting;
 /// <param name="Member">Index of the member in the population.</param>
 /// <param name="Seed">Its seed.</param>
 /// <param name="Quantity">What was not finite.</param>
-/// <param name="EnvironmentStep">Environment steps that it had done.</param>
+/// <param name="EnvironmentStep">How far it was, in the unit of the experiment.</param>
 public sealed record FrozenMember(int Member, long Seed, string Quantity, long EnvironmentStep)
 {
+    /// <summary>What is counted, a plural.</summary>
+    public string Unit { get; init; } = Units.EnvironmentSteps;
+
     /// <inheritdoc/>
     public override string ToString() =>
         FormattableString.Invariant(
-            $"{MemberName.Of(Member, Seed)} frozen at environment step {EnvironmentStep}: {Quantity} was not finite"
+            $"{MemberName.Of(Member, Seed)} frozen at {Units.One(Unit)} {EnvironmentStep}: {Quantity} was not finite"
         );
 }

@@ -14,6 +14,9 @@ internal sealed class MemberGuard(IReadOnlyList<Seed> seeds, int first, bool fre
     private readonly FrozenMember?[] _frozen = new FrozenMember?[seeds.Count];
     private int _known;
 
+    /// <summary>What is counted, a plural.</summary>
+    public string Unit { get; init; } = Units.EnvironmentSteps;
+
     /// <summary>Members that are frozen, in order.</summary>
     public IEnumerable<FrozenMember> Frozen => _frozen.OfType<FrozenMember>();
 
@@ -32,9 +35,9 @@ internal sealed class MemberGuard(IReadOnlyList<Seed> seeds, int first, bool fre
         var seed = (long)seeds[member].Value;
         if (!freezes)
         {
-            throw new NumericalFailureException(quantity, first + member, seed, environmentStep, value);
+            throw new NumericalFailureException(quantity, first + member, seed, environmentStep, value, Unit);
         }
-        _frozen[member] = new FrozenMember(first + member, seed, quantity, environmentStep);
+        _frozen[member] = new FrozenMember(first + member, seed, quantity, environmentStep) { Unit = Unit };
         _known++;
     }
 

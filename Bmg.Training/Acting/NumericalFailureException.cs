@@ -9,13 +9,21 @@ public sealed class NumericalFailureException : Exception
     /// <param name="quantity">What went wrong ("policy loss", "meta-gradient", …).</param>
     /// <param name="member">Index of the member in the population.</param>
     /// <param name="seed">Its seed.</param>
-    /// <param name="environmentStep">Environment steps of the member when it happened.</param>
+    /// <param name="environmentStep">How far the member was when it happened.</param>
     /// <param name="value">The number.</param>
-    public NumericalFailureException(string quantity, int member, long seed, long environmentStep, double value)
+    /// <param name="unit">What is counted, a plural.</param>
+    public NumericalFailureException(
+        string quantity,
+        int member,
+        long seed,
+        long environmentStep,
+        double value,
+        string unit = Units.EnvironmentSteps
+    )
         : this(
             new FrozenMember(member, seed, quantity, environmentStep),
             FormattableString.Invariant(
-                $"{quantity} of {MemberName.Of(member, seed)} became {value} at environment step {environmentStep}. Training stopped (run.whenNotFinite=freeze lets the others go on); the last good checkpoint is kept."
+                $"{quantity} of {MemberName.Of(member, seed)} became {value} at {Units.One(unit)} {environmentStep}. Training stopped (run.whenNotFinite=freeze lets the others go on); the last good checkpoint is kept."
             )
         ) { }
 

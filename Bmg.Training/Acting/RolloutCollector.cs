@@ -92,6 +92,9 @@ public sealed class RolloutCollector
     /// <summary>Ends a rollout under way, with an OperationCanceledException; what had been done of it is lost.</summary>
     public CancellationToken Stop { get; init; }
 
+    /// <summary>What rewards are multiplied by in rollouts; sums of rewards and contexts are of rewards as they are.</summary>
+    public double RewardScale { get; init; } = 1;
+
     /// <summary>Told of policies that put out something that is not a number, and asked who is frozen: such a member is not acted for.</summary>
     internal MemberGuard Guard { get; init; }
 
@@ -184,6 +187,11 @@ public sealed class RolloutCollector
 
             context = empty([_streams.Members, _context.Size], dtype: ScalarType.Float32);
             _context.Write(TensorMemory.Elements<float>(context));
+        }
+
+        if (RewardScale != 1)
+        {
+            TensorPrimitives.Multiply(earned, (float)RewardScale, earned);
         }
 
         var experience = new Experience<Rollout>(pad.ToRollout(_device), context is null ? null : OnDevice(context));

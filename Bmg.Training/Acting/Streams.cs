@@ -1,4 +1,4 @@
-using Bmg.Training.Catalogues;
+using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
 namespace Bmg.Training.Acting;
@@ -36,11 +36,11 @@ public sealed class Streams
     private readonly Stream[] _streams;
 
     /// <summary>Streams at their beginnings.</summary>
-    /// <param name="environment">What to make of them, bound.</param>
+    /// <param name="configuration">Names the environment.</param>
     /// <param name="seeds">One a member.</param>
     /// <param name="copies">N.</param>
     /// <param name="first">Index of the first of these members in the whole population, for messages.</param>
-    public Streams(Part environment, IReadOnlyList<Seed> seeds, int copies, int first)
+    public Streams(RunConfiguration configuration, IReadOnlyList<Seed> seeds, int copies, int first)
     {
         Members = seeds.Count;
         Copies = copies;
@@ -53,8 +53,8 @@ public sealed class Streams
                 var name = Bmg.Export.MemberName.Of(first + member, (long)seeds[member].Value);
                 _streams[member * copies + copy] = new Stream(
                     new EnvironmentGuard(
-                        ConfiguredEnvironment.Create(environment, seed),
-                        environment.Name,
+                        ConfiguredEnvironment.Create(configuration, seed),
+                        configuration.Environment.Name,
                         $"{name}, copy {copy}"
                     ),
                     seed.For("environment").Generator()

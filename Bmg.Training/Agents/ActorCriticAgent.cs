@@ -85,7 +85,7 @@ public sealed class ActorCriticAgent : Agent
         around ??= rule => rule;
         var learner = configuration.Learner.As<ActorCriticSettings>();
         var meta = configuration.Meta;
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         var learned = Learned(configuration);
         var judge = NetworksOf(world, learner)
             .WithDiscount(Setting.NewConstant(learner.Discount))
@@ -238,7 +238,7 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"target.loss '{loss}'"),
         };
 
-    private static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
+    internal static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
         maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
 
     private static MetaParameters MetaParametersOf(
@@ -310,7 +310,7 @@ public sealed class ActorCriticAgent : Agent
         return parts is [var only] ? only : MetaParametersModule.merge(parts);
     }
 
-    private static ThroughSteps ThroughOf(MetaSettings meta) =>
+    internal static ThroughSteps ThroughOf(MetaSettings meta) =>
         meta.Differentiation switch
         {
             DifferentiationKind.Reverse => ThroughSteps.Reverse,
@@ -320,7 +320,7 @@ public sealed class ActorCriticAgent : Agent
             _ => throw new NotSupportedException($"meta.differentiation '{meta.Differentiation}'"),
         };
 
-    private static MatchingFunction MatchingOf(MatchingSettings settings, Distribution distribution) =>
+    internal static MatchingFunction MatchingOf(MatchingSettings settings, Distribution distribution) =>
         Matching.weightedSum(
             [.. settings.Functions.Select(term => term.Weight)],
             [

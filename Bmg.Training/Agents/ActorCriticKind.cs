@@ -72,7 +72,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
         try
         {
             _ = ActorCriticAgent.NetworksOf(
-                ConfiguredEnvironment.Describe(configuration.Environment),
+                ConfiguredEnvironment.Describe(configuration),
                 configuration.Learner.As<ActorCriticSettings>()
             );
             return null;
@@ -191,7 +191,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
     public IEnumerable<MemoryNeed> Needs(RunConfiguration configuration)
     {
         double members = configuration.Members;
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         int[] widths = [world.Observation.Size, .. settings.Hidden, ActionChoice.DistributionOf(world.Actions).Outputs];
         var parameters = LayerSizes.Parameters(widths) + LayerSizes.Parameters([.. widths[..^1], 1]);
         // On a device of its own, tensors take none of this memory.

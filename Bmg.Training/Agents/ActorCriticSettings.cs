@@ -52,6 +52,12 @@ public sealed record ActorCriticSettings
     [Range(1, 10_000)]
     public int Copies { get; init; } = 1;
 
+    [Description(
+        "Rewards are multiplied by this before the learner sees them, so that values are of the size of 1; what is reported is not. The papers take them as they are."
+    )]
+    [Range(0, 1e6, MinimumIsExclusive = true)]
+    public double RewardScale { get; init; } = 1;
+
     [Description("Discount of future rewards, a step. 0.99 in both papers.")]
     [Range(0, 1)]
     public double Discount { get; init; } = 0.99;

@@ -16,7 +16,7 @@ public sealed record PopulationState(
 /// <summary>Consecutive members that learn on one thread at a time.</summary>
 public interface IPopulation : IDisposable
 {
-    /// <summary>Environment steps that each member has done.</summary>
+    /// <summary>How far each member is, in the unit of the experiment: environment steps, or examples.</summary>
     long EnvironmentSteps { get; }
 
     /// <summary>Members that are frozen.</summary>
@@ -48,13 +48,13 @@ public interface IPopulation : IDisposable
 }
 
 /// <summary>What a configuration describes, as values of Bmg.Core: learner, meta-learner, and what can be exported of them.</summary>
-public abstract class Agent
+public abstract class Agent : ILearners
 {
     protected Agent(RunConfiguration configuration, CancellationToken stop)
     {
         Configuration = configuration;
         Stop = stop;
-        World = ConfiguredEnvironment.Describe(configuration.Environment);
+        World = ConfiguredEnvironment.Describe(configuration);
     }
 
     /// <summary>Settings, validated.</summary>
@@ -83,6 +83,34 @@ public abstract class Agent
 
     /// <summary>The network from context to the hyper-parameter; null where there is none.</summary>
     public abstract Network? MetaNetwork { get; }
+
+    string ILearners.Subject => Configuration.Environment.Name;
+
+    string ILearners.Unit => Units.EnvironmentSteps;
+
+    bool ILearners.HasContext => ContextFeatures.Count > 0;
+
+    MetaNetworkDescription? ILearners.ContextNetwork =>
+        MetaNetwork is not { } network
+            ? null
+            : new MetaNetworkDescription
+            {
+                Network = NetworkDescription.Of(network),
+                ParameterSet = "meta",
+                InputNames = [.. ContextNames()],
+                OutputName = HyperOutputs[0].Name,
+                Low = HyperOutputs[0].Low,
+                High = HyperOutputs[0].High,
+                Further =
+                    HyperOutputs.Count == 1
+                        ? null
+                        :
+                        [
+                            .. HyperOutputs
+                                .Skip(1)
+                                .Select(each => new MetaOutputDescription(each.Name, each.Low, each.High)),
+                        ],
+            };
 
     /// <summary>The agent of a configuration.</summary>
     /// <param name="configuration">Settings, validated.</param>

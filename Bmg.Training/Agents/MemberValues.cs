@@ -14,6 +14,44 @@ internal static class MemberValues
         return nothing;
     }
 
+    /// <summary>One value a member, or NaN for each where there are none.</summary>
+    public static double[] OrNothing(double[] values, int members) =>
+        values.Length == members ? values : Nothing(members);
+
+    /// <summary>The mean over steps, [step][member], of each member.</summary>
+    public static double[] MeanOverSteps(double[][] steps, int members)
+    {
+        var mean = new double[members];
+        foreach (var step in steps)
+        {
+            for (var member = 0; member < members; member++)
+            {
+                mean[member] += step[member] / steps.Length;
+            }
+        }
+
+        return mean;
+    }
+
+    /// <summary>Frees a state that is superseded by <paramref name="next"/>, but for what the two share.</summary>
+    /// <param name="state">The state.</param>
+    /// <param name="next">What comes after it; null where nothing does.</param>
+    /// <param name="dispose">Frees experience that has been learned from by now.</param>
+    public static void Release<T>(MetaState<T> state, MetaState<T>? next, Action<Experience<T>> dispose)
+    {
+        state.Learner.Dispose();
+        if (!ReferenceEquals(state.MetaParameters, next?.MetaParameters))
+        {
+            ParamsModule.dispose(state.MetaParameters);
+            ParamsModule.dispose(state.MetaOptimizer);
+        }
+
+        if (state.Pending.IsSome)
+        {
+            dispose(state.Pending.Value);
+        }
+    }
+
     /// <summary>Consecutive members of a checkpoint's set, on a device, out of every scope: the caller's to dispose.</summary>
     public static Params Own(Checkpoint checkpoint, string set, int first, int members, Device device) =>
         ParamsModule.detachFromScope(

@@ -5,10 +5,10 @@ namespace Bmg.Training.Agents;
 /// <summary>How the values of a metric within one reporting interval become one number.</summary>
 public enum Aggregation
 {
-    /// <summary>Mean over the meta-steps of the interval, each weighted by its environment steps.</summary>
+    /// <summary>Mean over the meta-steps of the interval, each weighted by its length.</summary>
     Mean,
 
-    /// <summary>Sum over the interval divided by its environment steps: a rate.</summary>
+    /// <summary>Sum over the interval divided by its length, in environment steps: a rate.</summary>
     PerEnvironmentStep,
 
     /// <summary>Mean over the episodes that ended in the interval.</summary>
@@ -49,8 +49,8 @@ public sealed record Metric(string Name, string Label, string Unit, Aggregation 
 }
 
 /// <summary>What one meta-step did.</summary>
-/// <param name="Steps">Environment steps of each member in this meta-step.</param>
-/// <param name="Values">[metric][member], metrics in the order of <see cref="Agent.Metrics"/>. A quantity that does not exist in this
+/// <param name="Steps">Length of this meta-step for each member, in the unit of the experiment.</param>
+/// <param name="Values">[metric][member], metrics in the order of <see cref="ILearners.Metrics"/>. A quantity that does not exist in this
 /// meta-step (μ where there is no meta-learning) is NaN and is left out of every aggregate.</param>
 public sealed record MetaStepReport(int Steps, double[][] Values)
 {

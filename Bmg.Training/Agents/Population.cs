@@ -32,7 +32,7 @@ internal sealed class Population : IPopulation
         _agent = agent;
         _first = first;
         _device = configuration.Device == DeviceKind.Cuda ? CUDA : CPU;
-        _streams = new Streams(configuration.Environment, seeds, agent.Settings.Copies, first);
+        _streams = new Streams(configuration, seeds, agent.Settings.Copies, first);
         _episodes = new EpisodeTally(_streams);
         _context = context;
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
@@ -48,6 +48,7 @@ internal sealed class Population : IPopulation
         {
             Stop = agent.Stop,
             Guard = _guard,
+            RewardScale = agent.Settings.RewardScale,
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
@@ -98,9 +99,9 @@ internal sealed class Population : IPopulation
         [
             _collector.TakeRewards(),
             .. CurrentHyperParameters(),
-            OrNothing(log.Objective),
-            OrNothing(log.MetaGradientNorm),
-            MeanOverSteps(log.Losses),
+            MemberValues.OrNothing(log.Objective, Members),
+            MemberValues.OrNothing(log.MetaGradientNorm, Members),
+            MemberValues.MeanOverSteps(log.Losses, Members),
             .. _episodes.Take(out var weights),
         ];
         _guard.Silence(values);
@@ -269,24 +270,16 @@ internal sealed class Population : IPopulation
         experience.Context?.DetachFromDisposeScope();
     }
 
-    /// <summary>Frees a state that is superseded by <paramref name="next"/>, but for what the two share.</summary>
-    private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next)
-    {
-        state.Learner.Dispose();
-        if (!ReferenceEquals(state.MetaParameters, next?.MetaParameters))
-        {
-            ParamsModule.dispose(state.MetaParameters);
-            ParamsModule.dispose(state.MetaOptimizer);
-        }
-
-        if (state.Pending.IsSome)
-        {
-            // Learned from by now.
-            var experience = state.Pending.Value;
-            ParamsModule.dispose(experience.Data.ToParams());
-            experience.Context?.Dispose();
-        }
-    }
+    private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next) =>
+        MemberValues.Release(
+            state,
+            next,
+            experience =>
+            {
+                ParamsModule.dispose(experience.Data.ToParams());
+                experience.Context?.Dispose();
+            }
+        );
 
     /// <summary>The hyper-parameters that the meta-parameters give in the latest context, in the agent's order.</summary>
     private double[][] CurrentHyperParameters()
@@ -300,21 +293,5 @@ internal sealed class Population : IPopulation
                 hyper[each.Name].cpu().data<float>().Select(v => (double)v).ToArray()
             ),
         ];
-    }
-
-    private double[] OrNothing(double[] values) => values.Length == Members ? values : MemberValues.Nothing(Members);
-
-    private double[] MeanOverSteps(double[][] losses)
-    {
-        var mean = new double[Members];
-        foreach (var step in losses)
-        {
-            for (var member = 0; member < mean.Length; member++)
-            {
-                mean[member] += step[member] / losses.Length;
-            }
-        }
-
-        return mean;
     }
 }

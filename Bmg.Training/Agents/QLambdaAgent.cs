@@ -102,7 +102,7 @@ public sealed class QLambdaAgent : Agent
     /// <param name="stop">Ends whatever its populations are doing, with an OperationCanceledException.</param>
     public static new QLambdaAgent Create(RunConfiguration configuration, CancellationToken stop = default)
     {
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         var learner = configuration.Learner.As<QLambdaSettings>();
         return new QLambdaAgent(
             configuration,

@@ -38,7 +38,7 @@ public sealed class QLambdaKind(QLambdaSettings settings) : IAgentKind
             );
         }
 
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         if (world.Actions is not ActionSpace.Discrete || world.Masks)
         {
             yield return new BrokenRule(
@@ -71,7 +71,7 @@ public sealed class QLambdaKind(QLambdaSettings settings) : IAgentKind
     public IEnumerable<MemoryNeed> Needs(RunConfiguration configuration)
     {
         double members = configuration.Members;
-        var world = ConfiguredEnvironment.Describe(configuration.Environment);
+        var world = ConfiguredEnvironment.Describe(configuration);
         int[] widths = [world.Observation.Size, .. settings.Hidden, world.Actions.MaskSize];
         yield return new MemoryNeed(
             "learner.hidden",

@@ -54,7 +54,7 @@ internal sealed class QLambdaPopulation : IPopulation
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
         _window = agent.Settings.TargetSteps;
         _discount = (float)agent.Settings.Discount;
-        _streams = new Streams(configuration.Environment, seeds, 1, first);
+        _streams = new Streams(configuration, seeds, 1, first);
         _episodes = new EpisodeTally(_streams);
         _bytes = _streams.Description.Observation.Kind == ObservationKind.Bytes;
         _seen = [new float[_streams.Description.Observation.Size], new float[_streams.Description.Observation.Size]];

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Bmg.Training.Evaluation;
+using Bmg.Training.Supervised;
 
 namespace Bmg.Training.CommandLine;
 
@@ -14,13 +15,23 @@ internal static class EvaluateCommand
             Description =
                 "A run's directory, played through TorchSharp, or an .onnx file, played through ONNX Runtime.",
         };
-        Option<long> steps = new("--steps")
+        Option<long?> steps = new("--steps")
         {
-            Description = "Environment steps to play.",
-            DefaultValueFactory = _ => 10_000,
+            Description =
+                "Environment steps to play; 10 000 where there are no episodes; what has a test split is judged on all of it.",
             HelpName = "N",
         };
         steps.Between(1, 1_000_000_000_000);
+        Option<int?> episodes = new("--episodes")
+        {
+            Description = "Episodes to play to their ends; 100 where there are episodes and no --steps.",
+            HelpName = "N",
+        };
+        episodes.Between(1, 1_000_000);
+        Option<bool> render = new("--render")
+        {
+            Description = "Draw an episode of the first member as text, where the environment draws itself.",
+        };
         Option<string?> provider = Options.Device(
             "--provider",
             "Where ONNX Runtime runs an .onnx file; cpu where none is given."
@@ -28,16 +39,19 @@ internal static class EvaluateCommand
         Command command = new(
             "evaluate",
             """
-            Plays a trained policy in its environment and prints its returns.
+            Plays a trained policy in its environment and prints its returns; judges a network of supervised training on the test split.
 
             Examples:
               evaluate runs/mine
               evaluate runs/mine/policy.onnx --steps 100000
+              evaluate runs/cartpole --episodes 100 --render
             """
         )
         {
             target,
             steps,
+            episodes,
+            render,
             provider,
         };
         command.SetAction(parsed =>
@@ -49,6 +63,9 @@ internal static class EvaluateCommand
                 )
                 {
                     Reader = host.Reader,
+                    Episodes = parsed.GetValue(episodes),
+                    Render = parsed.GetValue(render),
+                    Progress = host.Interactive ? host.Error.WriteLine : null,
                 },
                 host.Out
             )

@@ -34,6 +34,25 @@ internal static class Options
             }
         });
 
+    /// <summary>Refuses numbers outside of a range, where one is given.</summary>
+    public static void Between<T>(this Option<T?> option, T least, T most)
+        where T : struct, IComparable<T> =>
+        option.Validators.Add(result =>
+        {
+            if (
+                result.Tokens.Count > 0
+                && result.GetValueOrDefault<T?>() is { } value
+                && (value.CompareTo(least) < 0 || value.CompareTo(most) > 0)
+            )
+            {
+                result.AddError(
+                    FormattableString.Invariant(
+                        $"{option.Name}: found {value}, expected at least {least} and at most {most}."
+                    )
+                );
+            }
+        });
+
     /// <summary>Refuses numbers outside of a range.</summary>
     public static void Between<T>(this Option<T> option, T least, T most)
         where T : IComparable<T> =>

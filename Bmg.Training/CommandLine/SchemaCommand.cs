@@ -2,6 +2,7 @@ using System.CommandLine;
 using Bmg.Training.Configuration;
 using Bmg.Training.Runs;
 using Bmg.Training.Studies;
+using Bmg.Training.Supervised;
 using Bmg.Training.Theory;
 
 namespace Bmg.Training.CommandLine;

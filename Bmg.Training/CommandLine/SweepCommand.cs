@@ -6,6 +6,7 @@ using Bmg.Training.Configuration;
 using Bmg.Training.Progress;
 using Bmg.Training.Runs;
 using Bmg.Training.Studies;
+using Bmg.Training.Supervised;
 
 namespace Bmg.Training.CommandLine;
 

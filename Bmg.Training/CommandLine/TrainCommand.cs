@@ -4,6 +4,7 @@ using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
 using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
+using Bmg.Training.Supervised;
 using Spectre.Console;
 using TorchSharp;
 
@@ -164,9 +165,10 @@ internal static class TrainCommand
             !resumed || File.Exists(directory.Checkpoint)
                 ? ""
                 : ", from the beginning: it was stopped before its first checkpoint";
+        string unit = configuration.Experiment.Make(ExperimentKinds.Experiment).Unit;
         // Somebody who cannot be told anything would wait for nothing; told once, a run goes on whatever becomes of the listener.
         services.Reporter.Say(
-            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} environment steps each, in {directory.Root}{again}"
+            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} {unit} each, in {directory.Root}{again}"
         );
         Action<string> say = services.Reporter.Sturdy().Say;
         using StopSignals? signals = host.Stop is null ? new StopSignals(() => say(StopSignals.Notice)) : null;
@@ -175,13 +177,13 @@ internal static class TrainCommand
         {
             case RunState.Finished:
                 string report = RunReport.Write(directory);
-                foreach (string line in Results(directory, outcome, report))
+                foreach (string line in Results(directory, outcome, report, unit))
                 {
                     say(line);
                 }
                 return 0;
             case RunState.Interrupted:
-                string steps = $"{Figures.Count(outcome.EnvironmentSteps)} environment steps";
+                string steps = $"{Figures.Count(outcome.EnvironmentSteps)} {unit}";
                 string what =
                     !outcome.Abandoned ? $"Interrupted after {steps}, with a checkpoint. To go on"
                     : File.Exists(directory.Checkpoint)
@@ -200,22 +202,27 @@ internal static class TrainCommand
             ? LiveReporter.To(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(host.Out) }))
         : PlainReporter.To(host.Out, PlainPace);
 
-    private static IEnumerable<string> Results(RunDirectory directory, RunOutcome outcome, string report)
+    private static IEnumerable<string> Results(RunDirectory directory, RunOutcome outcome, string report, string unit)
     {
         RunSummary summary = outcome.Summary!;
+        FirstMetric first = FirstMetric.Of(RunRecord.Read(directory).Metrics);
         yield return "";
         int width = Math.Max(8, summary.Seeds.Max(seed => $"  {seed}".Length));
-        yield return $"{"member", 8}{"seed".PadLeft(width)}{"total reward", 16}{"reward a step, last tenth", 28}";
+        // Where there are episodes, their returns say more than sums of rewards.
+        bool episodes = summary.FinalReturn is not null;
+        IReadOnlyList<double> total = summary.MeanReturn ?? summary.TotalReward;
+        IReadOnlyList<double> final = summary.FinalReturn ?? summary.FinalRewardRate;
+        yield return $"{"member", 8}{"seed".PadLeft(width)}{(episodes ? "mean return" : first.TotalLabel), 16}{(episodes ? "mean return, last tenth" : first.RateLabel), 28}";
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
             string name = $"{i, 8}{$"{summary.Seeds[i]}".PadLeft(width)}";
             yield return summary.Frozen.FirstOrDefault(mark => mark.Member == i) is { } frozen
-                ? $"{name}  frozen at environment step {Figures.Count(frozen.EnvironmentStep)}: {frozen.Quantity} was not finite"
-                : $"{name}{Figures.Count(summary.TotalReward[i]), 16}{Figures.Number(summary.FinalRewardRate[i]), 28}";
+                ? $"{name}  frozen at {Units.One(frozen.Unit)} {Figures.Count(frozen.EnvironmentStep)}: {frozen.Quantity} was not finite"
+                : $"{name}{Total(total[i]), 16}{Figures.Number(final[i]), 28}";
         }
-        yield return $"{"mean".PadLeft(8 + width)}{Figures.Count(summary.TotalRewardSpread.Mean), 16}{Figures.Number(summary.FinalRewardRateSpread.Mean), 28}";
+        yield return $"{"mean".PadLeft(8 + width)}{Total(Spread.Of(total).Mean), 16}{Figures.Number(Spread.Of(final).Mean), 28}";
         yield return "";
-        yield return $"{Figures.Count(summary.EnvironmentSteps)} environment steps by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
+        yield return $"{Figures.Count(summary.EnvironmentSteps)} {unit} by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all; peak memory {Figures.Count(summary.PeakMemoryBytes / 1e6)} MB";
         foreach (string line in outcome.Finish!.Lines)
         {
             yield return line;
@@ -233,6 +240,8 @@ internal static class TrainCommand
         {
             yield return $"meta-network {network}";
         }
+
+        string Total(double value) => episodes ? Figures.Number(value) : first.Total(value);
     }
 
     /// <summary>The quickstart of the nearest paper-configs from here upwards; the program's own copy where there is none.</summary>

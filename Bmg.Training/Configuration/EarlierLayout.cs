@@ -5,7 +5,8 @@ namespace Bmg.Training.Configuration;
 
 /// <summary>
 /// Configurations as they were before parts had names and settings of their own: the environment stood under "experiment", and every
-/// environment, agent and optimizer had the settings of all. Files of that time, results of studies among them, are read as they are.
+/// environment, agent and optimizer had the settings of all. Files of that time, results of studies among them, are read as they are. Today an
+/// object stands under that key.
 /// </summary>
 internal static class EarlierLayout
 {
@@ -29,7 +30,7 @@ internal static class EarlierLayout
     /// <returns>What is wrong: where, and what.</returns>
     public static IEnumerable<(string Path, string Problem)> Mend(JsonObject root)
     {
-        if (!root.TryGetPropertyValue(Key, out JsonNode? given))
+        if (!root.TryGetPropertyValue(Key, out JsonNode? given) || given is JsonObject)
         {
             return [];
         }
@@ -41,7 +42,7 @@ internal static class EarlierLayout
             [
                 (
                     Key,
-                    $"found {given?.ToJsonString() ?? "null"}, expected no such key: the environment is named by environment.name"
+                    $"found {given?.ToJsonString() ?? "null"}, expected an object, {{ \"name\": … }}, that names the experiment; the environment is named by environment.name"
                 ),
             ];
         }
@@ -79,7 +80,7 @@ internal static class EarlierLayout
     {
         if (document is JsonObject members)
         {
-            if (members.ContainsKey(Key) && members.ContainsKey("environment"))
+            if (members[Key] is JsonValue && members.ContainsKey("environment"))
             {
                 _ = Mend(members);
                 return;

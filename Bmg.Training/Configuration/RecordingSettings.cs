@@ -17,13 +17,13 @@ public enum NotFiniteKind
 public sealed record RecordingSettings
 {
     [Description(
-        "A line of metrics after this many environment steps of each member, at the end of the meta-step that reaches it."
+        "A line of metrics after so much of each member, in the unit of environmentSteps, at the end of the meta-step that reaches it."
     )]
     [Range(1, 1e12)]
     public long MetricsEvery { get; init; } = 2000;
 
     [Description(
-        "A checkpoint after this many environment steps of each member, at the end of the meta-step that reaches it."
+        "A checkpoint after so much of each member, in the unit of environmentSteps, at the end of the meta-step that reaches it."
     )]
     [Range(1, 1e12)]
     public long CheckpointEvery { get; init; } = 100_000;

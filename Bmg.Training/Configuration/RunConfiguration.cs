@@ -52,7 +52,7 @@ public sealed record RunConfiguration
     public IReadOnlyList<long> Seeds { get; init; } = [];
 
     [Description(
-        "Length of the run. Unit: environment steps of each member. The papers run 10 million (BMG 5.1; CMG, table 1)."
+        "Length of the run. Unit: that of the experiment, of each member: environment steps, or examples of supervised training. The papers run 10 million environment steps (BMG 5.1; CMG, table 1)."
     )]
     [Range(1, 1e12)]
     public long EnvironmentSteps { get; init; } = 10_000_000;
@@ -64,15 +64,34 @@ public sealed record RunConfiguration
     [Range(0, 1024)]
     public int Threads { get; init; }
 
-    [Description("The environment that is learned in, by name, and its settings.")]
+    [Description(
+        "What is done: an experiment by name, and its settings. \"reinforcement-learning\": an agent learns in an environment. \"supervised\": a network learns from examples."
+    )]
+    [PartOf("experiment", "reinforcement-learning")]
+    public Part Experiment { get; init; } = Part.Unbound("experiment", "reinforcement-learning");
+
+    [Description(
+        "The environment that is learned in, by name, and its settings. Only experiment \"reinforcement-learning\" uses it."
+    )]
     [PartOf("environment", "two-colors")]
     public Part Environment { get; init; } = Part.Unbound("environment", "two-colors");
 
-    [Description("The learner: an agent by name, and its settings.")]
+    [Description(
+        "Wrappers of the environment, by name, with the settings of each; the first stands next to the environment, the last next to the agent."
+    )]
+    [PartOf("wrapper", "time-limit")]
+    [Length(0, 16)]
+    public IReadOnlyList<Part> Wrappers { get; init; } = [];
+
+    [Description(
+        "The learner: an agent by name, and its settings. Only experiment \"reinforcement-learning\" uses it."
+    )]
     [PartOf("agent", "actor-critic", Key = "agent")]
     public Part Learner { get; init; } = Part.Unbound("agent", "actor-critic");
 
-    [Description("The target bootstrap ξ, by name, and its settings. Only method \"bmg\" uses it.")]
+    [Description(
+        "The target bootstrap ξ, by name, and its settings. Only experiment \"reinforcement-learning\" with method \"bmg\" uses it."
+    )]
     [PartOf("target", "look-ahead")]
     public Part Target { get; init; } = Part.Unbound("target", "look-ahead");
 

@@ -1,4 +1,5 @@
 using Bmg.Training.Catalogues;
+using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Environments;
 
@@ -19,23 +20,42 @@ public static class EnvironmentKinds
 {
     /// <summary>Environments.</summary>
     public static PartKind<MakeEnvironment> Environment { get; } = new("environment", "AddEnvironment");
+
+    /// <summary>Wrappers: an environment over another.</summary>
+    public static PartKind<Func<IEnvironment, IEnvironment>> Wrapper { get; } = new("wrapper", "AddWrapper");
 }
 
-/// <summary>The environment of a configuration.</summary>
+/// <summary>The environment of a configuration, wrappers included.</summary>
 public static class ConfiguredEnvironment
 {
     /// <summary>A stream of it.</summary>
+    /// <param name="configuration">Names the environment and its wrappers.</param>
+    /// <param name="seed">Of the stream.</param>
+    /// <param name="phase">Of an environment of several problems that take turns, the one to stay at; null for all.</param>
     /// <exception cref="EnvironmentException">It cannot be made.</exception>
-    public static IEnvironment Create(Part environment, Seed seed)
+    public static IEnvironment Create(RunConfiguration configuration, Seed seed, int? phase = null)
     {
+        var name = configuration.Environment.Name;
         try
         {
-            return environment.Make(EnvironmentKinds.Environment)(seed);
+            var made = configuration.Environment.Make(EnvironmentKinds.Environment)(seed);
+            if (phase is { } at && made is IPhasedEnvironment phased)
+            {
+                made = phased.At(at);
+            }
+
+            foreach (var wrapper in configuration.Wrappers)
+            {
+                name = wrapper.Name;
+                made = wrapper.Make(EnvironmentKinds.Wrapper)(made);
+            }
+
+            return made;
         }
         catch (Exception e) when (e is not (BmgException or OperationCanceledException))
         {
             throw new EnvironmentException(
-                $"environment '{environment.Name}': its constructor threw {e.GetType().Name}: {e.Message.TrimEnd('.')}.",
+                $"environment '{name}': its constructor threw {e.GetType().Name}: {e.Message.TrimEnd('.')}.",
                 e
             );
         }
@@ -43,6 +63,14 @@ public static class ConfiguredEnvironment
 
     /// <summary>What it shows and takes.</summary>
     /// <exception cref="EnvironmentException">It cannot be made, or its description cannot be used.</exception>
-    public static EnvironmentDescription Describe(Part environment) =>
-        new EnvironmentGuard(Create(environment, Seed.Of(0)), environment.Name, "its description").Description;
+    public static EnvironmentDescription Describe(RunConfiguration configuration) =>
+        new EnvironmentGuard(
+            Create(configuration, Seed.Of(0)),
+            configuration.Environment.Name,
+            "its description"
+        ).Description;
+
+    /// <summary>The environment itself, without wrappers, where it consists of several problems that take turns; null of any other.</summary>
+    public static IPhasedEnvironment? Phased(RunConfiguration configuration) =>
+        configuration.Environment.Make(EnvironmentKinds.Environment)(Seed.Of(0)) as IPhasedEnvironment;
 }

@@ -35,12 +35,36 @@ public static class EvaluateAction
     public static int Run(EvaluateOptions options, TextWriter output)
     {
         var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
+        if ((isModel ? JudgeModel(options) : JudgeRun(options)) is [var first, ..] judged)
+        {
+            output.WriteLine($"{Printable.Line(options.Target)}: judged through {first.Judgement.Engine}");
+            var judgements = new Table().Border(TableBorder.Simple);
+            judgements.AddColumn("member");
+            judgements.AddColumn("seed");
+            foreach (var (label, _) in first.Judgement.Measurements)
+            {
+                judgements.AddColumn(new TableColumn(Markup.Escape(label)).RightAligned());
+            }
+
+            foreach (var (member, seed, judgement) in judged)
+            {
+                judgements.AddRow([
+                    member.ToString(CultureInfo.InvariantCulture),
+                    seed,
+                    .. judgement.Measurements.Select(each => Figures.Number(each.Value)),
+                ]);
+            }
+
+            Write(judgements, output);
+            return 0;
+        }
+
         using var checkpoint = isModel
             ? null
             : CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
         var players = checkpoint is null ? OfModel(options) : OfRun(options, checkpoint);
         var environment = players.Configuration.Environment;
-        var description = ConfiguredEnvironment.Describe(environment);
+        var description = ConfiguredEnvironment.Describe(players.Configuration);
         if (options.Render && !description.Renders)
         {
             throw new UsageException(
@@ -57,7 +81,7 @@ public static class EvaluateAction
 
         int? episodes = options.Episodes ?? (description.Ends && options.Steps is null ? MostEpisodes : null);
         var steps = episodes is null ? options.Steps ?? MostSteps : MostStepsForEpisodes;
-        var modes = PolicyEvaluation.Modes(environment);
+        var modes = PolicyEvaluation.Modes(players.Configuration);
         var rows = new List<(Player Player, PlayResult[] Results)>();
         var engine = "";
         foreach (var player in players.All)
@@ -75,7 +99,11 @@ public static class EvaluateAction
             rows.Add(
                 (
                     player,
-                    [.. modes.Select(mode => PolicyEvaluation.Play(policy, environment, mode, 0, steps, episodes))]
+                    [
+                        .. modes.Select(mode =>
+                            PolicyEvaluation.Play(policy, players.Configuration, mode, 0, steps, episodes)
+                        ),
+                    ]
                 )
             );
         }
@@ -87,7 +115,7 @@ public static class EvaluateAction
             string.Create(CultureInfo.InvariantCulture, $"{Printable.Line(options.Target)}: {what}, through {engine}")
         );
         var (phases, last) = PolicyEvaluation.Phases(
-            environment,
+            players.Configuration,
             players.EnvironmentSteps,
             players.Configuration.EnvironmentSteps
         );
@@ -115,11 +143,7 @@ public static class EvaluateAction
             ]);
         }
 
-        var console = AnsiConsole.Create(
-            new AnsiConsoleSettings { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }
-        );
-        console.Profile.Width = 120;
-        console.Write(table);
+        Write(table, output);
         if (phases.Count > 0)
         {
             output.WriteLine(
@@ -132,17 +156,79 @@ public static class EvaluateAction
         return 0;
     }
 
+    private static void Write(Table table, TextWriter output)
+    {
+        var console = AnsiConsole.Create(
+            new AnsiConsoleSettings { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }
+        );
+        console.Profile.Width = 120;
+        console.Write(table);
+    }
+
+    /// <summary>Judges every member of a run; null where its experiment has its networks played instead.</summary>
+    private static List<(int Member, string Seed, NetworkJudgement Judgement)>? JudgeRun(EvaluateOptions options)
+    {
+        using var checkpoint = CheckpointFile.Read(Bmg.Export.Checkpoints.RunDirectory.FindCheckpoint(options.Target));
+        var configuration = options.Reader.Read(checkpoint.Manifest.Configuration, options.Target);
+        var rows = new List<(int, string, NetworkJudgement)>();
+        for (var member = 0; member < checkpoint.Manifest.Seeds.Length; member++)
+        {
+            if (NetworkJudge.OfMember(configuration, checkpoint, member) is not { } judgement)
+            {
+                return null;
+            }
+
+            rows.Add((member, SeedOf(checkpoint, member), judgement));
+        }
+
+        return rows;
+    }
+
+    /// <summary>Judges an exported network; null where its experiment has its networks played instead, or it does not say which that is.</summary>
+    private static List<(int Member, string Seed, NetworkJudgement Judgement)>? JudgeModel(EvaluateOptions options)
+    {
+        var provider = options.Provider == DeviceKind.Cuda ? ExecutionProvider.Cuda : ExecutionProvider.Cpu;
+        using var session = ModelSession.Load(options.Target, new InferenceOptions(provider));
+        var metadata = session.MetadataEntries;
+        if (
+            metadata.Entries.GetValueOrDefault(MetadataKeys.Kind) is not (ModelKinds.Policy or ModelKinds.Predictions)
+            || !metadata.Entries.ContainsKey(MetadataKeys.Configuration)
+        )
+        {
+            return null;
+        }
+
+        var configuration = options.Reader.Read(
+            metadata.Text(MetadataKeys.Configuration),
+            $"{options.Target}: metadata '{MetadataKeys.Configuration}'"
+        );
+        return NetworkJudge.OfModel(configuration, session) is { } judgement
+            ?
+            [
+                (
+                    (int)metadata.Number(MetadataKeys.Member, int.MaxValue),
+                    metadata.Number(MetadataKeys.Seed).ToString(CultureInfo.InvariantCulture),
+                    judgement
+                ),
+            ]
+            : null;
+    }
+
+    private static string SeedOf(Checkpoint checkpoint, int member) =>
+        checkpoint.Manifest.Seeds[member].ToString(CultureInfo.InvariantCulture)
+        + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : "");
+
     /// <summary>Draws the first steps of a greedy play.</summary>
     private static void Draw(IPlayablePolicy policy, Players players, TextWriter output)
     {
         var step = 0;
         PolicyEvaluation.Play(
             policy,
-            players.Configuration.Environment,
+            players.Configuration,
             new PlayMode(null, true),
             seed: 0,
             MostRendered,
-            episodes: ConfiguredEnvironment.Describe(players.Configuration.Environment).Ends ? 1 : null,
+            episodes: ConfiguredEnvironment.Describe(players.Configuration).Ends ? 1 : null,
             watch: text => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {++step}\n{text}\n"))
         );
     }
@@ -150,7 +236,7 @@ public static class EvaluateAction
     private static Players OfRun(EvaluateOptions options, Checkpoint checkpoint)
     {
         var configuration = options.Reader.Read(checkpoint.Manifest.Configuration, options.Target);
-        var description = ConfiguredEnvironment.Describe(configuration.Environment);
+        var description = ConfiguredEnvironment.Describe(configuration);
         CheckpointContents.RequirePolicy(checkpoint);
         var policyOf = checkpoint.Manifest.Policy;
         var outputs = ActionChoice.DistributionOf(description.Actions).Outputs;
@@ -180,12 +266,7 @@ public static class EvaluateAction
             [
                 .. checkpoint.Manifest.Seeds.Select(
                     (seed, member) =>
-                        new Player(
-                            member,
-                            seed.ToString(CultureInfo.InvariantCulture)
-                                + (checkpoint.Manifest.Frozen.Contains(member) ? ", frozen" : ""),
-                            () => new TorchPolicy(checkpoint, member)
-                        )
+                        new Player(member, SeedOf(checkpoint, member), () => new TorchPolicy(checkpoint, member))
                 ),
             ],
             configuration,
@@ -238,7 +319,7 @@ public static class EvaluateAction
     private static void RequireEnvironment(PolicySession session, RunConfiguration configuration, string file)
     {
         var name = configuration.Environment.Name;
-        var description = ConfiguredEnvironment.Describe(configuration.Environment);
+        var description = ConfiguredEnvironment.Describe(configuration);
         if (session.Environment != name)
         {
             throw new OnnxFileException(

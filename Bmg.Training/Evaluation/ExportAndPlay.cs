@@ -5,6 +5,7 @@ using Bmg.Export.Onnx;
 using Bmg.Export.Parity;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
 using Bmg.Training.Runs;
 
@@ -29,13 +30,22 @@ public static class ExportAndPlay
         var policy = ModelFile.Write(
             PolicyExporter.Build(checkpoint, member),
             run.Policy,
-            ConfiguredEnvironment.Create(configuration.Environment, Seed.Of(0)).AllObservations()
+            ExperimentKinds.Of(configuration).KnownInputs(configuration)
         );
+        NetworkJudgement? judged;
+        using (var session = ModelSession.Load(run.Policy))
+        {
+            judged = NetworkJudge.OfModel(configuration, session);
+        }
+
+        var (what, inputs, choices) = judged is null
+            ? ("policy", "observations", "greedy actions")
+            : ("network", "examples", "classes");
         var lines = new List<string>
         {
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"Exported the policy of {checkpoint.Manifest.NameOf(member)} and compared it with TorchSharp on {Figures.Count(policy.Observations)} observations: largest difference {policy.MaxAbsDifference:G2}{(policy.Parity.HasActions ? $", greedy actions that differ: {policy.Parity.ActionDisagreements}" : "")}."
+                $"Exported the {what} of {checkpoint.Manifest.NameOf(member)} and compared it with TorchSharp on {Figures.Count(policy.Observations)} {inputs}: largest difference {policy.MaxAbsDifference:G2}{(policy.Parity.HasActions ? $", {choices} that differ: {policy.Parity.ActionDisagreements}" : "")}."
             ),
         };
         string? metaNetwork = null;
@@ -51,17 +61,22 @@ public static class ExportAndPlay
             );
         }
 
+        if (judged is not null)
+        {
+            lines.Add($"Judged it in {judged.Engine}: {string.Join(", ", judged.Measurements.Select(Text))}.");
+            return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
+        }
+
         using var played = new OnnxPolicy(PolicySession.Load(run.Policy));
-        var environment = configuration.Environment;
         var (phases, last) = PolicyEvaluation.Phases(
-            environment,
+            configuration,
             checkpoint.Manifest.EnvironmentSteps,
             configuration.EnvironmentSteps
         );
         var mode = new PlayMode(phases.Count > 0 ? last : null, Greedy: false);
-        if (ConfiguredEnvironment.Describe(environment).Ends)
+        if (ConfiguredEnvironment.Describe(configuration).Ends)
         {
-            var result = PolicyEvaluation.Play(played, environment, mode, 0, MostSteps, PlayEpisodes);
+            var result = PolicyEvaluation.Play(played, configuration, mode, 0, MostSteps, PlayEpisodes);
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,
@@ -71,7 +86,7 @@ public static class ExportAndPlay
         }
         else
         {
-            var result = PolicyEvaluation.Play(played, environment, mode, 0, PlaySteps);
+            var result = PolicyEvaluation.Play(played, configuration, mode, 0, PlaySteps);
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,
@@ -82,6 +97,8 @@ public static class ExportAndPlay
 
         return new FinishOutcome(run.Policy, metaNetwork, policy.MaxAbsDifference, lines);
     }
+
+    private static string Text(Measurement measured) => $"{measured.Label} {Figures.Number(measured.Value)}";
 
     /// <summary>The member that earns most; one that was frozen has no rate and is never the one.</summary>
     private static int Best(IReadOnlyList<double> rates)

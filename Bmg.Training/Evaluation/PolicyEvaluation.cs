@@ -1,5 +1,5 @@
 using Bmg.Training.Acting;
-using Bmg.Training.Catalogues;
+using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
 namespace Bmg.Training.Evaluation;
@@ -24,8 +24,8 @@ public static class PolicyEvaluation
     private const int Side = 16;
 
     /// <summary>The ways in which a policy can be played in an environment, drawing first.</summary>
-    public static IReadOnlyList<PlayMode> Modes(Part environment) =>
-        ConfiguredEnvironment.Create(environment, Seed.Of(0)) is IPhasedEnvironment phased
+    public static IReadOnlyList<PlayMode> Modes(RunConfiguration configuration) =>
+        ConfiguredEnvironment.Phased(configuration) is { } phased
             ?
             [
                 .. from phase in Enumerable.Range(0, phased.Phases.Count)
@@ -35,22 +35,22 @@ public static class PolicyEvaluation
             : [new PlayMode(null, false), new PlayMode(null, true)];
 
     /// <summary>Names of an environment's problems that take turns, and which of them was learned last; none where there is one alone.</summary>
-    /// <param name="environment">The environment, bound.</param>
+    /// <param name="configuration">Names the environment.</param>
     /// <param name="environmentSteps">Steps that were done.</param>
     /// <param name="configured">Steps that were asked for: a run's last meta-step may reach beyond them, a few steps into a problem that is not
     /// learned by then, so that the end that was asked for counts where it is the earlier one.</param>
     public static (IReadOnlyList<string> Names, int Last) Phases(
-        Part environment,
+        RunConfiguration configuration,
         long environmentSteps,
         long configured
     ) =>
-        ConfiguredEnvironment.Create(environment, Seed.Of(0)) is IPhasedEnvironment phased
+        ConfiguredEnvironment.Phased(configuration) is { } phased
             ? (phased.Phases, phased.PhaseAt(Math.Max(Math.Min(environmentSteps, configured) - 1, 0)))
             : ([], 0);
 
     /// <summary>Plays.</summary>
     /// <param name="policy">What to play.</param>
-    /// <param name="environment">Where, bound.</param>
+    /// <param name="configuration">Names the environment.</param>
     /// <param name="mode">How.</param>
     /// <param name="seed">Of environments and actions.</param>
     /// <param name="steps">Environment steps; rounded up to a multiple of 16, for that many streams side by side. Where episodes are asked
@@ -60,7 +60,7 @@ public static class PolicyEvaluation
     /// <param name="stop">Ends the play early, with an OperationCanceledException.</param>
     public static PlayResult Play(
         IPlayablePolicy policy,
-        Part environment,
+        RunConfiguration configuration,
         PlayMode mode,
         long seed,
         long steps,
@@ -71,7 +71,7 @@ public static class PolicyEvaluation
     {
         var side = watch is null ? Math.Min(Side, episodes ?? Side) : 1;
         var seeds = Seed.Population(seed, side);
-        var worlds = Array.ConvertAll(seeds, s => Make(environment, mode, s));
+        var worlds = Array.ConvertAll(seeds, s => Make(configuration, mode, s));
         var random = Array.ConvertAll(seeds, s => s.For("environment").Generator());
         var draws = Array.ConvertAll(seeds, s => s.For("evaluation").Generator());
         var description = worlds[0].Description;
@@ -145,13 +145,10 @@ public static class PolicyEvaluation
         return new PlayResult(sum / played, returns);
     }
 
-    private static EnvironmentGuard Make(Part environment, PlayMode mode, Seed seed)
-    {
-        var made = ConfiguredEnvironment.Create(environment, seed);
-        return new EnvironmentGuard(
-            mode.Phase is { } phase && made is IPhasedEnvironment phased ? phased.At(phase) : made,
-            environment.Name,
+    private static EnvironmentGuard Make(RunConfiguration configuration, PlayMode mode, Seed seed) =>
+        new(
+            ConfiguredEnvironment.Create(configuration, seed, mode.Phase),
+            configuration.Environment.Name,
             "evaluation"
         );
-    }
 }

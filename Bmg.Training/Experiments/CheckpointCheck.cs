@@ -93,7 +93,8 @@ internal sealed class CheckpointCheck(Checkpoint checkpoint)
 
     /// <summary>The numbers beside the tensors, for as many members as there are seeds.</summary>
     /// <param name="hasContext">Whether the members' meta-parameters see a context.</param>
-    public PopulationState RequireState(bool hasContext)
+    /// <param name="unit">What the experiment counts, for messages.</param>
+    public PopulationState RequireState(bool hasContext, string unit)
     {
         PopulationState? state;
         try
@@ -108,7 +109,7 @@ internal sealed class CheckpointCheck(Checkpoint checkpoint)
         var members = checkpoint.Manifest.Seeds.Length;
         if (checkpoint.Manifest.EnvironmentSteps < 0)
         {
-            throw Fault($"has done {checkpoint.Manifest.EnvironmentSteps} environment steps, expected 0 at least.");
+            throw Fault($"has done {checkpoint.Manifest.EnvironmentSteps} {unit}, expected 0 at least.");
         }
 
         RequireRows("streams", state?.Streams?.Length, members, state?.Streams?.Contains(null!) ?? true);

@@ -2,7 +2,7 @@ using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Experiments;
 
-/// <summary>The experiments there are.</summary>
+/// <summary>Makes experiments of the kinds that are registered.</summary>
 public sealed class ExperimentFactory : IExperimentFactory
 {
     /// <inheritdoc/>
@@ -13,6 +13,6 @@ public sealed class ExperimentFactory : IExperimentFactory
     public IExperiment Create(RunConfiguration configuration, CancellationToken abandon)
     {
         MemoryNeeds.Require(configuration, configuration.Name);
-        return new PopulationExperiment(configuration, DerivedSettings.Of(configuration), abandon);
+        return ExperimentKinds.Of(configuration).Create(configuration, DerivedSettings.Of(configuration), abandon);
     }
 }

@@ -4,7 +4,7 @@ using Bmg.Training.Agents;
 namespace Bmg.Training.Experiments;
 
 /// <summary>
-/// A population that learns in an environment: what a run drives, measures, saves and restores. Not thread-safe; a run calls it from one
+/// A population that learns: what a run drives, measures, saves and restores. Not thread-safe; a run calls it from one
 /// thread only.
 /// </summary>
 public interface IExperiment : IDisposable
@@ -12,16 +12,19 @@ public interface IExperiment : IDisposable
     /// <summary>One seed a member.</summary>
     IReadOnlyList<long> Seeds { get; }
 
-    /// <summary>Environment steps that each member has done.</summary>
+    /// <summary>What its length counts, a plural (see <see cref="Units"/>).</summary>
+    string Unit => Units.EnvironmentSteps;
+
+    /// <summary>How far each member is, in the experiment's unit.</summary>
     long EnvironmentSteps { get; }
 
-    /// <summary>What a meta-step reports; the first is the reward.</summary>
+    /// <summary>What a meta-step reports; the first is what members are judged by, the more the better.</summary>
     IReadOnlyList<Metric> Metrics { get; }
 
     /// <summary>Members that were frozen, in the order of members; none where a number that is not finite ends the run.</summary>
     IReadOnlyList<FrozenMember> Frozen => [];
 
-    /// <summary>Environment steps at which the world changes, after the first and up to the second, for marks in plots: in order and one by one,
+    /// <summary>Where the world changes, after the first and up to the second, for marks in plots: in order and one by one,
     /// since there may be very many.</summary>
     IEnumerable<long> Changes(long after, long until);
 

@@ -1,6 +1,5 @@
 using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
-using Bmg.Training.Environments;
 
 namespace Bmg.Training.Experiments;
 
@@ -59,21 +58,8 @@ internal static class MemoryNeeds
         ]);
     }
 
-    private static IEnumerable<MemoryNeed> All(RunConfiguration configuration)
-    {
-        foreach (MemoryNeed need in configuration.Learner.Make(AgentKinds.Agent).Needs(configuration))
-        {
-            yield return need;
-        }
-        if (configuration.Environment.Settings is IEnvironmentMemory { Memory: var world })
-        {
-            yield return new MemoryNeed(
-                world.Setting,
-                $"{world.Setting}² × members",
-                configuration.Members * world.Bytes
-            );
-        }
-    }
+    private static IEnumerable<MemoryNeed> All(RunConfiguration configuration) =>
+        ExperimentKinds.Of(configuration).Needs(configuration);
 
     private static string Bytes(double bytes) =>
         bytes < 1e9

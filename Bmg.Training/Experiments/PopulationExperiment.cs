@@ -9,17 +9,17 @@ using static TorchSharp.torch;
 namespace Bmg.Training.Experiments;
 
 /// <summary>
-/// A population of agents that meta-learn while they act. On the CPU the population is cut into as many parts as there are threads, each of
+/// A population of members that meta-learn while they learn. On the CPU the population is cut into as many parts as there are threads, each of
 /// which learns on a thread of its own: members share nothing, so parts need not wait for each other within a meta-step, as the threads of
 /// one batched product would.
 /// </summary>
 public sealed class PopulationExperiment : IExperiment
 {
-    private readonly Agent _agent;
+    private readonly ILearners _learners;
     private readonly IPopulation[] _parts;
     private readonly Lanes _lanes;
 
-    /// <summary>A population at the start of its life.</summary>
+    /// <summary>A population of agents at the start of its life.</summary>
     /// <param name="configuration">Settings, validated.</param>
     /// <param name="derived">What follows from them.</param>
     /// <param name="stop">Ends set-up, or a meta-step under way, with an OperationCanceledException; nothing can be saved from there on.</param>
@@ -30,12 +30,12 @@ public sealed class PopulationExperiment : IExperiment
     )
         : this(derived, Agent.Create(configuration, stop)) { }
 
-    /// <summary>A population of an agent that was made elsewhere.</summary>
-    public PopulationExperiment(DerivedSettings derived, Agent agent)
+    /// <summary>A population of learners that were made elsewhere, at the start of its life.</summary>
+    public PopulationExperiment(DerivedSettings derived, ILearners learners)
     {
-        _agent = agent;
+        _learners = learners;
         Seeds = derived.Seeds;
-        var onCpu = agent.Configuration.Device == DeviceKind.Cpu;
+        var onCpu = learners.Configuration.Device == DeviceKind.Cpu;
         var count = onCpu ? Math.Min(derived.Threads, Seeds.Count) : 1;
         _lanes = new Lanes(count);
         _parts = new IPopulation[count];
@@ -46,7 +46,7 @@ public sealed class PopulationExperiment : IExperiment
                 // As equal as can be: the first parts take one member more where it does not come out even.
                 var first = i * (Seeds.Count / count) + Math.Min(i, Seeds.Count % count);
                 var size = Seeds.Count / count + (i < Seeds.Count % count ? 1 : 0);
-                _parts[i] = agent.CreatePopulation([.. Seeds.Skip(first).Take(size).Select(Seed.Of)], first);
+                _parts[i] = learners.CreatePopulation([.. Seeds.Skip(first).Take(size).Select(Seed.Of)], first);
             });
         }
         catch (Exception)
@@ -58,6 +58,9 @@ public sealed class PopulationExperiment : IExperiment
 
     /// <inheritdoc/>
     public IReadOnlyList<long> Seeds { get; }
+
+    /// <inheritdoc/>
+    public string Unit => _learners.Unit;
 
     /// <inheritdoc/>
     public long EnvironmentSteps => _parts[0].EnvironmentSteps;
@@ -72,7 +75,7 @@ public sealed class PopulationExperiment : IExperiment
     public long ActingTicks => _parts.Sum(p => p.ActingTicks);
 
     /// <inheritdoc/>
-    public IReadOnlyList<Metric> Metrics => _agent.Metrics;
+    public IReadOnlyList<Metric> Metrics => _learners.Metrics;
 
     /// <inheritdoc/>
     public IEnumerable<long> Changes(long after, long until) => _parts[0].Changes(after, until);
@@ -120,18 +123,18 @@ public sealed class PopulationExperiment : IExperiment
     {
         using var checkpoint = CheckpointFile.Read(path);
         var manifest = checkpoint.Manifest;
-        if (manifest.Experiment != _agent.Configuration.Environment.Name || !manifest.Seeds.SequenceEqual(Seeds))
+        if (manifest.Experiment != _learners.Subject || !manifest.Seeds.SequenceEqual(Seeds))
         {
             throw new CheckpointException(
-                $"{path}: expected a checkpoint of '{_agent.Configuration.Environment.Name}' with seeds {string.Join(", ", Seeds)}, found '{manifest.Experiment}' with seeds {string.Join(", ", manifest.Seeds)}."
+                $"{path}: expected a checkpoint of '{_learners.Subject}' with seeds {string.Join(", ", Seeds)}, found '{manifest.Experiment}' with seeds {string.Join(", ", manifest.Seeds)}."
             );
         }
 
         var check = new CheckpointCheck(checkpoint);
-        check.RequireSettings(_agent.Configuration);
-        check.RequireNetworks(_agent.Policy, MetaNetwork());
+        check.RequireSettings(_learners.Configuration);
+        check.RequireNetworks(_learners.Policy, _learners.ContextNetwork);
         check.RequireTensors(_parts[0].Layout(Seeds.Count, manifest.EnvironmentSteps > 0));
-        var state = check.RequireState(_agent.ContextFeatures.Count > 0);
+        var state = check.RequireState(_learners.HasContext, Unit);
         foreach (var part in _parts)
         {
             check.Take(() => part.Restore(checkpoint, state));
@@ -157,7 +160,7 @@ public sealed class PopulationExperiment : IExperiment
         void OneThreaded(int part)
         {
             // Holds for the calling thread alone. Parts are what runs in parallel; within one, threads would only wait for each other.
-            if (_agent.Configuration.Device == DeviceKind.Cpu && get_num_threads() != 1)
+            if (_learners.Configuration.Device == DeviceKind.Cpu && get_num_threads() != 1)
             {
                 set_num_threads(1);
             }
@@ -173,35 +176,15 @@ public sealed class PopulationExperiment : IExperiment
         return new CheckpointManifest
         {
             LibraryVersion = Bmg.Export.LibraryVersion.Current,
-            Experiment = _agent.Configuration.Environment.Name,
+            Experiment = _learners.Subject,
             EnvironmentSteps = EnvironmentSteps,
             Seeds = [.. Seeds],
             Frozen = [.. Frozen.Select(mark => mark.Member)],
-            Configuration = _agent.Configuration.ToJson(),
-            Policy = _agent.Policy,
-            MetaNetwork = MetaNetwork(),
+            Configuration = _learners.Configuration.ToJson(),
+            Policy = _learners.Policy,
+            MetaNetwork = _learners.ContextNetwork,
             Host = hostState,
             State = state,
         };
-    }
-
-    private MetaNetworkDescription? MetaNetwork()
-    {
-        var hyper = _agent.HyperOutputs;
-        return _agent.MetaNetwork is not { } network
-            ? null
-            : new MetaNetworkDescription
-            {
-                Network = NetworkDescription.Of(network),
-                ParameterSet = "meta",
-                InputNames = [.. _agent.ContextNames()],
-                OutputName = hyper[0].Name,
-                Low = hyper[0].Low,
-                High = hyper[0].High,
-                Further =
-                    hyper.Count == 1
-                        ? null
-                        : [.. hyper.Skip(1).Select(each => new MetaOutputDescription(each.Name, each.Low, each.High))],
-            };
     }
 }

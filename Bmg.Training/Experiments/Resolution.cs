@@ -1,4 +1,3 @@
-using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 
@@ -12,7 +11,7 @@ public static class Resolution
 
     /// <summary>Reads configurations that name parts of the same catalogue as one that was read.</summary>
     public static ConfigurationReader ReaderOf(RunConfiguration configuration) =>
-        configuration.Learner.Definition is { } known
+        configuration.Experiment.Definition is { } known
             ? Reader(known.Catalogue)
             : throw new InvalidOperationException(
                 "Resolution.ReaderOf: expected a configuration whose parts are bound."
@@ -22,7 +21,7 @@ public static class Resolution
     public static IEnumerable<(string Path, string Found, string Expected)> Broken(RunConfiguration configuration)
     {
         var broken = false;
-        foreach (var rule in configuration.Learner.Make(AgentKinds.Agent).Broken(configuration))
+        foreach (var rule in ExperimentKinds.Of(configuration).Broken(configuration))
         {
             broken = true;
             yield return (rule.Path, rule.Found, rule.Expected);

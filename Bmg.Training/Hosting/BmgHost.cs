@@ -1,7 +1,9 @@
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.CommandLine;
+using Bmg.Training.Data;
 using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
 using Bmg.Training.Library;
 using Bmg.Training.Runs;
 
@@ -38,6 +40,31 @@ public sealed class BmgHost
     public BmgHost AddEnvironment<TSettings>(string name, TSettings defaults, Func<TSettings, Seed, IEnvironment> make)
         where TSettings : class =>
         Add(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(seed => make(s, seed)));
+
+    /// <summary>Registers a wrapper: an environment over another.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddWrapper<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, IEnvironment, IEnvironment> wrap
+    )
+        where TSettings : class =>
+        Add(
+            EnvironmentKinds.Wrapper,
+            name,
+            defaults,
+            s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner))
+        );
+
+    /// <summary>Registers an experiment.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddExperiment<TSettings>(string name, TSettings defaults, Func<TSettings, IExperimentKind> make)
+        where TSettings : class => Add(ExperimentKinds.Experiment, name, defaults, make);
+
+    /// <summary>Registers a data set. It is made once for each configuration that is read, and every example is looked at.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddData<TSettings>(string name, TSettings defaults, Func<TSettings, IDataSet> make)
+        where TSettings : class => Add(DataKinds.Data, name, defaults, make);
 
     /// <summary>Registers an agent.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>

@@ -1,6 +1,9 @@
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
+using Bmg.Training.Data;
 using Bmg.Training.Environments;
+using Bmg.Training.Experiments;
+using Bmg.Training.Supervised;
 
 namespace Bmg.Training.Library;
 
@@ -18,6 +21,17 @@ public static class LibraryParts
     /// <summary>Registers these parts.</summary>
     public static void AddTo(Catalogue catalogue)
     {
+        catalogue.Add(
+            ExperimentKinds.Experiment,
+            "reinforcement-learning",
+            new ReinforcementLearningSettings(),
+            _ => new ReinforcementLearning()
+        );
+        catalogue.Add(ExperimentKinds.Experiment, "supervised", new SupervisedSettings(), s => new SupervisedKind(s));
+
+        catalogue.Add(DataKinds.Data, "spirals", new SpiralsSettings(), Spirals.Create);
+        catalogue.Add(DataKinds.Data, "digits", new DigitsSettings(), Digits.Read);
+
         void Environment<T>(string name, T defaults, Func<T, Seed, IEnvironment> make)
             where T : class =>
             catalogue.Add(
@@ -33,6 +47,20 @@ public static class LibraryParts
         Environment("pendulum", new PendulumSettings(), (s, _) => new Pendulum(s));
         Environment("pixels", new PixelsSettings(), (s, _) => new Pixels(s));
         Environment("toggles", new TogglesSettings(), (s, _) => new Toggles(s));
+
+        void Wrapper<T>(string name, T defaults, Func<T, IEnvironment, IEnvironment> wrap)
+            where T : class =>
+            catalogue.Add(
+                EnvironmentKinds.Wrapper,
+                name,
+                defaults,
+                s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner))
+            );
+
+        Wrapper("time-limit", new TimeLimitSettings(), (s, inner) => new TimeLimit(inner, s.Steps));
+        Wrapper("frame-stack", new FrameStackSettings(), (s, inner) => new FrameStack(inner, s.Frames));
+        Wrapper("action-repeat", new ActionRepeatSettings(), (s, inner) => new ActionRepeat(inner, s.Times));
+        Wrapper("sticky-actions", new StickyActionsSettings(), (s, inner) => new StickyActions(inner, s.Probability));
 
         catalogue.Add(AgentKinds.Agent, "actor-critic", new ActorCriticSettings(), s => new ActorCriticKind(s));
         catalogue.Add(AgentKinds.Agent, "q-lambda", new QLambdaSettings(), s => new QLambdaKind(s));

@@ -33,15 +33,14 @@ public static class LiveReporter
         int bar = Math.Clamp(width - 24, 10, 60);
         int full = (int)Math.Round(now.Done * bar);
         string rest = now.Phase.Length > 0 ? now.Phase : $"{(now.Left is { } time ? Figures.Time(time) : "–")} left";
-        string steps =
-            $"{Figures.Count(now.EnvironmentSteps)} of {Figures.Count(now.TargetSteps)} environment steps a member";
+        string steps = $"{Figures.Count(now.EnvironmentSteps)} of {Figures.Count(now.TargetSteps)} {now.Unit} a member";
 
         List<IRenderable> rows =
         [
             new Markup(
                 $"[blue]{new string('━', full)}[/][grey]{new string('━', bar - full)}[/] {now.Done * 100:0.0} %  {rest}"
             ),
-            new Text($"{steps} · {Figures.Count(now.StepsPerSecond)} steps/s"),
+            new Text($"{steps} · {Figures.Count(now.StepsPerSecond)} {Units.Word(now.Unit)}/s"),
         ];
         if (now.Figures.Count > 0)
         {

@@ -23,11 +23,11 @@ public static class PlainReporter
     public static string Line(RunSnapshot now)
     {
         string steps =
-            $"{now.Done * 100:0.0} %  {Figures.Count(now.EnvironmentSteps)} of {Figures.Count(now.TargetSteps)} steps";
+            $"{now.Done * 100:0.0} %  {Figures.Count(now.EnvironmentSteps)} of {Figures.Count(now.TargetSteps)} {Units.Word(now.Unit)}";
         string pace =
             now.Phase.Length > 0
                 ? now.Phase
-                : $"{Figures.Count(now.StepsPerSecond)} steps/s  {(now.Left is { } left ? Figures.Time(left) : "–")} left";
+                : $"{Figures.Count(now.StepsPerSecond)} {Units.Word(now.Unit)}/s  {(now.Left is { } left ? Figures.Time(left) : "–")} left";
         return string.Join(
             "  ",
             [steps, pace, .. now.Figures.Select(f => $"{f.Metric.Label} {Figures.Number(f.Mean)}")]

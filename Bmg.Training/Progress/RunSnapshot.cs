@@ -4,10 +4,10 @@ namespace Bmg.Training.Progress;
 
 /// <summary>A run at one moment: immutable, so that any thread may show it.</summary>
 /// <param name="Name">Name of the run.</param>
-/// <param name="EnvironmentSteps">Environment steps that each member has done.</param>
-/// <param name="TargetSteps">Environment steps that each member is to do.</param>
+/// <param name="EnvironmentSteps">How far each member is, in the unit of the experiment.</param>
+/// <param name="TargetSteps">How far each member is to go.</param>
 /// <param name="Members">Members of the population.</param>
-/// <param name="SessionSteps">Environment steps of each member since this process took up the run.</param>
+/// <param name="SessionSteps">How far each member went since this process took up the run.</param>
 /// <param name="SessionSeconds">Training time of this process.</param>
 /// <param name="Phase">What is being done when it is not training; empty otherwise.</param>
 /// <param name="Figures">The latest interval's metrics, each the mean over members.</param>
@@ -22,10 +22,13 @@ public sealed record RunSnapshot(
     IReadOnlyList<(Metric Metric, double Mean)> Figures
 )
 {
+    /// <summary>What is counted, a plural (see <see cref="Units"/>).</summary>
+    public string Unit { get; init; } = Units.EnvironmentSteps;
+
     /// <summary>Share that is done, 0 to 1.</summary>
     public double Done => TargetSteps == 0 ? 0 : Math.Min(1, EnvironmentSteps / (double)TargetSteps);
 
-    /// <summary>Environment steps of all members together, a second.</summary>
+    /// <summary>Of all members together, a second.</summary>
     public double StepsPerSecond => SessionSeconds > 0 ? SessionSteps * Members / SessionSeconds : 0;
 
     /// <summary>Time left at the speed so far; null while there is none.</summary>

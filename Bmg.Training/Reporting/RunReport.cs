@@ -117,7 +117,7 @@ public static class RunReport
         }
         if (summary is not null)
         {
-            Members(page, summary);
+            Members(page, record, summary);
         }
         page.Append(CultureInfo.InvariantCulture, $"<h2>Configuration</h2>\n<pre>{E(configuration.ToJson())}</pre>\n");
         page.Append("<h2>How it was run</h2>\n");
@@ -168,7 +168,10 @@ public static class RunReport
                     series,
                     record.Changes,
                     configuration.EnvironmentSteps
-                );
+                )
+                {
+                    Unit = record.Unit,
+                };
             }
         }
     }
@@ -181,7 +184,8 @@ public static class RunReport
         RunSummary? summary
     )
     {
-        string length = $"{Figures.Count(log.End)} environment steps by each of {configuration.Members} members";
+        FirstMetric first = FirstMetric.Of(record.Metrics);
+        string length = $"{Figures.Count(log.End)} {record.Unit} by each of {configuration.Members} members";
         if (summary is null)
         {
             Facts(page, ("so far", $"{length}, of {Figures.Count(configuration.EnvironmentSteps)}"));
@@ -190,9 +194,9 @@ public static class RunReport
         Facts(
             page,
             ("length", $"{length}, in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}"),
-            ("total reward", Text(summary.TotalRewardSpread, Figures.Count)),
-            ("reward a step, last tenth", Text(summary.FinalRewardRateSpread, Figures.Number)),
-            ("speed", $"{Figures.Count(summary.EnvironmentStepsPerSecond)} environment steps a second, all members"),
+            (first.TotalLabel, Text(summary.TotalRewardSpread, first.Total)),
+            (first.RateLabel, Text(summary.FinalRewardRateSpread, Figures.Number)),
+            ("speed", $"{Figures.Count(summary.EnvironmentStepsPerSecond)} {record.Unit} a second, all members"),
             ("peak memory", $"{Figures.Count(summary.PeakMemoryBytes / 1e6)} MB"),
             (
                 "exported policy",
@@ -203,10 +207,12 @@ public static class RunReport
         );
     }
 
-    private static void Members(StringBuilder page, RunSummary summary)
+    private static void Members(StringBuilder page, RunRecord record, RunSummary summary)
     {
+        FirstMetric first = FirstMetric.Of(record.Metrics);
         page.Append(
-            "<h2>Members</h2>\n<table>\n<tr><th>member</th><th>seed</th><th>total reward</th><th>reward a step, last tenth</th></tr>\n"
+            CultureInfo.InvariantCulture,
+            $"<h2>Members</h2>\n<table>\n<tr><th>member</th><th>seed</th><th>{E(first.TotalLabel)}</th><th>{E(first.RateLabel)}</th></tr>\n"
         );
         for (int i = 0; i < summary.Seeds.Count; i++)
         {
@@ -215,14 +221,14 @@ public static class RunReport
                 $"{i}</td><td>{summary.Seeds[i]}",
                 frozen is not null
                     ? $"frozen at {Figures.Count(frozen.EnvironmentStep)}"
-                    : Figures.Count(summary.TotalReward[i]),
+                    : first.Total(summary.TotalReward[i]),
                 Figures.Number(summary.FinalRewardRate[i]),
                 ""
             );
         }
         Row(
             "mean ± deviation</td><td>",
-            Text(summary.TotalRewardSpread, Figures.Count),
+            Text(summary.TotalRewardSpread, first.Total),
             Text(summary.FinalRewardRateSpread, Figures.Number),
             " class=\"total\""
         );
@@ -238,7 +244,7 @@ public static class RunReport
     private static void Facts(StringBuilder page, params (string Name, string Value)[] facts)
     {
         page.Append("<table class=\"facts\">\n");
-        foreach ((string name, string value) in facts)
+        foreach ((string name, string value) in facts.Where(fact => fact.Name.Length > 0))
         {
             page.Append(CultureInfo.InvariantCulture, $"<tr><td>{E(name)}</td><td>{E(value)}</td></tr>\n");
         }

@@ -7,9 +7,13 @@ namespace Bmg.Training.Reporting;
 /// <param name="Title">Above the plot.</param>
 /// <param name="YLabel">Quantity and unit.</param>
 /// <param name="Data">What is drawn.</param>
-/// <param name="Marks">Environment steps that a vertical line marks.</param>
-/// <param name="End">Environment steps at the right end.</param>
-public sealed record Chart(string Title, string YLabel, Series Data, IReadOnlyList<long> Marks, double End);
+/// <param name="Marks">Where a vertical line stands.</param>
+/// <param name="End">Length at the right end.</param>
+public sealed record Chart(string Title, string YLabel, Series Data, IReadOnlyList<long> Marks, double End)
+{
+    /// <summary>What the axis counts, a plural (see <see cref="Units"/>).</summary>
+    public string Unit { get; init; } = Units.EnvironmentSteps;
+}
 
 /// <summary>Colours of charts.</summary>
 internal sealed record Palette(string Ink, string Faint, string Grid, string Line, string Mark)
@@ -40,7 +44,7 @@ public static class SvgChart
         return svg.Append("</svg>\n").ToString();
     }
 
-    /// <summary>A picture of its own, on white: charts one above the other over one axis of environment steps.</summary>
+    /// <summary>A picture of its own, on white: charts one above the other over one axis of length.</summary>
     public static string StandAlone(IReadOnlyList<Chart> charts, double width = 960, double panelHeight = 230)
     {
         StringBuilder svg = new();
@@ -103,9 +107,9 @@ public static class SvgChart
             : 1;
         string unit = scale switch
         {
-            1e6 => "million environment steps of each member",
-            1e3 => "thousand environment steps of each member",
-            _ => "environment steps of each member",
+            1e6 => $"million {chart.Unit} of each member",
+            1e3 => $"thousand {chart.Unit} of each member",
+            _ => $"{chart.Unit} of each member",
         };
         double[] deviations =
         [

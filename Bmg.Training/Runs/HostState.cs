@@ -7,7 +7,7 @@ namespace Bmg.Training.Runs;
 /// <param name="MetricsBytes">Length of metrics.jsonl at that moment; what lies beyond was written later and is cut off.</param>
 /// <param name="Seconds">Training time so far.</param>
 /// <param name="PeakMemoryBytes">Largest resident memory of the process so far.</param>
-/// <param name="TotalReward">Sum of all rewards, one number a member.</param>
+/// <param name="TotalReward">Sum of all rewards, one number a member, or of the first metric times the length.</param>
 /// <param name="Interval">The unfinished interval.</param>
 /// <param name="Events">Where TensorBoard's event files were; null of a run that was checkpointed by a version that did not say.</param>
 public sealed record HostState(

@@ -62,20 +62,24 @@ public sealed record MetricsLog(
         IReadOnlyList<double[]> rows = Values[metric];
         int members = rows.Count == 0 ? 0 : rows[0].Length;
         double[] sums = new double[members];
-        double weight = 0;
+        double[] weights = new double[members];
         for (int i = 0; i < rows.Count; i++)
         {
             if (EnvironmentSteps[i] > from)
             {
                 double steps = EnvironmentSteps[i] - (i == 0 ? 0 : EnvironmentSteps[i - 1]);
-                weight += steps;
                 for (int member = 0; member < members; member++)
                 {
-                    sums[member] += steps * rows[i][member];
+                    // An interval without a value, in which no episode ended say, does not count.
+                    if (!double.IsNaN(rows[i][member]))
+                    {
+                        sums[member] += steps * rows[i][member];
+                        weights[member] += steps;
+                    }
                 }
             }
         }
-        return [.. sums.Select(sum => sum / weight)];
+        return [.. sums.Zip(weights, (sum, weight) => sum / weight)];
     }
 
     private static double Number(JsonElement value) =>

@@ -10,7 +10,7 @@ namespace Bmg.Training.Runs;
 
 /// <summary>How a run ended.</summary>
 /// <param name="State">Finished, interrupted or failed.</param>
-/// <param name="EnvironmentSteps">Environment steps that each member has done.</param>
+/// <param name="EnvironmentSteps">How far each member is, in the unit of the experiment.</param>
 /// <param name="Summary">The results, when training is complete.</param>
 /// <param name="Finish">What came of the export, when training is complete.</param>
 /// <param name="Failure">What went wrong, when something did.</param>
@@ -148,13 +148,13 @@ public sealed class Run
                     Beginning.Again
                 )
                 : throw new UsageException(
-                    $"Run {directory.Root}: found no checkpoint at {directory.Checkpoint}, though {record.EnvironmentSteps} environment steps are done; start it anew, with another --output."
+                    $"Run {directory.Root}: found no checkpoint at {directory.Checkpoint}, though {record.EnvironmentSteps} {record.Unit} are done; start it anew, with another --output."
                 );
         }
         if (record.State == RunState.Finished && configuration.EnvironmentSteps == before.EnvironmentSteps)
         {
             throw new UsageException(
-                $"Run {directory.Root}: complete, after {record.EnvironmentSteps} environment steps. To lengthen it: --set environmentSteps=…"
+                $"Run {directory.Root}: complete, after {record.EnvironmentSteps} {record.Unit}. To lengthen it: --set environmentSteps=…"
             );
         }
         return new Run(
@@ -274,11 +274,13 @@ public sealed class Run
         record = record with
         {
             EnvironmentSteps = experiment.EnvironmentSteps,
+            Unit = experiment.Unit,
             Frozen = experiment.Frozen,
             Metrics = metrics,
             Changes = changes.Count <= MostChanges ? changes : [],
         };
         record.Write(directory);
+        snapshot = snapshot with { Unit = experiment.Unit };
 
         EventWriter events = new(directory.TensorBoard, services.Clock);
         using MetricsWriter writer = new(
@@ -307,6 +309,8 @@ public sealed class Run
             long before = experiment.EnvironmentSteps;
             long beforeTime = services.Clock.GetTimestamp();
             MetaStepReport report = experiment.Advance();
+            // What adds up is a rate times its steps, as it comes, or a mean times them.
+            double share = metrics[0].Aggregation == Aggregation.Mean ? report.Steps : 1;
             state = state with
             {
                 Seconds = startSeconds + services.Clock.GetElapsedTime(startTime).TotalSeconds,
@@ -314,7 +318,7 @@ public sealed class Run
                 [
                     .. state.TotalReward.Zip(
                         report.Values[0],
-                        (sum, reward) => double.IsNaN(reward) ? sum : sum + reward
+                        (sum, value) => double.IsNaN(value) ? sum : sum + (share * value)
                     ),
                 ],
                 Interval = state.Interval.Add(metrics, report),
@@ -421,8 +425,14 @@ public sealed class Run
         IReadOnlyList<double> finalRate = WithoutFrozen(
             log.MeanSince(record.Metrics[0].Name, 0.9 * record.EnvironmentSteps)
         );
+        IReadOnlyList<double>? meanReturn = record.HasEpisodes ? WithoutFrozen(log.MeanSince(record.Score, 0)) : null;
+        IReadOnlyList<double>? finalReturn = record.HasEpisodes
+            ? WithoutFrozen(log.MeanSince(record.Score, 0.9 * record.EnvironmentSteps))
+            : null;
         RunSummary summary = new()
         {
+            MeanReturn = meanReturn,
+            FinalReturn = finalReturn,
             Seeds = record.Seeds,
             EnvironmentSteps = record.EnvironmentSteps,
             Frozen = record.Frozen,
@@ -444,7 +454,7 @@ public sealed class Run
         };
         summary.Write(directory); // Training is done: its results do not wait for the export.
 
-        FinishOutcome finish = Export(finalRate);
+        FinishOutcome finish = Export(finalReturn ?? finalRate);
         summary = summary with
         {
             Policy = finish.Policy,
@@ -486,7 +496,7 @@ public sealed class Run
         string kept = File.Exists(directory.Checkpoint)
             ? $"The last good checkpoint is kept; to go on: train --resume {directory.Root}"
             : "There is no checkpoint yet.";
-        string step = $"after environment step {Figures.Count(snapshot.EnvironmentSteps)}";
+        string step = $"after {Units.One(snapshot.Unit)} {Figures.Count(snapshot.EnvironmentSteps)}";
         return e switch
         {
             BmgException or CheckpointException => e,

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Acting;
 using Bmg.Training.Agents;
@@ -25,14 +26,19 @@ public enum RunState
 /// <summary>run.json: what a run was made with, and what a reader of its metrics needs to know.</summary>
 public sealed record RunRecord
 {
+    private const string EpisodeReturn = "episodeReturn";
+
     /// <summary>How far the run is.</summary>
     public RunState State { get; init; }
 
     /// <summary>What went wrong, where something did.</summary>
     public string? Problem { get; init; }
 
-    /// <summary>Environment steps that each member has done, as of the last write of this file.</summary>
+    /// <summary>How far each member is, as of the last write of this file.</summary>
     public long EnvironmentSteps { get; init; }
+
+    /// <summary>What that counts, a plural (see <see cref="Units"/>).</summary>
+    public string Unit { get; init; } = Units.EnvironmentSteps;
 
     /// <summary>When the run started, and was resumed.</summary>
     public IReadOnlyList<DateTimeOffset> Started { get; init; } = [];
@@ -62,7 +68,18 @@ public sealed record RunRecord
     /// <summary>What metrics.jsonl holds.</summary>
     public IReadOnlyList<Metric> Metrics { get; init; } = [];
 
-    /// <summary>Environment steps at which the world changes.</summary>
+    /// <summary>Name of the metric that says how well a member does: its return where there are episodes, its reward a step otherwise.</summary>
+    [JsonIgnore]
+    public string Score =>
+        Metrics.Any(metric => metric.Name == EpisodeReturn) ? EpisodeReturn
+        : Metrics.Count > 0 ? Metrics[0].Name
+        : "reward";
+
+    /// <summary>Whether there are episodes.</summary>
+    [JsonIgnore]
+    public bool HasEpisodes => Score == EpisodeReturn;
+
+    /// <summary>Where the world changes.</summary>
     public IReadOnlyList<long> Changes { get; init; } = [];
 
     /// <summary>Reads a run's record. One that says complete, of fewer steps than the configuration asks for, is that of a run that is to

@@ -36,28 +36,35 @@ public sealed record RunSummary
     /// <summary>Seed of each member.</summary>
     public required IReadOnlyList<long> Seeds { get; init; }
 
-    /// <summary>Environment steps that each member did.</summary>
+    /// <summary>How far each member went, in the unit of the experiment.</summary>
     public required long EnvironmentSteps { get; init; }
 
     /// <summary>Members that were frozen, since their numbers were not finite; results are NaN of them, and means are over the others.</summary>
     public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
 
-    /// <summary>Sum of all rewards, one number a member.</summary>
+    /// <summary>Sum of all rewards, one number a member; of an experiment whose first metric is a mean, that mean times the length of the run.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }
 
     /// <summary>Mean and deviation of <see cref="TotalReward"/> over members.</summary>
     public required Spread TotalRewardSpread { get; init; }
 
-    /// <summary>Reward an environment step over the last tenth of the run, to the nearest interval of the metrics; one number a member.</summary>
+    /// <summary>Reward an environment step, or whatever the experiment's first metric is, over the last tenth of the run, to the nearest interval of the metrics; one number a member.</summary>
     public required IReadOnlyList<double> FinalRewardRate { get; init; }
 
     /// <summary>Mean and deviation of <see cref="FinalRewardRate"/> over members.</summary>
     public required Spread FinalRewardRateSpread { get; init; }
 
+    /// <summary>Mean return of the episodes of the whole run, to the nearest interval of the metrics; one number a member. Null in an environment
+    /// without episodes.</summary>
+    public IReadOnlyList<double>? MeanReturn { get; init; }
+
+    /// <summary>The same over the last tenth of the run.</summary>
+    public IReadOnlyList<double>? FinalReturn { get; init; }
+
     /// <summary>Training time in seconds, without start-up and export.</summary>
     public required double Seconds { get; init; }
 
-    /// <summary>Environment steps of all members together, a second of training time.</summary>
+    /// <summary>Environment steps, or what else the experiment counts, of all members together, a second of training time.</summary>
     public required double EnvironmentStepsPerSecond { get; init; }
 
     /// <summary>Largest resident memory of the training process, in bytes.</summary>

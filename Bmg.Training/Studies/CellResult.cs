@@ -56,10 +56,10 @@ public sealed record CellResult
     /// <summary>Members that were frozen, since their numbers were not finite: NaN in the results, and left out of means and intervals.</summary>
     public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
 
-    /// <summary>Sum of all rewards, one number a seed.</summary>
+    /// <summary>Sum of all rewards, one number a seed; where there are episodes, the mean return of all.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }
 
-    /// <summary>Reward an environment step over the last tenth of the run, one number a seed.</summary>
+    /// <summary>Reward an environment step over the last tenth of the run, one number a seed; where there are episodes, their mean return.</summary>
     public required IReadOnlyList<double> FinalRewardRate { get; init; }
 
     /// <summary>Training time in seconds.</summary>
@@ -103,7 +103,7 @@ public sealed record CellResult
     {
         RunRecord record = RunRecord.Read(run);
         MetricsLog log = MetricsLog.Read(run.Metrics, record.Metrics);
-        string reward = record.Metrics[0].Name;
+        string reward = record.Score;
         string? exploration = CurveReader.ExplorationMetric(record);
         return new CellResult
         {
@@ -115,8 +115,8 @@ public sealed record CellResult
             Steps = summary.EnvironmentSteps,
             Seeds = summary.Seeds,
             Frozen = summary.Frozen,
-            TotalReward = [.. summary.TotalReward.Select(Digits.Six)],
-            FinalRewardRate = [.. summary.FinalRewardRate.Select(Digits.Six)],
+            TotalReward = [.. (summary.MeanReturn ?? summary.TotalReward).Select(Digits.Six)],
+            FinalRewardRate = [.. (summary.FinalReturn ?? summary.FinalRewardRate).Select(Digits.Six)],
             Seconds = Digits.Six(summary.Seconds),
             StepsPerSecond = Digits.Six(summary.EnvironmentStepsPerSecond),
             Version = summary.Provenance.Version,

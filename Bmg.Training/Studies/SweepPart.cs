@@ -22,7 +22,7 @@ public sealed record SweepPoint
     /// <summary>Members that were frozen, since their numbers were not finite: NaN in the results, and left out of means and intervals.</summary>
     public IReadOnlyList<FrozenMember> Frozen { get; init; } = [];
 
-    /// <summary>Sum of all rewards, one number a seed; empty where there is a problem.</summary>
+    /// <summary>Sum of all rewards, one number a seed; where there are episodes, the mean return of all; empty where there is a problem.</summary>
     public required IReadOnlyList<double> TotalReward { get; init; }
 
     /// <summary>Reward an environment step over the last tenth of the run, one number a seed.</summary>
@@ -45,8 +45,8 @@ public sealed record SweepPoint
             Seeds = summary.Seeds.Count,
             Steps = summary.EnvironmentSteps,
             Frozen = summary.Frozen,
-            TotalReward = summary.TotalReward,
-            FinalRewardRate = summary.FinalRewardRate,
+            TotalReward = summary.MeanReturn ?? summary.TotalReward,
+            FinalRewardRate = summary.FinalReturn ?? summary.FinalRewardRate,
             Seconds = summary.Seconds,
             Commit = summary.Provenance.Commit,
         };

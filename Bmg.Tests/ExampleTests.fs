@@ -1,0 +1,173 @@
+/// The programs in examples/, as a user builds and runs them, with few steps.
+module Bmg.Tests.ExampleTests
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open Bmg.Export.CommandLine
+open Bmg.Tests.EndToEndTests
+open Expecto
+
+[<NoComparison; NoEquality>]
+type private Example = {
+    Name: string
+    /// What runs its program: a command and its first arguments.
+    Program: string * string list
+    Configuration: string
+    /// A setting of its own: the path in a configuration, another value, and where the schema describes it.
+    Setting: string
+    Value: string
+    Schema: string
+}
+
+let private run (program: string) (arguments: string list) (folder: string) =
+    match Planting.runFor (TimeSpan.FromMinutes 5.0) program arguments folder with
+    | Some(code, output) -> code, output
+    | None -> failtest $"{program} %A{arguments} did not end"
+
+let private succeeded (program: string) (arguments: string list) (folder: string) =
+    let code, output = run program arguments folder
+    Expect.equal code 0 $"{program} %A{arguments}: {output}"
+    output
+
+let private text (json: JsonNode | null) (path: string) =
+    let mutable node = json
+
+    for key in path.Split '.' do
+        node <-
+            match node, Int32.TryParse key with
+            | null, _ -> null
+            | inside, (true, index) -> inside[index]
+            | inside, _ -> inside[key]
+
+    match node with
+    | null -> failtest $"there is no {path}"
+    | node -> node.ToJsonString()
+
+/// Trains, goes on, evaluates and checks the export; a setting of the example's own is changed, recorded and described.
+let private lives (examples: string) (example: Example) (directory: string) =
+    let program, first = example.Program
+
+    let does arguments =
+        succeeded program (first @ arguments) examples
+
+    let output = Path.Combine(directory, example.Name)
+
+    does [
+        "train"
+        example.Configuration
+        "--output"
+        output
+        "--set"
+        "environmentSteps=600"
+        "--set"
+        "members=2"
+        "--set"
+        "run.metricsEvery=200"
+        "--set"
+        $"{example.Setting}={example.Value}"
+    ]
+    |> ignore
+
+    let recorded = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "configuration.json")))
+    Expect.equal (text recorded example.Setting) example.Value "the setting that was given is recorded"
+
+    let steps () =
+        let summary = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "summary.json")))
+        int64 (text summary "environmentSteps")
+
+    let before = steps ()
+
+    does [ "train"; "--resume"; output; "--set"; $"environmentSteps={before + 600L}" ]
+    |> ignore
+
+    Expect.isGreaterThanOrEqual (steps ()) (before + 600L) "it goes on"
+    Expect.stringContains (does [ "evaluate"; output; "--steps"; "200" ]) "200 steps" "it plays"
+    Expect.stringContains (does [ "schema" ]) example.Schema "the schema describes the setting"
+
+    use out = new StringWriter()
+    use error = new StringWriter()
+
+    let code =
+        ExportCli.Run([| "check"; Path.Combine(output, "policy.onnx"); "--against"; output |], out, error)
+
+    Expect.equal (code, error.ToString()) (0, "") (out.ToString())
+
+let tests =
+    testSequenced
+    <| testList "examples" [
+        test "each builds, trains, goes on, evaluates and exports, with settings of its own" {
+            match Planting.sources () with
+            | null -> skiptest "there are no sources here"
+            | root ->
+                let examples = Path.Combine(root, "examples")
+
+                let configuration =
+                    if DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/')).Name = "debug" then
+                        "Debug"
+                    else
+                        "Release"
+
+                let outputs = Path.Combine(root, "artifacts", "bin", "Bmg.Training", configuration.ToLowerInvariant())
+
+                if not (Directory.Exists outputs) then
+                    skiptest "the outputs are somewhere else"
+
+                let options = [ "-c"; configuration; "-v"; "q"; "-p:NuGetAudit=false" ]
+
+                succeeded "dotnet" ([ "build"; "--nologo"; "Examples.slnx" ] @ options) examples
+                |> ignore
+
+                succeeded "dotnet" ([ "build"; "--nologo"; "corridor.cs" ] @ options) examples
+                |> ignore
+
+                let built (name: string) =
+                    Path.Combine(examples, name, "bin", configuration, "net10.0", name), []
+
+                withScratch (fun directory ->
+                    for example in
+                        [
+                            {
+                                Name = "corridor"
+                                Program = "dotnet", [ "run"; "--no-build"; "-c"; configuration; "corridor.cs"; "--" ]
+                                Configuration = "corridor.json"
+                                Setting = "environment.length"
+                                Value = "5"
+                                Schema = "Cells to the exit."
+                            }
+                            {
+                                Name = "cartpole"
+                                Program = built "cartpole"
+                                Configuration = "cartpole/cartpole.json"
+                                Setting = "environment.noise"
+                                Value = "0.02"
+                                Schema = "Standard deviation of the noise on each number of the observation"
+                            }
+                            {
+                                Name = "pendulum"
+                                Program = built "pendulum"
+                                Configuration = "pendulum/pendulum.json"
+                                Setting = "environment.damping"
+                                Value = "0.2"
+                                Schema = "Part of its speed that the pendulum loses in a second."
+                            }
+                            {
+                                Name = "own-rule"
+                                Program = built "own-rule"
+                                Configuration = "own-rule/own-rule.json"
+                                Setting = "target.times"
+                                Value = "2"
+                                Schema = "How many times the way to where the learner's own steps lead."
+                            }
+                        ] do
+                        lives examples example directory)
+        }
+
+        test "the corridor takes at most thirty lines" {
+            match Planting.sources () with
+            | null -> skiptest "there are no sources here"
+            | root ->
+                let lines = File.ReadAllLines(Path.Combine(root, "examples", "corridor.cs"))
+                Expect.isLessThanOrEqual lines.Length 30 "lines of corridor.cs"
+        }
+    ]
