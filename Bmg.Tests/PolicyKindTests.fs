@@ -73,17 +73,21 @@ let private genActions =
     gen {
         let! kind = Gen.choose (0, 3)
         let! counts = Gen.choose (1, 4) |> Gen.bind (fun k -> Gen.arrayOfLength k (Gen.choose (1, 5)))
-        let! lows = Gen.elements [ -2f; -1f; 0f; -1000f; 0.001f; -0.001f ] |> Gen.arrayOfLength counts.Length
+
+        let! lows =
+            Gen.elements [ -2f; -1f; 0f; -1000f; 0.001f; -0.001f ]
+            |> Gen.arrayOfLength counts.Length
+
         let! widths = Gen.elements [ 0.002f; 1f; 4f; 5000f ] |> Gen.arrayOfLength counts.Length
 
         let several =
-            counts
-            |> Array.mapi (fun i n -> Choice($"a{i}", Array.init n (fun c -> $"c{c}")))
-            |> ActionSpace.OfSeveral
+            ActionSpace.OfSeveral(
+                counts
+                |> Array.mapi (fun i n -> Choice($"a{i}", Array.init n (fun c -> $"c{c}")))
+            )
 
         let numbers =
-            Array.map2 (fun (low: float32) width -> Bounded("n", low, low + width)) lows widths
-            |> ActionSpace.OfBounded
+            ActionSpace.OfBounded(Array.map2 (fun (low: float32) width -> Bounded("n", low, low + width)) lows widths)
 
         return
             match kind with
@@ -133,7 +137,12 @@ let private networks (case: Case) = [|
 let private parametersOf (case: Case) =
     networks case
     |> Array.map (fun network ->
-        Network.init network Initialization.Uniform (Seed.Population(int64 case.Seed, case.Members)) case.Type torch.CPU)
+        Network.init
+            network
+            Initialization.Uniform
+            (Seed.Population(int64 case.Seed, case.Members))
+            case.Type
+            torch.CPU)
     |> Params.merge
 
 let private describe (policy: Network) (torso: Network | null) (value: Network | null) (world: EnvironmentDescription) =
@@ -142,14 +151,14 @@ let private describe (policy: Network) (torso: Network | null) (value: Network |
         | null -> null
         | network -> NetworkDescription.Of network
 
-    let several =
+    let several: ChoiceDescription array | null =
         match world.Actions with
         | :? ActionSpace.Several as several -> [|
             for action in several.Actions -> ChoiceDescription(action.Name, Seq.toArray action.Choices)
           |]
         | _ -> null
 
-    let numbers =
+    let numbers: NumberDescription array | null =
         match world.Actions with
         | :? ActionSpace.Continuous as continuous -> [|
             for action in continuous.Actions -> NumberDescription(action.Name, action.Low, action.High)
@@ -205,8 +214,9 @@ let private checkpointWith (policy: PolicyDescription) (parameters: Params) =
     )
 
 let private random (case: Case) (purpose: string) =
-    let seed = Seed.Of(int64 case.Seed).For purpose
-    seed.Generator()
+    let seed = Seed.Of(int64 case.Seed)
+    let own = seed.For purpose
+    own.Generator()
 
 let private observationsOf (case: Case) (rows: int) =
     let random = random case "observations"
@@ -278,7 +288,11 @@ let private probabilities (space: ActionSpace) (logits: float32[]) (allowed: boo
 
             let raised =
                 here
-                |> Array.map (fun i -> if isAllowed i then exp (float logits[i] - float most) else 0.0)
+                |> Array.map (fun i ->
+                    if isAllowed i then
+                        exp (float logits[i] - float most)
+                    else
+                        0.0)
 
             yield! raised |> Array.map (fun v -> v / Array.sum raised)
     |]
@@ -289,7 +303,9 @@ let private row (values: 'T[]) (i: int) (rows: int) : 'T[] =
 
 let private generated =
     testList "generated policies" [
-        testPropertyWithConfig (config 60) "ONNX Runtime and TorchSharp agree on every kind, member, batch size and mask"
+        testPropertyWithConfig
+            (config 60)
+            "ONNX Runtime and TorchSharp agree on every kind, member, batch size and mask"
         <| Prop.forAll (Arb.fromGen genCase) (fun case ->
             use _scope = torch.NewDisposeScope()
 
@@ -299,8 +315,7 @@ let private generated =
                 Expect.equal report.Inputs case.Count "every input is compared"
                 Expect.isTrue report.Passed $"seed {case.Seed}: {report}"
 
-                let expected =
-                    outputsOf case |> List.filter (fun name -> value || name <> "value")
+                let expected = outputsOf case |> List.filter (fun name -> value || name <> "value")
 
                 Expect.sequenceEqual (model.Onnx.Graph.Output |> Seq.map _.Name) expected "outputs"
 
@@ -323,14 +338,18 @@ let private generated =
             let said = ask session observations allowed rows
             use checkpoint = checkpointWith (descriptionOf case) (parametersOf case)
             use torch = new TorchPolicy(checkpoint, case.Member)
-            let raw = Array.zeroCreate<float32> (rows * distribution.Outputs)
+            let raw = Array.zeroCreate<float32>(rows * distribution.Outputs)
             (torch :> IPlayablePolicy).Outputs(ReadOnlySpan observations, rows, Span raw)
             let choice = ActionChoice(case.World, distribution)
             Expect.equal session.TakesMask case.World.Masks "mask"
             Expect.equal said.Values.Length rows "a value each"
 
             let near label (found: float32) (expected: float) =
-                Expect.floatClose { absolute = 1e-5; relative = 1e-4 } (float found) expected $"seed {case.Seed}: {label}"
+                Expect.floatClose
+                    { absolute = 1e-5; relative = 1e-4 }
+                    (float found)
+                    expected
+                    $"seed {case.Seed}: {label}"
 
             for i in 0 .. rows - 1 do
                 let raw = row raw i rows
@@ -338,11 +357,11 @@ let private generated =
                 match case.World.Actions with
                 | :? ActionSpace.Continuous as continuous ->
                     let k = continuous.Actions.Count
-                    let means = row said.Means i rows
+                    let means, deviations = row said.Means i rows, row said.Deviations i rows
 
                     for j in 0 .. k - 1 do
                         near "mean" means[j] (float raw[j])
-                        near "deviation" (row said.Deviations i rows)[j] (exp (float raw[k + j]))
+                        near "deviation" deviations[j] (exp (float raw[k + j]))
 
                     choice.Choose(Span(Array.append means raw[k..]), null)
                     // Not one bit apart.
@@ -351,10 +370,7 @@ let private generated =
                     let logits, mine = row said.Logits i rows, row allowed i rows
                     Array.iter2 (fun found expected -> near "logit" found (float expected)) logits raw
 
-                    Array.iter2
-                        (near "probability")
-                        (row said.Probabilities i rows)
-                        (probabilities space logits mine)
+                    Array.iter2 (near "probability") (row said.Probabilities i rows) (probabilities space logits mine)
 
                     mine.CopyTo choice.Allowed
                     choice.Choose(Span logits, null)
@@ -417,7 +433,11 @@ let private generated =
                     if drawn && not isGaussian then
                         Array.iter2
                             (fun (a: float32) (b: float32) ->
-                                Expect.floatClose { absolute = 1e-6; relative = 1e-5 } (float a) (float b) "probability")
+                                Expect.floatClose
+                                    { absolute = 1e-6; relative = 1e-5 }
+                                    (float a)
+                                    (float b)
+                                    "probability")
                             found.Probabilities
                             expected.Probabilities)
 
@@ -431,7 +451,7 @@ let private generated =
 
             let rawOf (policy: IPlayablePolicy) =
                 use policy = policy
-                let raw = Array.zeroCreate<float32> (rows * outputs)
+                let raw = Array.zeroCreate<float32>(rows * outputs)
                 policy.Outputs(ReadOnlySpan observations, ReadOnlySpan allowed, rows, Span raw)
                 raw
 
@@ -453,7 +473,9 @@ let private generated =
                     a
                     b)
 
-        testPropertyWithConfig (config 20) "a checkpoint gives the description back, and one of one discrete action says nothing new"
+        testPropertyWithConfig
+            (config 20)
+            "a checkpoint gives the description back, and one of one discrete action says nothing new"
         <| Prop.forAll (Arb.fromGen genCase) (fun case ->
             use _scope = torch.NewDisposeScope()
 
@@ -465,10 +487,17 @@ let private generated =
                 CheckpointContents.RequirePolicy read
                 let text (c: Checkpoint) = JsonSerializer.Serialize c.Manifest
                 Expect.equal (text read) (text written) "the same"
-                Expect.equal (read.Manifest.Policy.Several |> isNull) (written.Manifest.Policy.Several |> isNull) "several"
+
+                Expect.equal
+                    (read.Manifest.Policy.Several |> isNull)
+                    (written.Manifest.Policy.Several |> isNull)
+                    "several"
 
                 let plain =
-                    EnvironmentDescription(case.World.Observation, ActionSpace.Of(Array.init case.Policy.Outputs string))
+                    EnvironmentDescription(
+                        case.World.Observation,
+                        ActionSpace.Of(Array.init case.Policy.Outputs string)
+                    )
 
                 let policy = describe case.Policy case.Torso case.Value plain
                 let node = JsonNode.Parse(JsonSerializer.Serialize(policy, CheckpointHeader.ManifestOptions))
@@ -499,18 +528,14 @@ let private constant (outputs: float list) =
         Network.init network Initialization.Uniform (Seed.Population(1L, 1)) torch.float32 torch.CPU
         |> Params.zerosLike
 
+    let bias (name: string) (tensor: Tensor) =
+        if name.EndsWith "bias" then
+            torch.tensor(outputs |> List.map float32 |> List.toArray).reshape tensor.shape
+        else
+            tensor
+
     let parameters =
-        Params.Create(
-            zeros.Names,
-            Array.map2
-                (fun (name: string) (tensor: Tensor) ->
-                    if name.EndsWith "bias" then
-                        torch.tensor(outputs |> List.map float32 |> List.toArray).reshape tensor.shape
-                    else
-                        tensor)
-                zeros.Names
-                zeros.Tensors
-        )
+        Params.Create(Seq.toArray zeros.Names, Seq.map2 bias zeros.Names zeros.Tensors |> Seq.toArray)
 
     network, parameters
 
@@ -520,8 +545,7 @@ let private worldOf (actions: ActionSpace) (masks: bool) =
 let private hands =
     ActionSpace.OfSeveral(Choice("left", [| "none"; "one" |]), Choice("right", [| "a"; "b"; "c" |]))
 
-let private pushes =
-    ActionSpace.OfBounded(Bounded("torque", -2f, 2f), Bounded("force", 10f, 30f))
+let private pushes = ActionSpace.OfBounded(Bounded("torque", -2f, 2f), Bounded("force", 10f, 30f))
 
 let private handsModel (masks: bool) =
     let network, parameters = constant [ 0.0; log 3.0; 0.0; log 2.0; log 5.0 ]
@@ -570,14 +594,21 @@ let private handWorked =
 
             Expect.sequenceEqual
                 session.Choices
-                [ ChoiceDescription("left", [| "none"; "one" |]); ChoiceDescription("right", [| "a"; "b"; "c" |]) ]
+                [
+                    ChoiceDescription("left", [| "none"; "one" |])
+                    ChoiceDescription("right", [| "a"; "b"; "c" |])
+                ]
                 "choices"
 
             Expect.isFalse session.TakesMask "no mask"
 
             Expect.equal
                 (shapes model.Onnx.Graph.Output)
-                [ "logits", float', [ 5 ]; "probabilities", float', [ 5 ]; "action", int', [ 2 ] ]
+                [
+                    "logits", float', [ 5 ]
+                    "probabilities", float', [ 5 ]
+                    "action", int', [ 2 ]
+                ]
                 "outputs"
         }
 
@@ -592,10 +623,7 @@ let private handWorked =
             near said.Logits[..4] [ 0; log 3.0; 0; log 2.0; log 5.0 ] "logits are as the network gives them"
             Expect.equal session.Metadata[MetadataKeys.Masked] "true" "the file says so"
 
-            Expect.equal
-                (shapes model.Onnx.Graph.Input)
-                [ "observation", float', [ 2 ]; "mask", bool', [ 5 ] ]
-                "inputs"
+            Expect.equal (shapes model.Onnx.Graph.Input) [ "observation", float', [ 2 ]; "mask", bool', [ 5 ] ] "inputs"
         }
 
         test "numbers: deviations from logarithms within 20, actions clipped and stretched to the bounds" {
@@ -639,7 +667,9 @@ let private handWorked =
             Expect.isEmpty session.Numbers "no numbers"
 
             Expect.equal
-                [ for node in model.Onnx.Graph.Node -> node.OpType, List.ofSeq node.Input, List.ofSeq node.Output ]
+                [
+                    for node in model.Onnx.Graph.Node -> node.OpType, List.ofSeq node.Input, List.ofSeq node.Output
+                ]
                 [
                     "Gemm", [ "observation"; "policy.0.weight"; "policy.0.bias" ], [ "logits" ]
                     "Softmax", [ "logits" ], [ "probabilities" ]
@@ -702,7 +732,9 @@ let private handWorked =
                     masked,
                     [| true; true; true; true; true; true; true; false; false; false |],
                     "no choice of action 1 ('right') in row 1"
-                    masked, [| false; false; true; true; true; true; true; true; true; true |], "action 0 ('left') in row 0"
+                    masked,
+                    [| false; false; true; true; true; true; true; true; true; true |],
+                    "action 0 ('left') in row 0"
                 ] do
                 let e = raised<ArgumentException>(fun () -> ask session observations allowed 2 |> ignore)
                 Expect.stringContains e.Message says "what is wrong"
@@ -779,8 +811,6 @@ let private hostileHeaders =
     let several = describe handsNetwork null null (worldOf hands true), handsParameters
     let numbers = describe pushNetwork null null (worldOf pushes false), pushParameters
 
-    let bounds (text: string) = "numbers", text
-
     testList "hostile headers" [
         for (policy, parameters), key, json, says in
             [
@@ -800,14 +830,13 @@ let private hostileHeaders =
                 numbers, "numbers", "null", "no numbers as actions"
                 numbers, "numbers", "[]", "none, expected at least one"
                 numbers, "numbers", "[null,null]", "null"
-                yield!
-                    [
-                        for low, high in [ "2", "-2"; "1", "1"; "-3e38", "3e38"; "0", "1e39"; "-1e60", "0" ] ->
-                            numbers,
-                            "numbers",
-                            $"""[{{"name":"torque","low":{low},"high":{high}}},{{"name":"force","low":10,"high":30}}]""",
-                            "expected finite bounds"
-                    ]
+                yield! [
+                    for low, high in [ "2", "-2"; "1", "1"; "-3e38", "3e38"; "0", "1e39"; "-1e60", "0" ] ->
+                        numbers,
+                        "numbers",
+                        $"""[{{"name":"torque","low":{low},"high":{high}}},{{"name":"force","low":10,"high":30}}]""",
+                        "expected finite bounds"
+                ]
                 numbers, "numbers", """[{"name":"torque","low":-2,"high":2}]""", "take 2 outputs, expected 4"
                 numbers, "masked", "true", "a mask in a policy of kind Gaussian"
                 numbers, "kind", "\"Logits\"", "numbers as actions in a policy of kind Logits"
@@ -817,16 +846,18 @@ let private hostileHeaders =
             test $"{policy.Kind} with {key} {json}" {
                 let wrong = changed policy (set key json)
 
-                withDirectory (fun directory ->
-                    let file = Path.Combine(directory, "a.safetensors")
-                    let output = Path.Combine(directory, "a.onnx")
-                    CheckpointFile.Write(file, checkpointWith wrong parameters)
-                    let code, _, error = export [ "export"; file; "--output"; output ]
-                    Expect.equal code 2 error
-                    Expect.hasLength (lines error) 1 $"one line: {error}"
-                    Expect.stringContains error file "names the file"
-                    Expect.stringContains error says "what is wrong"
-                    Expect.isFalse (File.Exists output) "nothing is written")
+                // Infinite bounds can be read, from a number too large, but not written.
+                if not (json.Contains "e39" || json.Contains "e60") then
+                    withDirectory (fun directory ->
+                        let file = Path.Combine(directory, "a.safetensors")
+                        let output = Path.Combine(directory, "a.onnx")
+                        CheckpointFile.Write(file, checkpointWith wrong parameters)
+                        let code, _, error = export [ "export"; file; "--output"; output ]
+                        Expect.equal code 2 error
+                        Expect.hasLength (lines error) 1 $"one line: {error}"
+                        Expect.stringContains error file "names the file"
+                        Expect.stringContains error says "what is wrong"
+                        Expect.isFalse (File.Exists output) "nothing is written")
 
                 if key <> "kind" || json <> "17" then
                     let e = raised<ArgumentException>(fun () -> PolicyExporter.Build(wrong, parameters, 0) |> ignore)
@@ -848,37 +879,36 @@ let private hostileFiles =
         let numbers = "numbers", pushesModel
         let masked = "bmg.masked"
 
-        for (name, model), key, (text: string | null) in
-            [
-                several, "bmg.actionChoices", null
-                several, "bmg.actionChoices", "nonsense"
-                several, "bmg.actionChoices", "[]"
-                several, "bmg.actionChoices", "[null]"
-                several, "bmg.actionChoices", """[{"name":"left"}]"""
-                several, "bmg.actionChoices", """[{"name":null,"choices":["a"]}]"""
-                several, "bmg.actionChoices", """[{"name":"left","choices":["none","one"]}]"""
-                several, "bmg.actionChoices", """[{"name":"left","choices":["a","b","c","d","e"]}]"""
-                several, "bmg.actionMeanings", "[]"
-                several, "bmg.actionMeanings", null
-                several, masked, null
-                several, masked, "yes"
-                several, masked, ""
-                several, "bmg.kind", "policy"
-                several, "bmg.kind", "action-values"
-                several, "bmg.kind", "number-actions"
-                numbers, "bmg.actionBounds", null
-                numbers, "bmg.actionBounds", "{}"
-                numbers, "bmg.actionBounds", """[{"name":"torque","low":-2,"high":2}]"""
-                numbers,
-                "bmg.actionBounds",
-                """[{"name":"torque","low":2,"high":-2},{"name":"force","low":10,"high":30}]"""
-                numbers,
-                "bmg.actionBounds",
-                """[{"name":"torque","low":-2,"high":1e39},{"name":"force","low":10,"high":30}]"""
-                numbers, masked, "true"
-                numbers, "bmg.kind", "policy"
-                numbers, "bmg.kind", "several-actions"
-            ] do
+        let files: ((string * (unit -> ExportableModel)) * string * (string | null)) list = [
+            several, "bmg.actionChoices", null
+            several, "bmg.actionChoices", "nonsense"
+            several, "bmg.actionChoices", "[]"
+            several, "bmg.actionChoices", "[null]"
+            several, "bmg.actionChoices", """[{"name":"left"}]"""
+            several, "bmg.actionChoices", """[{"name":null,"choices":["a"]}]"""
+            several, "bmg.actionChoices", """[{"name":"left","choices":["none","one"]}]"""
+            several, "bmg.actionChoices", """[{"name":"left","choices":["a","b","c","d","e"]}]"""
+            several, "bmg.actionMeanings", "[]"
+            several, "bmg.actionMeanings", null
+            several, masked, null
+            several, masked, "yes"
+            several, masked, ""
+            several, "bmg.kind", "policy"
+            several, "bmg.kind", "action-values"
+            several, "bmg.kind", "number-actions"
+            numbers, "bmg.actionBounds", null
+            numbers, "bmg.actionBounds", "{}"
+            numbers, "bmg.actionBounds", """[{"name":"torque","low":-2,"high":2}]"""
+            numbers, "bmg.actionBounds", """[{"name":"torque","low":2,"high":-2},{"name":"force","low":10,"high":30}]"""
+            numbers,
+            "bmg.actionBounds",
+            """[{"name":"torque","low":-2,"high":1e39},{"name":"force","low":10,"high":30}]"""
+            numbers, masked, "true"
+            numbers, "bmg.kind", "policy"
+            numbers, "bmg.kind", "several-actions"
+        ]
+
+        for (name, model), key, text in files do
             let shown =
                 match text with
                 | null -> "missing"
@@ -976,7 +1006,7 @@ let private small (environment: string) =
     $"""{{
       "name": "small", "members": 2, "environmentSteps": 400, "seed": 11, "threads": 1,
       "environment": {environment},
-      "learner": {{ "hidden": [8], "rolloutLength": 10, "innerSteps": 1, "targetSteps": 2 }},
+      "learner": {{ "hidden": [8], "optimizer": {{ "name": "adam", "learningRate": 0.001 }}, "rolloutLength": 10, "innerSteps": 1, "targetSteps": 2 }},
       "meta": {{ "method": "bmg" }},
       "run": {{ "metricsEvery": 100, "checkpointEvery": 200 }}
     }}"""
@@ -1037,7 +1067,9 @@ let private endToEnd =
                         |> succeed $"export of {output}"
                         |> ignore
 
-                        export [ "check"; other; "--against"; run ] |> succeed $"check of {output}" |> ignore
+                        export [ "check"; other; "--against"; run ]
+                        |> succeed $"check of {output}"
+                        |> ignore
 
                     // Actions alone cannot be drawn from.
                     refusedBy training [ "evaluate"; other; "--episodes"; "3" ] "from which actions are drawn"
@@ -1046,7 +1078,9 @@ let private endToEnd =
                         let text = training [ "evaluate"; target; "--episodes"; "20" ] |> succeed "evaluate"
                         Expect.stringContains text "mean return of 20 episodes" "returns"
 
-                    training [ "evaluate"; onnx; "--episodes"; "1"; "--render" ] |> succeed "render" |> ignore)
+                    training [ "evaluate"; onnx; "--episodes"; "1"; "--render" ]
+                    |> succeed "render"
+                    |> ignore)
             }
 
         test "a policy of other actions than the environment takes is refused by what differs" {
@@ -1116,5 +1150,4 @@ let private endToEnd =
         }
     ]
 
-let tests =
-    testList "policy kinds" [ generated; handWorked; hostileHeaders; hostileFiles; endToEnd ]
+let tests = testList "policy kinds" [ generated; handWorked; hostileHeaders; hostileFiles; endToEnd ]
