@@ -10,8 +10,8 @@ namespace Bmg.Export.Parity;
 /// <param name="Output">Name of the output.</param>
 /// <param name="MaxAbsDifference">Largest absolute difference; infinite where one side is not a number.</param>
 /// <param name="MaxScaledDifference">The same, divided by the largest magnitude in its row where that is above 1: what the tolerance is held
-/// against. Probabilities are scaled by the logits they come from; deviations by the logarithms, too; actions that are numbers, each by its
-/// bounds and by the means.</param>
+/// against. Probabilities are scaled by the logits they come from; deviations each by itself and by the
+/// logarithms, actions that are numbers each by its bounds and by the means.</param>
 public sealed record OutputDifference(string Output, double MaxAbsDifference, double MaxScaledDifference);
 
 /// <summary>What a comparison found.</summary>
@@ -252,7 +252,7 @@ public static class ParityCheck
                     var expected = Values<float>(reference[output.Name]);
                     var scaledBy =
                         output.Name == PolicyExporter.Probabilities && logits is not null ? logits : expected;
-                    var further = policy?.Numbers is null ? null : FurtherScales(output.Name, reference, batch);
+                    var further = policy?.Numbers is null ? null : ScalesOfNumbers(output.Name, reference, batch);
                     AddFloats(i, session.Floats(output.Name), expected, scaledBy, further, batch);
                 }
             }
@@ -273,9 +273,9 @@ public static class ParityCheck
                 tolerance
             );
 
-        /// <summary>Of numbers, what a difference is divided by beside the magnitudes of its row, number by number: a deviation comes from its
-        /// logarithm, an action is a mean stretched to the bounds. Null of any other output.</summary>
-        private double[]? FurtherScales(string output, IReadOnlyDictionary<string, torch.Tensor> reference, int batch)
+        /// <summary>Of numbers, what a difference is divided by instead, number by number: a deviation comes from its logarithm, so that its
+        /// relative error counts, and an action is a mean stretched to the bounds. Null of any other output.</summary>
+        private double[]? ScalesOfNumbers(string output, IReadOnlyDictionary<string, torch.Tensor> reference, int batch)
         {
             var numbers = policy!.Numbers!;
             if (output is not (PolicyExporter.Deviation or PolicyExporter.Action))
@@ -283,6 +283,7 @@ public static class ParityCheck
                 return null;
             }
             var means = Values<float>(reference[PolicyExporter.Mean]);
+            var deviations = Values<float>(reference[PolicyExporter.Deviation]);
             var logarithms = Values<float>(reference[PolicyExporter.Deviation].log());
             var scales = new double[means.Length];
             for (var row = 0; row < batch; row++)
@@ -291,10 +292,14 @@ public static class ParityCheck
                 for (var i = 0; i < numbers.Length; i++)
                 {
                     var (_, low, high) = numbers[i];
-                    scales[row * numbers.Length + i] =
-                        output == PolicyExporter.Action
-                            ? raw * Math.Max(Math.Abs((double)low), Math.Abs((double)high))
-                            : raw;
+                    var own = row * numbers.Length + i;
+                    scales[own] =
+                        raw
+                        * (
+                            output == PolicyExporter.Action
+                                ? Math.Max(Math.Abs((double)low), Math.Abs((double)high))
+                                : deviations[own]
+                        );
                 }
             }
             return scales;
@@ -310,8 +315,6 @@ public static class ParityCheck
         )
         {
             var width = found.Length / batch;
-            // Bounds say how large an action is, however small this one.
-            var isAction = outputs[output].Name == PolicyExporter.Action;
             for (var row = 0; row < batch; row++)
             {
                 var scale = Scale(Row(scaledBy, row, batch));
@@ -320,10 +323,7 @@ public static class ParityCheck
                     var difference = Math.Abs((double)found[i] - expected[i]);
                     difference = double.IsNaN(difference) ? double.PositiveInfinity : difference;
                     _absolute[output] = Math.Max(_absolute[output], difference);
-                    var own =
-                        further is null ? scale
-                        : isAction ? further[i]
-                        : scale * further[i];
+                    var own = further is null ? scale : further[i];
                     _scaled[output] = Math.Max(_scaled[output], difference / own);
                 }
             }
