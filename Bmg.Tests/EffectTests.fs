@@ -65,6 +65,9 @@ let private trained (configuration: RunConfiguration) (path: string) =
 let private floats (t: Tensor) =
     t.detach().contiguous().data<float32>().ToArray()
 
+/// The hyper-parameter that is learned.
+let private name (made: Agent) : string = (Seq.exactlyOne made.HyperOutputs).Name
+
 let private reports =
     testList "reports" [
         scoped "the meta-gradient's norm is the root of the sum of its squares" (fun () ->
@@ -80,7 +83,7 @@ let private reports =
                 let seeds = Seed.Population(5L, 3)
 
                 let collected () =
-                    let world = Streams(configuration.Environment, seeds, 1, 0)
+                    let world = Streams(configuration, seeds, 1, 0)
 
                     let context =
                         if agent.ContextFeatures.Count = 0 then
@@ -171,7 +174,7 @@ let private exports =
 
                     let description = nonNull checkpoint.Manifest.MetaNetwork
                     Expect.equal (description.Low, description.High) (low, high) "bounds in the checkpoint"
-                    Expect.equal description.OutputName made.Hyper "the hyper-parameter's name"
+                    Expect.equal description.OutputName (name made) "the hyper-parameter's name"
                     let size = parameters.ContextSize
                     let rng = Rng 3UL
                     let contexts = Array.init (7 * size) (fun _ -> float32 (4.0 * rng.NextNormal()))
@@ -179,7 +182,7 @@ let private exports =
                     for m in 0..2 do
                         // The same contexts for every member.
                         let all = torch.tensor(contexts).reshape(1L, 7L, int64 size).expand(3L, -1L, -1L).contiguous()
-                        let expected = parameters.Apply.Invoke(checkpoint.Set "meta", all)[made.Hyper]
+                        let expected = parameters.Apply.Invoke(checkpoint.Set "meta", all)[name made]
                         use session = new ModelSession(MetaNetworkExporter.Build(checkpoint, m).ToBytes())
                         session.Run(ReadOnlySpan contexts, 7)
 
@@ -187,7 +190,7 @@ let private exports =
                             singlePrecision
                             $"member {m}"
                             (numbers expected[m])
-                            (session.Floats(made.Hyper).ToArray() |> Array.map float)))
+                            (session.Floats(name made).ToArray() |> Array.map float)))
 
             scoped $"the export's reference is the meta-parameters', whatever the graph says: {agent}" (fun () ->
                 inDirectory (fun folder ->
@@ -236,7 +239,7 @@ let private exports =
 
                         for probe, context in Seq.zip probes contexts do
                             let same = torch.tensor(Array.map float32 context).reshape(1L, -1L).expand(3L, -1L)
-                            let expected = parameters.Apply.Invoke(checkpoint.Set "meta", same)[made.Hyper]
+                            let expected = parameters.Apply.Invoke(checkpoint.Set "meta", same)[name made]
                             // A result has six digits.
                             let six = {
                                 Name = "six digits"

@@ -55,6 +55,7 @@ let private broken: (string * EnvironmentRule * bool * (unit -> unit -> IEnviron
             EnvironmentDescription(
                 counterDescription.Observation,
                 counterDescription.Actions,
+                Ends = true,
                 Saves = (option <> "saves"),
                 Masks = (option <> "masks"),
                 Renders = (option <> "renders")
@@ -138,6 +139,18 @@ let private broken: (string * EnvironmentRule * bool * (unit -> unit -> IEnviron
                     honest with
                         Describe = fun () -> EnvironmentDescription(counterDescription.Observation, names)
                 })
+        "an end that its description does not tell of",
+        EnvironmentRule.Ends,
+        false,
+        describes (
+            EnvironmentDescription(
+                counterDescription.Observation,
+                counterDescription.Actions,
+                Saves = true,
+                Masks = true,
+                Renders = true
+            )
+        )
         "an option without its flag: saves", EnvironmentRule.Description, true, only "saves"
         "an option without its flag: renders", EnvironmentRule.Description, true, only "renders"
         "an observation not written to its end",
@@ -164,6 +177,7 @@ let private broken: (string * EnvironmentRule * bool * (unit -> unit -> IEnviron
                         EnvironmentDescription(
                             ObservationSpace([| 3 |], Kind = ObservationKind.Bytes),
                             counterDescription.Actions,
+                            Ends = true,
                             Saves = true,
                             Masks = true,
                             Renders = true
@@ -180,6 +194,7 @@ let private broken: (string * EnvironmentRule * bool * (unit -> unit -> IEnviron
                         EnvironmentDescription(
                             ObservationSpace([| 3 |], Kind = ObservationKind.Bytes),
                             counterDescription.Actions,
+                            Ends = true,
                             Saves = true,
                             Masks = true,
                             Renders = true
@@ -670,6 +685,19 @@ let private guard =
                     Observe = fun at _ _ -> Array.zeroCreate (if at = 3 then 4 else 3)
             },
             [ "step 3"; "Step threw ArgumentException" ]
+            "an end without a word of it",
+            {
+                honest with
+                    Describe =
+                        fun () ->
+                            EnvironmentDescription(
+                                counterDescription.Observation,
+                                counterDescription.Actions,
+                                Saves = true
+                            )
+                    Ends = fun at -> at = 3, false
+            },
+            [ "step 3"; "found the end of an episode"; "expected none" ]
             "an exception in a reset",
             {
                 honest with
@@ -716,6 +744,7 @@ let private guard =
                     EnvironmentDescription(
                         ObservationSpace.Named("at", "total", "draw"),
                         ActionSpace.Of("a", "b", "c"),
+                        Ends = true,
                         Saves = true,
                         Masks = true,
                         Renders = true
@@ -728,6 +757,7 @@ let private guard =
                     EnvironmentDescription(
                         ObservationSpace.Named("at", "total", "other"),
                         counterDescription.Actions,
+                        Ends = true,
                         Saves = true,
                         Masks = true,
                         Renders = true

@@ -530,18 +530,23 @@ let private bounds =
         }
 
         test "a run says when every member sits at one bound, and not otherwise" {
-            let metrics = [|
+            let metrics isLearned = [|
                 Metric("reward", "reward", "per environment step", Aggregation.PerEnvironmentStep)
-                Metric("entropyWeight", "entropy weight", "", Aggregation.Mean)
+                Metric.Of(
+                    {
+                        Name = HyperParameters.EntropyWeight
+                        Low = 0.5
+                        High = 2.0
+                    },
+                    isLearned
+                )
             |]
 
-            let meta = MetaSettings(EntropyWeight = EntropyWeightSettings(Initial = 1.0, Low = 0.5, High = 2.0))
-
-            let says (meta: MetaSettings) (weights: float list) =
-                Saturation.Of(meta, metrics, [| [| for _ in weights -> 0.5 |]; Array.ofList weights |], 1200L)
+            let says isLearned (weights: float list) =
+                Saturation.Of(metrics isLearned, [| [| for _ in weights -> 0.5 |]; Array.ofList weights |], 1200L)
 
             for weights, bound in [ [ 0.5; 0.5000001 ], "0.5"; [ 2.0; nan; 1.9999999 ], "2" ] do
-                match says meta weights with
+                match says true weights with
                 | null -> failtestf "%A: nothing was said" weights
                 | line ->
                     Expect.stringContains line "entropy weight" "what"
@@ -549,11 +554,9 @@ let private bounds =
                     Expect.stringContains line "1 200" "when"
 
             for weights in [ [ 0.5; 2.0 ]; [ 0.5; 0.50001 ]; [ 1.0; 0.5 ]; [ nan; nan ] ] do
-                Expect.isNull (says meta weights) $"%A{weights}"
+                Expect.isNull (says true weights) $"%A{weights}"
 
-            Expect.isNull
-                (says (MetaSettings(Method = MetaMethod.Fixed, EntropyWeight = meta.EntropyWeight)) [ 0.5; 0.5 ])
-                "where nothing is learned"
+            Expect.isNull (says false [ 0.5; 0.5 ]) "where nothing is learned"
         }
     ]
 

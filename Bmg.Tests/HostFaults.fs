@@ -156,9 +156,9 @@ let private wiring = [
 
     training
         "the number of walls ignored"
-        "Environments/SwitchingMdpsSettings.cs"
-        "Side, MostWalls, SwapPeriod)"
-        "Side, 15, SwapPeriod)"
+        "Environments/SwitchingMdpsEnvironment.cs"
+        "            settings.MostWalls,"
+        "            15,"
         [ "wiring: environment.mostWalls" ]
 
     training
@@ -194,9 +194,23 @@ let private index = [
     training
         "a part restores the first members' worlds"
         population
-        "_world.RestoreMember(member, state.Worlds[_first + member]);"
-        "_world.RestoreMember(member, state.Worlds[member]);"
+        "_streams.Restore(member, state.Streams[_first + member]);"
+        "_streams.Restore(member, state.Streams[member]);"
         [ "end to end: threads change nothing" ]
+
+    training
+        "copies of a member that share their chance"
+        "Acting/Streams.cs"
+        "var seed = copy == 0 ? seeds[member] : seeds[member].For($\"copy {copy}\");"
+        "var seed = seeds[member];"
+        [ "streams: rollouts" ]
+
+    training
+        "rows of a member's copies written over another member's"
+        "Acting/RolloutPad.cs"
+        "=> member * _streams.Copies + copy;"
+        "=> copy * _streams.Members + member;"
+        [ "streams: rollouts" ]
 
     training
         "a part restores the first members' tensors"
@@ -293,18 +307,29 @@ let private state = [
         "wiring: learnerSteps"
     ]
 
+    training "a restored stream's chance starts anew" "Acting/Streams.cs" "Random.State = state.Random;" "" [
+        "streams: a stream saved"
+    ]
+
+    training
+        "a restored stream forgets that its episode ended"
+        "Acting/Streams.cs"
+        "(Ended, Return, Length) = (state.Ended, state.Return, state.Length);"
+        "(Return, Length) = (state.Return, state.Length);"
+        [ "streams: a stream saved" ]
+
     training
         "two-colors draws the same cell again"
-        "Environments/TwoColors.cs"
-        "world = world with { Red = FreeCell(random, world.Agent, world.Blue), Random = random.State };"
-        "world = world with { Red = FreeCell(random, world.Agent, world.Blue) };"
+        "Environments/TwoColorsEnvironment.cs"
+        "_blue = FreeCell(random, _agent, _red);"
+        "_blue = FreeCell(new Rng(random.State), _agent, _red);"
         [ "two-colors" ]
 
     training
         "a switching world forgets which one it is"
-        "Environments/SwitchingMdps.cs"
-        "World = world,"
-        "World = state.World,"
+        "Environments/SwitchingMdpsEnvironment.cs"
+        "(_grid, _world) = (grid, world);"
+        "_grid = grid;"
         [ "switching MDPs" ]
 
     training
@@ -337,8 +362,8 @@ let private unit = [
     training
         "means of an interval not weighted by steps"
         "Runs/Interval.cs"
-        "metrics[i].Aggregation == Aggregation.Mean ? report.Steps : 1"
-        "metrics[i].Aggregation == Aggregation.Mean ? 1 : 1"
+        "report.Weights![member] : report.Steps;"
+        "report.Weights![member] : 1;"
         [ "runs: intervals" ]
 
     training
@@ -363,9 +388,23 @@ let private unit = [
         [ "effects: the final rate" ]
 
     training
+        "a step between episodes told as one that happened"
+        "Acting/Streams.cs"
+        "return new StreamStep(false, default);"
+        "return new StreamStep(true, default);"
+        [ "streams: a step between episodes" ]
+
+    training
+        "a torque that is not stretched to its bounds"
+        "Acting/ActionChoice.cs"
+        "low + (high - low) * share"
+        "low + share"
+        [ "streams: rollouts" ]
+
+    training
         "a context of sums for one of means"
         collector
-        "_context.Add(member, sum / _length);"
+        "_context.Add(member, sum / Math.Max(1, pad.ValidSteps(member)));"
         "_context.Add(member, sum);"
         [ "wiring: meta.contextLength" ]
 
@@ -454,14 +493,14 @@ let private formula = [
 
     export
         "a parity check that keeps the last difference"
-        "Parity/ParityCheck.cs"
+        "Onnx/ParityCheck.cs"
         "_scaled[output] = Math.Max(_scaled[output], difference / scale);"
         "_scaled[output] = difference / scale;"
         [ "effects: a parity check" ]
 
     export
         "a parity check that looks at fewer inputs than it says"
-        "Parity/ParityCheck.cs"
+        "Onnx/ParityCheck.cs"
         "start += batch;"
         "start += 2 * batch;"
         [ "effects: a parity check" ]
@@ -472,9 +511,12 @@ let private formula = [
 let private resume = [
     let training = training "resume"
 
-    training "actions drawn anew after a resume" collector "_actions[i].State = actionStates[i];" "" [
-        "end to end: saved and restored"
-    ]
+    training
+        "actions drawn anew after a resume"
+        collector
+        "_actions[member * _streams.Copies + copy].State = actionStates[member][copy];"
+        ""
+        [ "end to end: saved and restored" ]
 
     training "steps counted from 0 after a resume" collector "EnvironmentSteps = environmentSteps;" "" [
         "effects: a restored experiment"
@@ -490,8 +532,8 @@ let private resume = [
     training
         "Q(λ)'s actions drawn anew after a resume"
         qPopulation
-        "_actions[member].State = state.Actions[_first + member];"
-        ""
+        "_actions[member].State = state.Actions[_first + member] is [var action]"
+        "_ = state.Actions[_first + member] is [var action]"
         [ "end to end: saved and restored" ]
 
     training
@@ -540,70 +582,66 @@ let private evaluation = [
 
     training
         "the last world taken for the other"
-        played
-        "% 2
-        == 0;"
-        "% 2
-        == 1;"
+        "Environments/TwoColorsEnvironment.cs"
+        "(int)(steps / _swapPeriod % 2)"
+        "(int)((steps / _swapPeriod + 1) % 2)"
         [ "effects: the world that was learned last" ]
 
-    training
-        "the last world one step late"
-        played
-        "configuration.EnvironmentSteps) - 1, 0)"
-        "configuration.EnvironmentSteps), 0)"
-        [ "effects: the world that was learned last" ]
+    training "the last world one step late" played "configured) - 1, 0)" "configured), 0)" [
+        "effects: the world that was learned last"
+    ]
 
     training
         "steps beyond a run's end counted for its last world"
         played
-        "Math.Min(environmentSteps, configuration.EnvironmentSteps)"
+        "Math.Min(environmentSteps, configured)"
         "environmentSteps"
         [ "effects: the world that was learned last" ]
 
     training
         "sampled and greedy results swapped"
         played
-        "new EvaluationResult(Mean(true, false), Mean(true, true), Mean(false, false), Mean(false, true))"
-        "new EvaluationResult(Mean(true, true), Mean(true, false), Mean(false, true), Mean(false, false))"
+        "from greedy in new[] { false, true }"
+        "from greedy in new[] { true, false }"
         [ "effects: four plays" ]
 
-    training "greedy plays drawn and drawn ones greedy" played "greedy ? ArgMax(row)" "!greedy ? ArgMax(row)" [
-        "effects: four plays"
-    ]
+    training
+        "greedy plays drawn and drawn ones greedy"
+        played
+        "mode.Greedy ? null : draws[i]"
+        "mode.Greedy ? draws[i] : null"
+        [ "effects: four plays" ]
 
     training
         "the reward of one world for that of sixteen"
         played
-        "return sum / (rounds * Worlds);"
-        "return sum / rounds;"
+        "new PlayResult(sum / played, returns)"
+        "new PlayResult(sum / rounds, returns)"
         [ "effects: four plays" ]
 
     training
         "columns of a member's plays swapped"
         evaluated
-        "                Number(result.BlueSampled),
-                Number(result.BlueGreedy),"
-        "                Number(result.BlueGreedy),
-                Number(result.BlueSampled),"
+        ".. results.Select(result =>"
+        ".. Enumerable.Reverse(results).Select(result =>"
         [ "effects: evaluate prints" ]
 
-    training "the mark at the wrong world" evaluated "== blueLast ? \" *\" : \"\"" "!= blueLast ? \" *\" : \"\"" [
+    training "the mark at the wrong world" evaluated "phase == last ? \" *\" : \"\"" "phase != last ? \" *\" : \"\"" [
         "effects: evaluate prints"
     ]
 
     training
         "a finished run's play told of the other world"
         finished
-        "(blue ? result.BlueSampled : result.RedSampled)"
-        "(blue ? result.RedSampled : result.BlueSampled)"
+        "phases.Count > 0 ? last : null, Greedy: false"
+        "phases.Count > 0 ? 1 - last : null, Greedy: false"
         [ "effects: evaluate prints" ]
 
     training
         "Q(λ)'s greedy action taken for the first"
         "Evaluation/PlayablePolicies.cs"
-        "probabilities[row * width + (int)actions[row]] = 1;"
-        "probabilities[row * width] = 1;"
+        "raw[row * width + (int)actions[row]] = 0;"
+        "raw[row * width] = 0;"
         [ "effects: a policy to be played" ]
 ]
 

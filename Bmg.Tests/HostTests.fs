@@ -217,6 +217,26 @@ let private inState (change: JsonObject -> unit) (parts: Parts) : Parts =
     change state
     at "state" (fun () -> text (state.ToJsonString())) parts
 
+/// A member's first stream.
+let private streamOf (state: JsonObject) (m: int) : JsonNode =
+    let streams: JsonNode = nonNull state["Streams"]
+    let own: JsonNode = nonNull streams.[m]
+    nonNull own.[0]
+
+/// The state of the second member's first stream with something changed in it.
+let private inStream (change: JsonObject -> unit) : Parts -> Parts =
+    inState (fun s -> change ((streamOf s 1).AsObject()))
+
+/// Its environment's bytes changed.
+let private inEnvironment (change: byte[] -> byte[]) : Parts -> Parts =
+    inStream (fun s ->
+        let state = Convert.FromBase64String((nonNull s["State"]).GetValue<string>())
+        s["State"] <- text (Convert.ToBase64String(change state)))
+
+/// Another number where two-colors' state has the agent's cell, behind the guard's steps, its flag and its length.
+let private offTheGrid (cell: int) (state: byte[]) : byte[] =
+    Array.concat [ state[..12]; BitConverter.GetBytes cell; state[17..] ]
+
 let private inHost (change: JsonObject -> unit) (parts: Parts) : Parts =
     let state = parse ((nonNull parts.Manifest["host"]).GetValue<string>())
     change state
@@ -343,13 +363,24 @@ let private changes: (string * (int -> Parts -> Parts)) list = [
     "the policy is in another set",
     fun i -> at "policy/parameterSet" (fun () -> text (if i % 2 = 0 then "meta" else "nowhere"))
     "no state", fun _ -> at "state" (fun () -> text "null")
-    "a torn state", fun _ -> at "state" (fun () -> text "{\"Worlds\":[[1,")
+    "a torn state", fun _ -> at "state" (fun () -> text "{\"Streams\":[[1,")
     "a state that goes deep", fun _ -> at "state" (fun () -> text deep)
-    "worlds that are null", fun _ -> inState (fun s -> s["Worlds"] <- null)
-    "a world that is null", fun _ -> inState (fun s -> (nonNull s["Worlds"])[1] <- null)
-    "a world less", fun _ -> inState (fun s -> (nonNull s["Worlds"]).AsArray().RemoveAt 0)
-    "a world of other numbers", fun _ -> inState (fun s -> (nonNull s["Worlds"])[0] <- node "[1,2,3]")
-    "a world off the grid", fun _ -> inState (fun s -> (nonNull s["Worlds"])[0] <- node "[99,-1,3,4,5]")
+    "streams that are null", fun _ -> inState (fun s -> s["Streams"] <- null)
+    "a member's streams that are null", fun _ -> inState (fun s -> (nonNull s["Streams"])[1] <- null)
+    "a stream that is null", fun _ -> inState (fun s -> (nonNull ((nonNull s["Streams"]).[1])).[0] <- null)
+    "a member's streams less", fun _ -> inState (fun s -> (nonNull s["Streams"]).AsArray().RemoveAt 0)
+    "a stream less", fun _ -> inState (fun s -> (nonNull ((nonNull s["Streams"]).[0])).AsArray().RemoveAt 0)
+    "numbers for streams", fun _ -> inState (fun s -> (nonNull s["Streams"])[0] <- node "[1,2,3]")
+    "a stream of no observation", fun _ -> inStream (fun s -> s["Observation"] <- null)
+    "a stream of a short observation", fun _ -> inStream (fun s -> s["Observation"] <- node "[1,0,0]")
+    "an observation that is no number", fun _ -> inStream (fun s -> (nonNull s["Observation"])[2] <- node "1e39")
+    "a stream of steps below zero", fun _ -> inStream (fun s -> s["Steps"] <- node "-1")
+    "an episode shorter than nothing", fun _ -> inStream (fun s -> s["Length"] <- node "-1")
+    "a return that is no number", fun _ -> inStream (fun s -> s["Return"] <- node "1e999")
+    "an environment without a state", fun _ -> inStream (fun s -> s["State"] <- null)
+    "a state of an environment cut short", fun _ -> inEnvironment (fun bytes -> bytes[.. bytes.Length - 2])
+    "a state of an environment with more behind it", fun _ -> inEnvironment (fun bytes -> Array.append bytes [| 1uy |])
+    "a state of an environment off the grid", fun _ -> inEnvironment (offTheGrid 99)
     "no action streams", fun _ -> inState (fun s -> s["Actions"] <- null)
     "an action stream less", fun _ -> inState (fun s -> (nonNull s["Actions"]).AsArray().RemoveAt 0)
     "contexts that are null", fun _ -> inState (fun s -> s["Contexts"] <- null)

@@ -38,6 +38,8 @@ type Life = {
     Activation: Activation
     Initialization: Initialization
     RolloutLength: int
+    /// N, streams of a member.
+    Copies: int
     Discount: float
     /// λ; 0 for one-step errors.
     TraceDecay: float
@@ -227,48 +229,65 @@ let private none (members: int) = Array.create members nan
 /// An actor-critic, one step of all members after the other.
 let private liveCritic (life: Life) : Lived =
     let seeds = life.Seeds |> List.map Seed.Of |> Array.ofList
-    let members, length = seeds.Length, life.RolloutLength
-    let world = life.World seeds
+    let members, length, copies = seeds.Length, life.RolloutLength, life.Copies
+
+    let streams = [|
+        for seed in seeds do
+            seed
+
+            for copy in 1 .. copies - 1 do
+                seed.For $"copy {copy}"
+    |]
+
+    let rows = streams.Length
+    let world = life.World streams
     let width, choices = width world, choices world
     let agent = networks life world
     let meta = criticMeta life agent
-    let draws = generators seeds
+    let draws = generators streams
     let context = contextOf life members
-    let p = int64 members
+    let p, n = int64 members, int64 copies
     let mutable lived = 0
     let mutable rewards = Array.zeroCreate<float> members
 
     let collect (x: Params) : Experience<Rollout> =
-        let rows = ResizeArray<float32[][]>()
-        let acted = Array2D.zeroCreate<int64> members length
-        let earned = Array2D.zeroCreate<float32> members length
+        let shown = ResizeArray<float32[][]>()
+        let acted = Array2D.zeroCreate<int64> rows length
+        let earned = Array2D.zeroCreate<float32> rows length
 
         for t in 0 .. length - 1 do
-            let now = observed world members
-            rows.Add now
-            let input = tensor [| p; 1L; int64 width |] (Array.concat now)
+            let now = observed world rows
+            shown.Add now
+            let input = tensor [| p; n; int64 width |] (Array.concat now)
 
             let probabilities =
                 (Categorical.probabilities (Network.apply agent.Policy x input)).data<float32>().ToArray()
 
-            for m in 0 .. members - 1 do
+            for m in 0 .. rows - 1 do
                 let row = Array.sub probabilities (m * choices) choices
                 let action = Categorical.sample (ReadOnlySpan<float32> row, draws[m].NextDouble())
                 acted[m, t] <- int64 action
                 earned[m, t] <- world.Act(m, action)
 
-        rows.Add(observed world members)
-        lived <- lived + length
+        shown.Add(observed world rows)
+        lived <- lived + length * copies
 
         let observations =
-            tensor [| p; int64 length + 1L; int64 width |] [|
-                for m in 0 .. members - 1 do
-                    for row in rows do
+            tensor [| p; n; int64 length + 1L; int64 width |] [|
+                for m in 0 .. rows - 1 do
+                    for row in shown do
                         yield! row[m]
             |]
 
+        /// What a member earned, copy by copy.
+        let earnings (m: int) = [|
+            for row in m * copies .. (m + 1) * copies - 1 do
+                for t in 0 .. length - 1 do
+                    float earned[row, t]
+        |]
+
         for m in 0 .. members - 1 do
-            rewards[m] <- rewards[m] + Array.sum [| for t in 0 .. length - 1 -> float earned[m, t] |]
+            rewards[m] <- rewards[m] + Array.sum (earnings m)
 
         match context with
         | null -> ()
@@ -278,13 +297,15 @@ let private liveCritic (life: Life) : Lived =
                 |> Array.chunkBySize (length + 1)
 
             for m in 0 .. members - 1 do
-                let reward = Array.init length (fun t -> float earned[m, t])
-                let value = judged[m]
+                let reward = earnings m
+                let own = judged[m * copies .. (m + 1) * copies - 1]
+                let before = own |> Array.collect (fun value -> value[.. length - 1])
+                let after = own |> Array.collect (fun value -> value[1..])
 
-                let errors = Array.init length (fun t -> reward[t] + life.Discount * value[t + 1] - value[t])
+                let errors = Array.map3 (fun r v v' -> r + life.Discount * v' - v) reward before after
 
                 let all =
-                    [| reward; value[.. length - 1]; errors |]
+                    [| reward; before; errors |]
                     |> Array.collect (fun xs -> (let mean, deviation = moments xs in [| mean; deviation |]))
 
                 context.AddEach(m, ReadOnlySpan<float>(all, 0, context.Features))
@@ -293,8 +314,8 @@ let private liveCritic (life: Life) : Lived =
             Data =
                 Rollout.Create(
                     observations,
-                    torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, int64 length),
-                    tensor [| p; int64 length |] (Seq.cast<float32> earned |> Array.ofSeq)
+                    torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, n, int64 length),
+                    tensor [| p; n; int64 length |] (Seq.cast<float32> earned |> Array.ofSeq)
                 )
             Context = written context members
         }

@@ -7,6 +7,7 @@ open System.Text.Json
 open Bmg
 open Bmg.Export.Checkpoints
 open Bmg.Export.Onnx
+open Bmg.Export.Parity
 open Bmg.Export.Inference
 open Bmg.Tests.Generators
 open Bmg.Tests.Tolerances

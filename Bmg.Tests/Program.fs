@@ -42,6 +42,7 @@ let private suite =
         SeedTests.tests
         TensorBoardTests.tests
         StudyFaultTests.tests
+        StreamTests.tests
         WallsTests.tests
         OutsideTests.tests
         ExampleTests.tests

@@ -419,14 +419,15 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
     let agent = QLambdaAgent.Create configuration
     let meta = agent.MetaLearnerWith(QLambda.target (Reading.qLambda configuration).TargetSteps)
     let seeds = Seed.Population(configuration.Seed, configuration.Members)
-    let world = configured configuration seeds
+    let streams = Streams(configuration, seeds, 1, 0)
     let features = agent.ContextFeatures.Count
 
     let context =
         RecentContext(seeds.Length, configuration.Meta.ContextLength, configuration.Meta.ContextScaling, max 1 features)
 
     let generators = seeds |> Array.map (fun s -> (let s = s.For "actions" in s.Generator()))
-    let members, width = seeds.Length, width world
+    let choices = streams.Description.Actions.ChoicesOf 0
+    let members, width = seeds.Length, streams.Description.Observation.Size
 
     let mutable state =
         MetaLearner.init
@@ -435,12 +436,7 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
             (agent.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU))
 
     let collect (x: Params) (w: Params) : Experience<Rollout> =
-        let observe () = [|
-            for m in 0 .. members - 1 do
-                let row = Array.zeroCreate<float32> width
-                world.Observe(m, row)
-                row
-        |]
+        let observe () = [| for m in 0 .. members - 1 -> streams.Observation(m, 0).ToArray() |]
 
         let before = observe ()
 
@@ -456,34 +452,56 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
 
         let valuesAt (rows: float32[][]) =
             let input = torch.tensor(Array.concat rows).reshape(int64 members, 1L, int64 width)
-            numbers (Network.apply agent.Learner.Values x input) |> Array.chunkBySize 4
+
+            numbers (Network.apply agent.Learner.Values x input)
+            |> Array.chunkBySize choices
 
         let values = valuesAt before
 
         let actions =
             Array.init members (fun m ->
-                if generators[m].NextDouble() < epsilon[m] then
-                    generators[m].Next 4
+                if streams.HasEnded(m, 0) then
+                    0
+                elif generators[m].NextDouble() < epsilon[m] then
+                    generators[m].Next choices
                 else
                     Array.IndexOf(values[m], Array.max values[m]))
 
-        let rewards = Array.init members (fun m -> world.Act(m, actions[m]))
+        let steps =
+            Array.init members (fun m -> streams.Step(m, 0, EnvironmentAction.Of(ReadOnlySpan [| actions[m] |])))
+
+        let rewards = steps |> Array.map _.Result.Reward
         let after = observe ()
         let next = valuesAt after
 
         for m in 0 .. members - 1 do
             let error =
-                float rewards[m] + (Reading.qLambda configuration).Discount * Array.max next[m]
-                - values[m].[actions[m]]
+                let discount =
+                    if steps[m].Result.Terminated then
+                        0.0
+                    else
+                        (Reading.qLambda configuration).Discount
+
+                float rewards[m] + discount * Array.max next[m] - values[m].[actions[m]]
 
             let all = [| float rewards[m]; values[m].[actions[m]]; error |]
 
-            if features > 0 then
+            if features > 0 && steps[m].Valid then
                 context.AddEach(m, ReadOnlySpan<float>(all, 0, features))
+
+        let flags (told: StreamStep -> bool) =
+            torch.tensor(steps |> Array.map (fun step -> if told step then 1f else 0f)).reshape(int64 members, 1L)
+
+        let ended (rollout: Rollout) =
+            if streams.Description.Ends then
+                rollout.WithEnds(flags _.Result.Terminated, flags _.Result.Truncated, flags _.Valid)
+            else
+                rollout
 
         {
             Data =
-                Rollout.Create(
+                ended
+                <| Rollout.Create(
                     torch
                         .tensor(Array.concat (Array.map2 Array.append before after))
                         .reshape(int64 members, 2L, int64 width),
@@ -507,6 +525,19 @@ let private population =
                 "a reward context", [ "meta.context=reward"; "meta.contextScaling=raw" ]
                 "one number", [ "meta.parameters=scalar" ]
                 "a target of one step", [ "learner.targetSteps=1" ]
+                "episodes that end both ways", [ """environment={ "name": "cartpole", "steps": 12 }""" ]
+                "episodes and a reward context",
+                [
+                    """environment={ "name": "cartpole", "steps": 6 }"""
+                    "meta.context=reward"
+                    "learner.targetSteps=7"
+                ]
+                "episodes and one number, that starts no meta-step but ends some",
+                [
+                    """environment={ "name": "cartpole", "steps": 4 }"""
+                    "meta.parameters=scalar"
+                    "learner.targetSteps=3"
+                ]
             ] do
             test $"lives as the plain parts say, with {name}" {
                 use _ = scope ()

@@ -249,7 +249,7 @@ let private freezing =
         }
 
         for plainly in [ true; false ] do
-            test $"is acted for to the end of its rollout, and no more, and the others as ever (plainly: {plainly})" {
+            test $"acts no more from there on, and the others as ever (plainly: {plainly})" {
                 let configuration = settings "bmg-reward" []
                 let agent = ActorCriticAgent.Create(configuration, null)
                 let seeds = [| Seed.Of 3L; Seed.Of 17L; Seed.Of 99L |]
@@ -265,7 +265,7 @@ let private freezing =
 
                 let collector () =
                     Acting.RolloutCollector(
-                        Acting.Streams(configuration.Environment, seeds, 1, 0),
+                        Acting.Streams(configuration, seeds, 1, 0),
                         agent.Networks,
                         seeds,
                         16,
@@ -288,7 +288,8 @@ let private freezing =
                         Expect.equal (rows a.Data.Actions m) (rows b.Data.Actions m) "actions"
                         Expect.equal (rows a.Data.Rewards m) (rows b.Data.Rewards m) "rewards"
 
-                    Expect.all (rows a.Data.Actions 1L) ((=) 0uy) "the first action for the frozen one"
+                    Expect.all (rows a.Data.Actions 1L) ((=) 0uy) "no action of the frozen one"
+                    Expect.all (rows a.Data.Rewards 1L) ((=) 0uy) "and no reward"
 
                     if round > 1 then
                         Expect.all (rows a.Data.Observations 1L) ((=) 0uy) "and nothing seen any more"

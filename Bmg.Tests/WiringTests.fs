@@ -129,6 +129,7 @@ let private critic: Life = {
     Activation = Activation.Tanh
     Initialization = Initialization.TruncatedNormal
     RolloutLength = 4
+    Copies = 1
     Discount = 0.8
     TraceDecay = 0.6
     ValueWeight = 0.7
@@ -353,6 +354,125 @@ let private steps (count: int) (l: Life) = { l with Steps = count }
 
 let private rmsProp = """{ "name": "rmsprop", "learningRate": 0.05, "decay": 0.75, "epsilon": 1e-2 }"""
 
+// ---------------------------------------------------------------------------------------------------------------- environments with episodes
+
+/// The environment of some settings, as a run makes it, and a generator.
+let private played (settings: string list) : IEnvironment * Rng =
+    ConfiguredEnvironment.Create(environmentOf settings, Seed.Of 3L), Rng 3UL
+
+/// Steps of an episode in which nothing is done that ends it early, and how it ended.
+let private lasting
+    (environment: IEnvironment, random: Rng)
+    (choose: float32[] -> float32[] -> StepResult * float32[])
+    =
+    let mutable observation = Counting.reset environment random
+    let mutable before = observation
+    let mutable result = StepResult()
+    let mutable count = 0
+
+    while not result.Ended do
+        let next, seen = choose before observation
+        before <- observation
+        observation <- seen
+        result <- next
+        count <- count + 1
+
+    count, result
+
+/// A pole held up for a while, a pendulum let be, fruit let be caught, hands that rest.
+let private limits = [
+    "cartpole",
+    fun (environment: IEnvironment, random: Rng) ->
+        lasting (environment, random) (fun _ o ->
+            Counting.act environment random [| (if o[2] + o[3] > 0f then 1 else 0) |])
+    "pendulum",
+    fun (environment, random) -> lasting (environment, random) (fun _ _ -> Counting.push environment random [| 0f |])
+    "pixels",
+    fun (environment, random) -> lasting (environment, random) (fun _ _ -> Counting.act environment random [| 0 |])
+    "toggles",
+    fun (environment, random) -> lasting (environment, random) (fun _ _ -> Counting.act environment random [| 0; 0 |])
+]
+
+/// What is drawn on a channel of the pixel world's picture, row and column each.
+let private drawn (channel: int) (picture: float32[]) = [
+    for cell in 0..99 do
+        if picture[100 * channel + cell] <> 0f then
+            cell / 10, cell % 10
+]
+
+let private episodic = [
+    for name, play in limits do
+        effect $"environment.name={name}" (fun () ->
+            let environment, _ = played [ $"environment.name={name}" ]
+
+            let expected: EnvironmentDescription =
+                match name with
+                | "cartpole" -> (CartPole(CartPoleSettings()) :> IEnvironment).Description
+                | "pendulum" -> (Pendulum(PendulumSettings()) :> IEnvironment).Description
+                | "pixels" -> (Pixels(PixelsSettings()) :> IEnvironment).Description
+                | _ -> (Toggles(TogglesSettings()) :> IEnvironment).Description
+
+            Expect.equal environment.Description expected "what it shows and takes")
+
+        // At most eight: the first thing lands in the pixel world at its ninth step, and may end the episode.
+        effect "environment.steps" (fun () ->
+            for steps in [ 1; 5; 8 ] do
+                let count, result = play (played [ $"environment.name={name}"; $"environment.steps={steps}" ])
+
+                Expect.equal count steps $"{name}: steps of an episode"
+                Expect.equal (result.Terminated, result.Truncated) (false, true) $"{name}: cut off")
+
+    effect "environment.gravity" (fun () ->
+        for gravity in [ 0.0; 10.0; 25.0 ] do
+            let environment, random = played [ "environment.name=pendulum"; $"environment.gravity={gravity}" ]
+
+            let start = Counting.reset environment random
+            let _, next = Counting.push environment random [| 0f |]
+            // A rod of 1 m and 1 kg on its end: θ″ = 3·g/(2·l)·sin θ, for 0.05 s.
+            let expected = float start[2] + 0.05 * 1.5 * gravity * float start[1]
+            near singlePrecision $"speed at {gravity} m/s²" [| max -8.0 (min 8.0 expected) |] [| float next[2] |])
+
+    effect "environment.stones" (fun () ->
+        for stones, share in [ 0.0, 0.0; 0.5, 0.5; 1.0, 1.0 ] do
+            let environment, random = played [ "environment.name=pixels"; $"environment.stones={stones}" ]
+
+            let fallen = [ for _ in 1..400 -> drawn 2 (Counting.reset environment random) <> [] ]
+            let found = float (List.length (List.filter id fallen)) / 400.0
+            // Five standard deviations of one half over 400 draws.
+            Expect.isLessThanOrEqual (abs (found - share)) (if share = 0.5 then 0.125 else 0.0) $"stones at {stones}")
+
+    effect "environment.drift" (fun () ->
+        for drift, share in [ 0.0, 0.0; 0.5, 0.5; 1.0, 1.0 ] do
+            let environment, random =
+                played [
+                    "environment.name=pixels"
+                    "environment.stones=0"
+                    $"environment.drift={drift}"
+                ]
+
+            let moved = [
+                for _ in 1..400 do
+                    let before = drawn 1 (Counting.reset environment random) |> List.exactlyOne |> snd
+                    let _, seen = Counting.act environment random [| 0 |]
+                    let after = drawn 1 seen |> List.exactlyOne |> snd
+                    Expect.isLessThanOrEqual (abs (after - before)) 1 "one column at most"
+                    after <> before
+            ]
+
+            let found = float (List.length (List.filter id moved)) / 400.0
+            Expect.isLessThanOrEqual (abs (found - share)) (if share = 0.5 then 0.125 else 0.0) $"drift at {drift}")
+
+    effect "environment.lamps" (fun () ->
+        for lamps in [ 1; 3; 5 ] do
+            let environment, _ = played [ "environment.name=toggles"; $"environment.lamps={lamps}" ]
+            let actions = environment.Description.Actions
+
+            Expect.equal
+                (environment.Description.Observation.Size, [ for a in 0..1 -> actions.ChoicesOf a ])
+                (4 * lamps, [ lamps + 1; lamps + 1 ])
+                "lamps and switches shown, and a choice more than lamps of each hand")
+]
+
 let private learnerEffects = [
     yield!
         parts "environment" anActorCritic [
@@ -387,6 +507,21 @@ let private learnerEffects = [
 
         numeric "environment.side" start [ "3", mdps 3 3 3 30L; "4", mdps 3 4 3 30L ]
         numeric "environment.mostWalls" start [ "0", mdps 3 4 0 30L; "3", mdps 3 4 3 30L; "6", mdps 3 4 6 30L ]
+
+    for start in
+        [
+            anActorCritic
+            rich anActorCritic
+            network anActorCritic
+            plainGradient anActorCritic
+        ] do
+        numeric "learner.copies" (start |> given [] (steps 30)) [
+            "1", id
+            "2", (fun l -> { l with Copies = 2 })
+            "3", (fun l -> { l with Copies = 3 })
+        ]
+
+    yield! episodic
 
     numeric "seed" anActorCritic [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]
     numeric "seed" aQLambda [ "7", id; "19", (fun l -> { l with Seeds = [ 19L; 20L ] }) ]

@@ -5,7 +5,6 @@ open System
 open System.IO
 open Bmg
 open Bmg.Training.Acting
-open Bmg.Training.Catalogues
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
 open Bmg.Training.Experiments
@@ -160,22 +159,18 @@ type SwitchingMdps(seeds: Seed seq, worlds: int, side: int, walls: int, period: 
         restore probes[m] (SwitchingMdps.Bytes((world.GetState m).World, cell, 0L))
         (fst (act probes[m] (Rng 0UL) [| action |])).Reward
 
-/// The environments of a configuration.
-let configured (configuration: RunConfiguration) (seeds: Seed[]) : Worlds =
-    Worlds((fun seed -> ConfiguredEnvironment.Create(configuration.Environment, seed)), seeds)
-
 /// The environment of these settings ("environment.name=cartpole").
-let environmentOf (settings: string list) : Part =
-    (Reading.reader.Read("{}", "test", settings)).Environment
+let environmentOf (settings: string list) : RunConfiguration =
+    Reading.reader.Read("{}", "test", settings)
 
 /// Settings of a part that has none.
 type NoSettings() = class end
 
 /// An environment of one's own, registered as anybody would.
-let ownEnvironment (name: string) (make: Seed -> IEnvironment) : Part =
+let ownEnvironment (name: string) (make: Seed -> IEnvironment) : RunConfiguration =
     let catalogue = LibraryParts.Catalogue()
     catalogue.Add(EnvironmentKinds.Environment, name, NoSettings(), (fun _ -> MakeEnvironment make))
-    ((Resolution.Reader catalogue).Read("{}", "test", [ $"environment.name={name}" ])).Environment
+    (Resolution.Reader catalogue).Read("{}", "test", [ $"environment.name={name}" ])
 
 /// Two-colors as the host holds it, one copy a member.
 let twoColorsStreams (seeds: Seed[]) (period: int64) : Streams =

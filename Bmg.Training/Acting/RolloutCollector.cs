@@ -362,9 +362,9 @@ public sealed class RolloutCollector
         var sum = TensorPrimitives.Sum<float>(raw);
         if (!float.IsFinite(sum))
         {
-            // Where members are frozen, this one goes through the motions to the end of its rollout.
+            // Where members are frozen, nothing of this one happens any more.
             Guard.Found("the policy's probability", member, EnvironmentSteps + t, sum);
-            raw.Clear();
+            return;
         }
 
         pad.Step(member, copy, t, raw, _actions[member * _streams.Copies + copy]);

@@ -280,7 +280,7 @@ internal static class ReproduceCommand
                 CellDescription description = request.Cells.Single(known => known.Id == cell.Id);
                 CellResult.Of(request.Study, description, run, summary).Write(request.Results);
                 reporter.Say(
-                    $"{cell.Id}: total reward {Figures.Count(summary.TotalRewardSpread.Mean)} ({Figures.Count(summary.TotalRewardSpread.Deviation)}), in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}; {CellResult.PathOf(request.Results, cell.Id)}"
+                    $"{cell.Id}: {(summary.MeanReturn is { } returns ? $"mean return {Figures.Number(Spread.Of(returns).Mean)} ({Figures.Number(Spread.Of(returns).Deviation)})" : $"total reward {Figures.Count(summary.TotalRewardSpread.Mean)} ({Figures.Count(summary.TotalRewardSpread.Deviation)})")}, in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}; {CellResult.PathOf(request.Results, cell.Id)}"
                 );
             }
         );

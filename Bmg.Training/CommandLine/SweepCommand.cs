@@ -82,7 +82,7 @@ internal static class SweepCommand
         Command command = new(
             "sweep",
             """
-            Runs a configuration at every point of a grid and ranks the points by total reward. A point whose run is complete is not run
+            Runs a configuration at every point of a grid and ranks the points by total reward, or by mean return where there are episodes. A point whose run is complete is not run
             again; Ctrl-C checkpoints and stops, and the same command goes on.
 
             Examples:
@@ -283,7 +283,7 @@ internal static class SweepCommand
                 int index = first + Array.IndexOf(cells, cell);
                 points[cell.Id] = SweepPoint.Of(index, summary);
                 reporter.Say(
-                    $"{cell.Id} {string.Join(' ', request.Grid.Settings(request.Grid.At(index)))}: total reward {Figures.Number(summary.TotalRewardSpread.Mean)} ({Figures.Number(summary.TotalRewardSpread.Deviation)})"
+                    $"{cell.Id} {string.Join(' ', request.Grid.Settings(request.Grid.At(index)))}: {(summary.MeanReturn is { } returns ? $"mean return {Figures.Number(Spread.Of(returns).Mean)} ({Figures.Number(Spread.Of(returns).Deviation)})" : $"total reward {Figures.Number(summary.TotalRewardSpread.Mean)} ({Figures.Number(summary.TotalRewardSpread.Deviation)})")}"
                 );
             }
         );

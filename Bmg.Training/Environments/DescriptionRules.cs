@@ -39,7 +39,7 @@ internal static class DescriptionRules
             : ("options", Options(found), Options(expected));
 
         static string Options(EnvironmentDescription description) =>
-            $"saves {description.Saves}, masks {description.Masks}, renders {description.Renders}";
+            $"ends {description.Ends}, saves {description.Saves}, masks {description.Masks}, renders {description.Renders}";
     }
 
     private static EnvironmentFinding Fault(string place, string found, string expected) =>

@@ -62,6 +62,10 @@ public sealed record CellResult
     /// <summary>Reward an environment step over the last tenth of the run, one number a seed; where there are episodes, their mean return.</summary>
     public required IReadOnlyList<double> FinalRewardRate { get; init; }
 
+    /// <summary>Whether there are episodes, so that results are returns.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool HasEpisodes { get; init; }
+
     /// <summary>Training time in seconds.</summary>
     public required double Seconds { get; init; }
 
@@ -117,6 +121,7 @@ public sealed record CellResult
             Frozen = summary.Frozen,
             TotalReward = [.. (summary.MeanReturn ?? summary.TotalReward).Select(Digits.Six)],
             FinalRewardRate = [.. (summary.FinalReturn ?? summary.FinalRewardRate).Select(Digits.Six)],
+            HasEpisodes = record.HasEpisodes,
             Seconds = Digits.Six(summary.Seconds),
             StepsPerSecond = Digits.Six(summary.EnvironmentStepsPerSecond),
             Version = summary.Provenance.Version,

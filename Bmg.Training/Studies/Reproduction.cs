@@ -50,7 +50,10 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
 
     private bool IsShort(CellResult result) => result.Steps < Study.FullSteps;
 
-    /// <summary>Total reward in the study's unit, mean and deviation over seeds.</summary>
+    /// <summary>Whether its results are returns of episodes.</summary>
+    public bool HasEpisodes => Rows.Any(row => row.Result?.HasEpisodes == true);
+
+    /// <summary>Total reward, or mean return, in the study's unit, mean and deviation over seeds.</summary>
     public Spread Total(CellResult result)
     {
         Spread total = Spread.Of(result.TotalReward);
@@ -72,9 +75,10 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 "cell",
                 "published",
                 "ours",
+                "± 95 %",
                 "difference",
                 "steps × seeds",
-                "reward a step (last tenth)",
+                HasEpisodes ? "mean return (last tenth)" : "reward a step (last tenth)",
                 "time",
                 "commit",
             ],
@@ -84,7 +88,7 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
             string published = row.Cell.Published is { } number ? Text(number.Mean, number.Deviation) : "–";
             if (row.Result is not { } result)
             {
-                rows.Add([row.Cell.Id, published, "not run", "", "", "", "", ""]);
+                rows.Add([row.Cell.Id, published, "not run", "", "", "", "", "", ""]);
                 continue;
             }
             Spread total = Total(result);
@@ -95,7 +99,8 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 published,
                 full
                     ? Text(total.Mean, total.Deviation)
-                    : $"{Short(total.Mean)} ({Short(total.Deviation)}) = {Figures.Number(total.Mean * Study.UnitSize / result.Steps)} a step",
+                    : $"{Short(total.Mean)} ({Short(total.Deviation)}){(result.HasEpisodes ? "" : $" = {Figures.Number(total.Mean * Study.UnitSize / result.Steps)} a step")}",
+                Figures.Number(StudentInterval.HalfWidth(result.TotalReward) / Study.UnitSize),
                 IsShort(result) ? "short"
                 : !full ? "longer"
                 : Difference(row) is { } difference ? difference.ToString("+0.0;-0.0;0.0", CultureInfo.InvariantCulture)

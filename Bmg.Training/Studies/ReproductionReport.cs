@@ -85,10 +85,11 @@ public static class ReproductionReport
         double end = results.Max(cell => (double)cell.Result.Steps);
         const string steps = "environment steps of each seed";
         const string band = "mean and 95 % interval over seeds";
+        bool episodes = results.Any(cell => cell.Result.HasEpisodes);
         page.Append(
             LinesChart.Draw(
-                $"Reward a step, {band}",
-                "reward a step",
+                $"{(episodes ? "Return of an episode" : "Reward a step")}, {band}",
+                episodes ? "return" : "reward a step",
                 steps,
                 Lines(r => r.Learning, c => c.Reward),
                 0,

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Acting;
 using Bmg.Training.Catalogues;
@@ -28,6 +29,10 @@ public sealed record SweepPoint
     /// <summary>Reward an environment step over the last tenth of the run, one number a seed.</summary>
     public required IReadOnlyList<double> FinalRewardRate { get; init; }
 
+    /// <summary>Whether there are episodes, so that results are returns.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool HasEpisodes { get; init; }
+
     /// <summary>Training time in seconds.</summary>
     public required double Seconds { get; init; }
 
@@ -47,6 +52,7 @@ public sealed record SweepPoint
             Frozen = summary.Frozen,
             TotalReward = summary.MeanReturn ?? summary.TotalReward,
             FinalRewardRate = summary.FinalReturn ?? summary.FinalRewardRate,
+            HasEpisodes = summary.MeanReturn is not null,
             Seconds = summary.Seconds,
             Commit = summary.Provenance.Commit,
         };

@@ -49,16 +49,17 @@ public sealed record SweepTable(Grid Grid, IReadOnlyList<SweepPoint> Points)
     /// <summary>Best mean total first; points without numbers last.</summary>
     public IEnumerable<string> Ranked()
     {
+        bool episodes = Points.Any(point => point.HasEpisodes);
         List<string[]> rows =
         [
             [
                 "rank",
                 "point",
                 .. Grid.Axes.Select(axis => axis.Key),
-                "total reward",
+                episodes ? "mean return" : "total reward",
                 "± 95 %",
                 "deviation",
-                "reward a step (last tenth)",
+                episodes ? "mean return (last tenth)" : "reward a step (last tenth)",
                 "seeds",
                 "steps",
             ],
