@@ -50,7 +50,7 @@ public sealed class ExportableModel
     internal PolicyDescription? Policy { get; init; }
 
     /// <summary>Whether it has a second input, a mask.</summary>
-    internal bool TakesMask => Onnx.Graph.Input.Count > 1;
+    internal bool TakesMask => Policy is { Masked: true } && Onnx.Graph.Input.Count > 1;
 
     /// <summary>The ONNX file's content.</summary>
     public byte[] ToBytes() => Onnx.ToByteArray();
