@@ -204,7 +204,7 @@ module Distributions =
 
     /// Log-deviations count as within ±20, a deviation from 2e-9 to 5e8: e⁴⁰ squared is still a float32. No gradient passes beyond.
     [<Literal>]
-    let private Widest = 20.0
+    let MostLogDeviation = 20.0
 
     let private logTwoPi = log (2.0 * Math.PI)
 
@@ -236,7 +236,7 @@ module Distributions =
                 (raw.shape[raw.shape.Length - 1] = 2L * k)
 
             struct (Categorical.bounded (raw.narrow (-1L, 0L, k)),
-                    raw.narrow(-1L, k, k).clamp(constant -Widest, constant Widest))
+                    raw.narrow(-1L, k, k).clamp(constant -MostLogDeviation, constant MostLogDeviation))
 
         /// (a − m)/σ.
         let distance (from: Tensor) (mean: Tensor) (logDeviation: Tensor) =
@@ -309,7 +309,7 @@ module Distributions =
                     let mutable logp = 0.0
 
                     for i in 0 .. actions - 1 do
-                        let logDeviation = Math.Clamp(float raw[actions + i], -Widest, Widest)
+                        let logDeviation = Math.Clamp(float raw[actions + i], -MostLogDeviation, MostLogDeviation)
                         let z = random.NextNormal()
                         action[i] <- float32 (float raw[i] + exp logDeviation * z)
                         logp <- logp - 0.5 * z * z - logDeviation - 0.5 * logTwoPi

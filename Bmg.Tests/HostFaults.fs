@@ -394,9 +394,10 @@ let private unit = [
         "return new StreamStep(true, default);"
         [ "streams: a step between episodes" ]
 
-    training
+    export
+        "unit or reduction"
         "a torque that is not stretched to its bounds"
-        "Acting/ActionChoice.cs"
+        "Checkpoints/ActionDescription.cs"
         "low + (high - low) * share"
         "low + share"
         [ "streams: rollouts" ]
@@ -483,31 +484,52 @@ let private formula = [
 
     export
         "probabilities over the batch"
-        "Onnx/PolicyExporter.cs"
-        "OnnxGraph.Node(\"Softmax\", [Logits], Probabilities, (\"axis\", 1))"
-        "OnnxGraph.Node(\"Softmax\", [Logits], Probabilities, (\"axis\", 0))"
+        "Onnx/ActionHead.cs"
+        "OnnxGraph.Node(\"Softmax\", [logits], PolicyExporter.Probabilities, (\"axis\", 1))"
+        "OnnxGraph.Node(\"Softmax\", [logits], PolicyExporter.Probabilities, (\"axis\", 0))"
         [ "export: ONNX Runtime and TorchSharp" ]
 
     export
         "the action of the least value"
-        "Onnx/PolicyExporter.cs"
-        "OnnxGraph.Node(\"ArgMax\", [first]"
-        "OnnxGraph.Node(\"ArgMin\", [first]"
+        "Onnx/ActionHead.cs"
+        "OnnxGraph.Node(\"ArgMax\", [Raw]"
+        "OnnxGraph.Node(\"ArgMin\", [Raw]"
         [ "export: a network of action values" ]
 
     export
         "a parity check that keeps the last difference"
-        "Onnx/ParityCheck.cs"
-        "_scaled[output] = Math.Max(_scaled[output], difference / scale);"
-        "_scaled[output] = difference / scale;"
+        "Parity/ParityCheck.cs"
+        "_scaled[output] = Math.Max(_scaled[output], difference / own);"
+        "_scaled[output] = difference / own;"
         [ "effects: a parity check" ]
 
     export
         "a parity check that looks at fewer inputs than it says"
-        "Onnx/ParityCheck.cs"
+        "Parity/ParityCheck.cs"
         "start += batch;"
         "start += 2 * batch;"
         [ "effects: a parity check" ]
+
+    export
+        "a mask that does not reach the graph"
+        "Onnx/ActionHead.cs"
+        "OnnxGraph.Constant(Never, float.NegativeInfinity)"
+        "OnnxGraph.Constant(Never, 0)"
+        [ "generated policies: ONNX Runtime and TorchSharp" ]
+
+    export
+        "a mask that a session does not heed"
+        "Inference/PolicySession.cs"
+        "IsAllowed(allowed, j) ? MathF.Exp(logits[j] - greatest) : 0"
+        "MathF.Exp(logits[j] - greatest)"
+        [ "generated policies: a session gives what it can" ]
+
+    export
+        "several actions told apart one place too early, graph and check alike"
+        "Checkpoints/CheckpointManifest.cs"
+        "[.. Several!.Select(action => action.Choices.Length)]"
+        "[.. Several!.Select(action => action.Choices.Length).Reverse()]"
+        [ "worked by hand: several actions" ]
 
     export "one-hot groups that turn together" "Onnx/OneHotLayout.cs" "left /= size;" "" [ "one-hot layout" ]
 ]

@@ -28,6 +28,7 @@ let private suite =
         RunTests.tests
         ExportTests.tests
         OnnxInputTests.tests
+        PolicyKindTests.tests
         InputTests.tests
         EndToEndTests.tests
         SupervisedTests.tests

@@ -20,7 +20,9 @@ public static class CheckpointContents
         var policy = manifest.Policy;
         if (!Enum.IsDefined(policy.Kind))
         {
-            throw checkpoint.Fault($"has a policy of kind {policy.Kind}, expected logits, values or predictions.");
+            throw checkpoint.Fault(
+                $"has a policy of kind {policy.Kind}, expected {string.Join(", ", Enum.GetNames<PolicyKind>())}."
+            );
         }
         Network Described(NetworkDescription description) =>
             Require(checkpoint, description, policy.ParameterSet, manifest.Seeds.Length, shared: false, layers);
@@ -35,12 +37,15 @@ public static class CheckpointContents
             (torso ?? network).Inputs,
             "names in its observation's layout"
         );
-        RequireNames(checkpoint, policy.ActionMeanings, network.Outputs, "meanings of its actions");
         if (network.OutputShape.Length != 1)
         {
             throw checkpoint.Fault(
-                $"has a network '{network.Name}' that puts out [{string.Join(", ", network.OutputShape)}], expected one number an action."
+                $"has a network '{network.Name}' that puts out [{string.Join(", ", network.OutputShape)}], expected a row of numbers."
             );
+        }
+        if (policy.ActionFlaw(network.Outputs) is { } flaw)
+        {
+            throw checkpoint.Fault($"has {flaw}.");
         }
         if (policy.ValueNetwork is { } description)
         {

@@ -54,10 +54,17 @@ public enum PolicyKind
 
     /// <summary>Predictions of numbers, from regression: no action is taken.</summary>
     Predictions,
+
+    /// <summary>Logits of several discrete actions at once, side by side (see <c>Distributions.categoricals</c>).</summary>
+    SeveralLogits,
+
+    /// <summary>Of actions that are numbers the means, and then the logarithms of the deviations (see <c>Distributions.gaussian</c>), in
+    /// the policy's own range, in which −1 and 1 are the bounds.</summary>
+    Gaussian,
 }
 
-/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions. A network of supervised training is one, too: its
-/// observations are examples, its actions classes, or the numbers that it predicts.</summary>
+/// <summary>A policy π: from an observation to the logits, or the values, of discrete actions, or to a distribution of numbers. A network of
+/// supervised training is one, too: its observations are examples, its actions classes, or the numbers that it predicts.</summary>
 public sealed record PolicyDescription
 {
     /// <summary>Name of the environment that it acts in, or of the data set.</summary>
@@ -70,7 +77,7 @@ public sealed record PolicyDescription
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public NetworkDescription? Torso { get; init; }
 
-    /// <summary>From observation, or from what the torso puts out, to logits or to action values: its outputs are the actions.</summary>
+    /// <summary>From observation, or from what the torso puts out, to what <see cref="Kind"/> says.</summary>
     public required NetworkDescription Network { get; init; }
 
     /// <summary>From observation, or from what the torso puts out, to one value, or null where there is none.</summary>
@@ -83,8 +90,71 @@ public sealed record PolicyDescription
     /// <summary>Name of each component of an observation, in order.</summary>
     public required string[] ObservationLayout { get; init; }
 
-    /// <summary>What each action means, in order.</summary>
+    /// <summary>What each action means, in order: each choice of one discrete action, each choice of each of several
+    /// (<see cref="ChoiceDescription.Meanings"/>), each number.</summary>
     public required string[] ActionMeanings { get; init; }
+
+    /// <summary>The actions of a policy of <see cref="PolicyKind.SeveralLogits"/>; null of any other.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ChoiceDescription[]? Several { get; init; }
+
+    /// <summary>The actions of a policy of <see cref="PolicyKind.Gaussian"/>; null of any other.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public NumberDescription[]? Numbers { get; init; }
+
+    /// <summary>Whether a mask says which choices are allowed; only where there are logits.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Masked { get; init; }
+
+    /// <summary>Choices of each discrete action; none where actions are numbers.</summary>
+    [JsonIgnore]
+    internal int[] Choices =>
+        Kind switch
+        {
+            PolicyKind.Gaussian => [],
+            PolicyKind.SeveralLogits => [.. Several!.Select(action => action.Choices.Length)],
+            _ => [ActionMeanings.Length],
+        };
+
+    /// <summary>What its actions say that contradicts itself, or the network; null where nothing does.</summary>
+    /// <param name="outputs">Outputs of the network.</param>
+    internal string? ActionFlaw(int outputs)
+    {
+        if ((Several is not null) != (Kind == PolicyKind.SeveralLogits))
+        {
+            return $"{(Several is null ? "no " : "")}several actions in a policy of kind {Kind}, expected them in one of kind {PolicyKind.SeveralLogits} alone";
+        }
+        if ((Numbers is not null) != (Kind == PolicyKind.Gaussian))
+        {
+            return $"{(Numbers is null ? "no " : "")}numbers as actions in a policy of kind {Kind}, expected them in one of kind {PolicyKind.Gaussian} alone";
+        }
+        if (Masked && Kind is not (PolicyKind.Logits or PolicyKind.SeveralLogits))
+        {
+            return $"a mask in a policy of kind {Kind}, expected one only where there are logits";
+        }
+        if (Several is not null && ChoiceDescription.Flaw(Several) is var (found, expected))
+        {
+            return $"several actions, {found}, expected {expected}";
+        }
+        if (Numbers is not null && NumberDescription.Flaw(Numbers) is var (flawed, sound))
+        {
+            return $"numbers as actions, {flawed}, expected {sound}";
+        }
+        var meanings =
+            Several is not null ? ChoiceDescription.Meanings(Several)
+            : Numbers is not null ? [.. Numbers.Select(number => number.Name)]
+            : ActionMeanings;
+        var takes = Numbers is null ? meanings.Length : 2L * meanings.Length;
+        if (takes != outputs)
+        {
+            return Several is null && Numbers is null
+                ? $"{meanings.Length} meanings of its actions, expected {outputs} by its network"
+                : $"actions that take {takes} outputs, expected {outputs} by its network";
+        }
+        return ActionMeanings.Any(name => name is null) || !ActionMeanings.AsSpan().SequenceEqual(meanings)
+            ? $"{ActionMeanings.Length} meanings of its actions, some null or others than its actions have, expected {meanings.Length}, a name each"
+            : null;
+    }
 }
 
 /// <summary>A further meta-parameter of a network that puts out several.</summary>

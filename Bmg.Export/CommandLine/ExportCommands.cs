@@ -55,7 +55,7 @@ public static class ExportCommands
         var outputs = new Option<string[]>("--outputs")
         {
             Description =
-                "Outputs of the policy, separated by commas, as in logits,action; all but the value where none are given. Some engines lack an operator that one of them needs.",
+                "Outputs of the policy, separated by commas, as in logits,action (of numbers: mean, deviation, action); all but the value where none are given. Some engines lack an operator that one of them needs.",
             HelpName = "names",
             CustomParser = result => result.Tokens[0].Value.Split(',', StringSplitOptions.TrimEntries),
         };
@@ -170,9 +170,7 @@ public static class ExportCommands
                 report = ParityCheck.Run(
                     session,
                     reference,
-                    session.Metadata.GetValueOrDefault(MetadataKeys.Kind)
-                        is ModelKinds.Policy
-                            or ModelKinds.ActionValues
+                    ModelKinds.IsPolicy(session.Metadata.GetValueOrDefault(MetadataKeys.Kind))
                         ? Reachable(checkpoint)
                         : null,
                     parsed.GetValue(observations)
@@ -286,7 +284,9 @@ public static class ExportCommands
     private static void RequireFits(ModelSession session, int batch)
     {
         // Inputs twice: those measured with, and the session's own.
-        var row = 2L * session.Features * sizeof(float) + session.Outputs.Sum(o => o.Width * (o.IsInteger ? 8L : 4L));
+        var row =
+            2L * (session.Features * sizeof(float) + session.MaskWidth)
+            + session.Outputs.Sum(o => o.Width * (o.IsInteger ? 8L : 4L));
         var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         var most = Math.Min(session.LargestBatch, memory / row);
         if (batch > most)
@@ -345,13 +345,7 @@ public static class ExportCommands
     {
         var kind = session.Metadata.GetValueOrDefault(MetadataKeys.Kind);
         if (
-            kind
-                is not (
-                    ModelKinds.Policy
-                    or ModelKinds.ActionValues
-                    or ModelKinds.Predictions
-                    or ModelKinds.MetaNetwork
-                )
+            !(ModelKinds.IsExported(kind) || kind == ModelKinds.MetaNetwork)
             || !int.TryParse(
                 session.Metadata.GetValueOrDefault(MetadataKeys.Member),
                 NumberStyles.None,
@@ -361,8 +355,8 @@ public static class ExportCommands
         )
         {
             throw new OnnxFileException(
-                $"'{path}' was not exported from a run: expected metadata '{MetadataKeys.Kind}' ({ModelKinds.Policy}, "
-                    + $"{ModelKinds.ActionValues}, {ModelKinds.Predictions} or {ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
+                $"'{path}' was not exported from a run: expected metadata '{MetadataKeys.Kind}' ("
+                    + $"{string.Join(", ", ModelKinds.Exported)} or {ModelKinds.MetaNetwork}) and '{MetadataKeys.Member}', found "
                     + (session.Metadata.Count == 0 ? "none." : $"{string.Join(", ", session.Metadata.Keys)}.")
             );
         }
@@ -370,7 +364,7 @@ public static class ExportCommands
         var options = new ExportOptions { Outputs = [.. session.Outputs.Select(o => o.Name)] };
         try
         {
-            return kind is ModelKinds.Policy or ModelKinds.ActionValues or ModelKinds.Predictions
+            return ModelKinds.IsExported(kind)
                 ? PolicyExporter.Build(checkpoint, member, options: options)
                 : MetaNetworkExporter.Build(checkpoint, member, options);
         }

@@ -14,7 +14,7 @@ public sealed record ModelOutput(string Name, bool IsInteger, int Width);
 /// <summary>
 /// Runs an ONNX model of one input [batch, features] float32, or [batch, channels, height, width] and the like, and outputs [batch],
 /// [batch, width] or of more axes, float32 or int64: every model that this library exports, and many others. Inputs and outputs are handed
-/// over as plain rows, the last axis running fastest. Buffers are reused as long as the batch size stays the same. Not thread-safe.
+/// over as plain rows, the last axis running fastest. There may be a second input [batch, width] bool, a mask. Buffers are reused as long as the batch size stays the same. Not thread-safe.
 /// </summary>
 public sealed class ModelSession : IDisposable
 {
@@ -22,11 +22,13 @@ public sealed class ModelSession : IDisposable
     private readonly InferenceSession _session;
     private readonly RunOptions _run = new();
     private readonly string[] _inputNames;
+    private readonly string? _mask;
     private readonly string[] _outputNames;
     private readonly Array[] _results;
-    private readonly OrtValue[] _inputValues = new OrtValue[1];
+    private readonly OrtValue[] _inputValues;
     private readonly OrtValue[] _outputValues;
     private float[] _inputs = [];
+    private bool[] _allowed = [];
     private int _batch;
 
     /// <summary>Opens a model given as bytes.</summary>
@@ -45,7 +47,7 @@ public sealed class ModelSession : IDisposable
         (_session, Provider) = Sessions.Create(file, options ?? new InferenceOptions());
         try
         {
-            (InputName, InputShape, Features) = Input();
+            (InputName, InputShape, Features, _mask, MaskWidth) = Input();
             // Of the session, which knows the types; in the file's order.
             Outputs =
             [
@@ -64,7 +66,8 @@ public sealed class ModelSession : IDisposable
                 exception
             );
         }
-        _inputNames = [InputName];
+        _inputNames = _mask is null ? [InputName] : [InputName, _mask];
+        _inputValues = new OrtValue[_inputNames.Length];
         _outputNames = [.. Outputs.Select(output => output.Name)];
         _outputValues = new OrtValue[Outputs.Count];
         _results = new Array[Outputs.Count];
@@ -85,6 +88,12 @@ public sealed class ModelSession : IDisposable
     /// <summary>Axes of the input after the first, as in [features] or [channels, height, width].</summary>
     public IReadOnlyList<int> InputShape { get; }
 
+    /// <summary>Entries a row of the second input, a mask; 0 where there is none.</summary>
+    public int MaskWidth { get; }
+
+    /// <summary>Name of the second input, a mask; null where there is none.</summary>
+    public string? MaskName => _mask;
+
     /// <summary>The outputs, in the file's order.</summary>
     public IReadOnlyList<ModelOutput> Outputs { get; }
 
@@ -95,13 +104,22 @@ public sealed class ModelSession : IDisposable
     public ModelMetadata MetadataEntries { get; }
 
     /// <summary>Rows that a run can have at most: what fits into the arrays that hold inputs and outputs.</summary>
-    public int LargestBatch => Array.MaxLength / Outputs.Select(output => output.Width).Append(Features).Max();
+    public int LargestBatch =>
+        Array.MaxLength / Outputs.Select(output => output.Width).Append(Features).Append(MaskWidth).Max();
 
     /// <summary>Computes all outputs; read them with <see cref="Floats"/> and <see cref="Integers"/> before the next run.</summary>
     /// <param name="inputs">batch × Features numbers, row by row.</param>
     /// <param name="batch">Number of rows, at least one.</param>
-    /// <exception cref="ArgumentException">The numbers do not make <paramref name="batch"/> rows, or these are too many.</exception>
-    public void Run(ReadOnlySpan<float> inputs, int batch)
+    /// <exception cref="ArgumentException">The numbers do not make <paramref name="batch"/> rows, or these are too many; or the model takes a
+    /// mask.</exception>
+    public void Run(ReadOnlySpan<float> inputs, int batch) => Run(inputs, [], batch);
+
+    /// <summary>The same for a model with a mask.</summary>
+    /// <param name="inputs">batch × Features numbers, row by row.</param>
+    /// <param name="mask">batch × MaskWidth entries, row by row.</param>
+    /// <param name="batch">Number of rows, at least one.</param>
+    /// <exception cref="ArgumentException">Numbers or entries do not make <paramref name="batch"/> rows, or these are too many.</exception>
+    public void Run(ReadOnlySpan<float> inputs, ReadOnlySpan<bool> mask, int batch)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batch);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(batch, LargestBatch);
@@ -112,11 +130,21 @@ public sealed class ModelSession : IDisposable
                 nameof(inputs)
             );
         }
+        if (mask.Length != (long)batch * MaskWidth)
+        {
+            throw new ArgumentException(
+                _mask is null
+                    ? $"'{_source}' takes no mask, found one of {mask.Length} entries."
+                    : $"'{_mask}' of {batch} rows must hold {(long)batch * MaskWidth} entries ({MaskWidth} a row), found {mask.Length}.",
+                nameof(mask)
+            );
+        }
         if (batch != _batch)
         {
             Allocate(batch);
         }
         inputs.CopyTo(_inputs);
+        mask.CopyTo(_allowed);
         try
         {
             _session.Run(_run, _inputNames, _inputValues, _outputNames, _outputValues);
@@ -165,6 +193,11 @@ public sealed class ModelSession : IDisposable
             _inputs,
             [batch, .. InputShape.Select(axis => (long)axis)]
         );
+        if (_mask is not null)
+        {
+            _allowed = new bool[batch * MaskWidth];
+            _inputValues[1] = OrtValue.CreateTensorValueFromMemory(_allowed, [batch, MaskWidth]);
+        }
         for (var i = 0; i < Outputs.Count; i++)
         {
             var (name, isInteger, width) = Outputs[i];
@@ -186,25 +219,32 @@ public sealed class ModelSession : IDisposable
     private void Free()
     {
         _batch = 0;
-        _inputValues[0]?.Dispose();
-        foreach (var value in _outputValues ?? [])
+        foreach (var value in (_inputValues ?? []).Concat(_outputValues ?? []))
         {
             value?.Dispose();
         }
     }
 
-    private (string Name, int[] Shape, int Features) Input()
+    private (string Name, int[] Shape, int Features, string? Mask, int MaskWidth) Input()
     {
         var inputs = _session.InputMetadata;
+        var masks = inputs
+            .Where(input => input.Value is { IsTensor: true, ElementDataType: TensorElementType.Bool })
+            .ToArray();
+        var (mask, width) = masks is [{ Key: var second, Value: { Dimensions: [-1, _] } entries }]
+            ? (second, Width(entries) ?? 0)
+            : (null, 0);
         return
-            inputs.Count == 1
-            && inputs.Single()
+            inputs.Count == masks.Length + 1
+            && masks.Length <= 1
+            && (masks.Length == 0 || width > 0)
+            && inputs.Single(input => !masks.Contains(input))
                 is { Key: var name, Value: { IsTensor: true, ElementDataType: TensorElementType.Float } value }
             && value.Dimensions is [-1, _, ..]
             && Width(value) is { } features
-            ? (name, value.Dimensions[1..], features)
+            ? (name, value.Dimensions[1..], features, mask, width)
             : throw new OnnxFileException(
-                $"'{_source}' must have one input [batch, features] in float32 with an open batch axis, or [batch, channels, height, width] and the like, found {Describe(inputs)}."
+                $"'{_source}' must have one input [batch, features] in float32 with an open batch axis, or [batch, channels, height, width] and the like, and at most a second [batch, width] in bool, found {Describe(inputs)}."
             );
     }
 

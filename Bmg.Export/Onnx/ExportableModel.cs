@@ -1,3 +1,4 @@
+using Bmg.Export.Checkpoints;
 using Google.Protobuf;
 using TorchSharp;
 
@@ -9,7 +10,7 @@ namespace Bmg.Export.Onnx;
 /// </summary>
 public sealed class ExportableModel
 {
-    private readonly Func<torch.Tensor, IReadOnlyDictionary<string, torch.Tensor>> _evaluate;
+    private readonly Func<torch.Tensor, torch.Tensor?, IReadOnlyDictionary<string, torch.Tensor>> _evaluate;
 
     /// <summary>Puts the two side by side; nothing is compared yet.</summary>
     /// <param name="onnx">The model, with one input [batch, …] in float32.</param>
@@ -21,9 +22,19 @@ public sealed class ExportableModel
         int features,
         Func<torch.Tensor, IReadOnlyDictionary<string, torch.Tensor>> evaluate
     )
+        : this(onnx, features, (inputs, _) => evaluate(inputs))
+    {
+        ArgumentNullException.ThrowIfNull(evaluate);
+    }
+
+    /// <summary>The same with a mask, [batch, choices] bool, where the model has a second input; null where it has none.</summary>
+    internal ExportableModel(
+        ModelProto onnx,
+        int features,
+        Func<torch.Tensor, torch.Tensor?, IReadOnlyDictionary<string, torch.Tensor>> evaluate
+    )
     {
         ArgumentNullException.ThrowIfNull(onnx);
-        ArgumentNullException.ThrowIfNull(evaluate);
         Onnx = onnx;
         Features = features;
         _evaluate = evaluate;
@@ -35,15 +46,26 @@ public sealed class ExportableModel
     /// <summary>Size of an input.</summary>
     public int Features { get; }
 
+    /// <summary>What the outputs mean, where it is a policy.</summary>
+    internal PolicyDescription? Policy { get; init; }
+
+    /// <summary>Whether it has a second input, a mask.</summary>
+    internal bool TakesMask => Policy is { Masked: true } && Onnx.Graph.Input.Count > 1;
+
     /// <summary>The ONNX file's content.</summary>
     public byte[] ToBytes() => Onnx.ToByteArray();
 
     /// <summary>Outputs of the TorchSharp side for inputs [batch, features]; the caller's dispose scope owns them.</summary>
-    public IReadOnlyDictionary<string, torch.Tensor> Evaluate(torch.Tensor inputs)
+    public IReadOnlyDictionary<string, torch.Tensor> Evaluate(torch.Tensor inputs) => Evaluate(inputs, null);
+
+    /// <summary>The same where only some choices are allowed.</summary>
+    /// <param name="inputs">Inputs [batch, features].</param>
+    /// <param name="mask">Of a policy that takes a mask [batch, choices] bool, true where allowed; null where everything is.</param>
+    public IReadOnlyDictionary<string, torch.Tensor> Evaluate(torch.Tensor inputs, torch.Tensor? mask)
     {
         using var noGrad = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var outputs = _evaluate(inputs);
+        var outputs = _evaluate(inputs, mask);
         foreach (var output in outputs.Values)
         {
             output.MoveToOuterDisposeScope();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Bmg.Export.Checkpoints;
 
 namespace Bmg.Export.Onnx;
 
@@ -8,6 +9,16 @@ namespace Bmg.Export.Onnx;
 /// <param name="entries">The metadata (see <see cref="MetadataKeys"/>).</param>
 public sealed class ModelMetadata(string source, IReadOnlyDictionary<string, string> entries)
 {
+    /// <summary>What an entry says that is there only where something is so.</summary>
+    internal const string True = "true";
+
+    /// <summary>How lists of records are written.</summary>
+    internal static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
+    {
+        RespectNullableAnnotations = true,
+        RespectRequiredConstructorParameters = true,
+    };
+
     /// <summary>All entries by key.</summary>
     public IReadOnlyDictionary<string, string> Entries { get; } = entries;
 
@@ -29,22 +40,51 @@ public sealed class ModelMetadata(string source, IReadOnlyDictionary<string, str
 
     /// <summary>A list of names.</summary>
     /// <exception cref="OnnxFileException">There is none, or something else.</exception>
-    public IReadOnlyList<string> Names(string key)
+    public IReadOnlyList<string> Names(string key) =>
+        List<string>(key, "a list of names in JSON", names => !names.Contains(null), JsonSerializerOptions.Default);
+
+    /// <summary>A list of discrete actions.</summary>
+    /// <exception cref="OnnxFileException">There is none, or something else.</exception>
+    public IReadOnlyList<ChoiceDescription> Choices(string key) =>
+        List<ChoiceDescription>(
+            key,
+            "a list of names, each with choices, in JSON",
+            actions => ChoiceDescription.Flaw(actions) is null,
+            Json
+        );
+
+    /// <summary>A list of numbers with bounds.</summary>
+    /// <exception cref="OnnxFileException">There is none, or something else.</exception>
+    public IReadOnlyList<NumberDescription> Bounds(string key) =>
+        List<NumberDescription>(
+            key,
+            "a list of names, each with finite bounds, the lower below the upper, in JSON",
+            numbers => NumberDescription.Flaw(numbers) is null,
+            Json
+        );
+
+    /// <summary>Whether something is so: "true", or no entry.</summary>
+    /// <exception cref="OnnxFileException">There is something else.</exception>
+    public bool Flag(string key) =>
+        Entries.TryGetValue(key, out var text)
+        && (text == True ? true : throw Fault(key, $"'{Shorten(text)}'", $"'{True}', or no such entry"));
+
+    private T[] List<T>(string key, string expected, Predicate<T?[]> valid, JsonSerializerOptions options)
+        where T : class
     {
-        const string Expected = "a list of names in JSON";
         if (!Entries.TryGetValue(key, out var text))
         {
-            throw Fault(key, "nothing", Expected);
+            throw Fault(key, "nothing", expected);
         }
         try
         {
-            return JsonSerializer.Deserialize<string[]>(text) is { } names && !names.Contains(null)
-                ? names
-                : throw Fault(key, $"'{Shorten(text)}'", Expected);
+            return JsonSerializer.Deserialize<T[]>(text, options) is { } list && valid(list)
+                ? list
+                : throw Fault(key, $"'{Shorten(text)}'", expected);
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException or ArgumentException)
         {
-            throw Fault(key, $"'{Shorten(text)}'", Expected, exception);
+            throw Fault(key, $"'{Shorten(text)}'", expected, exception);
         }
     }
 

@@ -24,20 +24,28 @@ public static class OnnxVersions
         ["Flatten"] = 1,
         // Along the last of two axes, which is the same in every version.
         ["Softmax"] = 1,
+        ["Concat"] = 4,
         ["Relu"] = 6,
         ["Tanh"] = 6,
         ["Sigmoid"] = 6,
         ["Elu"] = 6,
         ["LeakyRelu"] = 6,
+        ["Exp"] = 6,
         // Operands are broadcast without an attribute.
         ["Gemm"] = 7,
         ["Add"] = 7,
         ["Mul"] = 7,
         ["AveragePool"] = 7,
         ["MaxPool"] = 8,
+        // Operands are broadcast.
+        ["Max"] = 8,
+        ["Min"] = 8,
         ["Erf"] = 9,
+        ["Where"] = 9,
         // By given statistics; later versions differ in training alone.
         ["BatchNormalization"] = 9,
+        // Starts, ends and axes are inputs.
+        ["Slice"] = 10,
         // The first of equals is the documented choice.
         ["ArgMax"] = 12,
         // Axes are an input.

@@ -5,14 +5,32 @@ using TorchSharp;
 namespace Bmg.Export.Onnx;
 
 /// <summary>
-/// Policies as ONNX: <c>observation</c> [batch, components], or of images [batch, channels, height, width], float32 → <c>logits</c> and <c>probabilities</c> [batch, actions] float32,
-/// <c>action</c> [batch] int64 (the greedy one; the first of equals) and, when asked for, <c>value</c> [batch] float32. A network of action
-/// values gives <c>values</c> [batch, actions] float32 and <c>action</c> alone, one of regression <c>predictions</c> [batch, numbers] float32. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
+/// Policies as ONNX, from <c>observation</c> [batch, components], or of images [batch, channels, height, width], float32. When asked for,
+/// every kind but action values and predictions gives <c>value</c> [batch] float32, too. Fewer outputs can be chosen, see <see cref="ExportOptions"/>.
 /// </summary>
+/// <remarks>
+/// <list type="bullet">
+/// <item>One discrete action: <c>logits</c> and <c>probabilities</c> [batch, actions] float32, <c>action</c> [batch] int64 (the greedy one;
+/// the first of equals).</item>
+/// <item>Several discrete actions at once: <c>logits</c> and <c>probabilities</c> [batch, choices of all] float32, those of the first
+/// action, then of the second, …, each with a softmax of its own; <c>action</c> [batch, actions] int64, the index of each.</item>
+/// <item>Actions that are numbers: <c>mean</c> and <c>deviation</c> [batch, actions] float32 in the policy's own range, in which −1 and 1
+/// are the bounds, and <c>action</c> [batch, actions] float32 within the bounds: the mean, clipped and stretched. To draw, add the deviation
+/// times a normal number to the mean, then clip and stretch (<see cref="NumberDescription.Stretch"/>).</item>
+/// <item>Action values: <c>values</c> [batch, actions] float32 and <c>action</c> [batch] int64 alone.</item>
+/// <item>Predictions of numbers, from regression: <c>predictions</c> [batch, numbers] float32 alone.</item>
+/// <item>Where some choices are not always allowed, a second input <c>mask</c> [batch, choices of all] bool, true where allowed, at least one
+/// of each action. Logits are as the network gives them; probabilities and action are of what is allowed. A model of logits alone has no
+/// mask.</item>
+/// </list>
+/// </remarks>
 public static class PolicyExporter
 {
     /// <summary>Name of the input.</summary>
     public const string Observation = "observation";
+
+    /// <summary>Name of the second input, where there is one.</summary>
+    public const string Mask = "mask";
 
     /// <summary>Name of the output before the softmax.</summary>
     public const string Logits = "logits";
@@ -23,6 +41,12 @@ public static class PolicyExporter
     /// <summary>Name of the output of a network of action values.</summary>
     public const string ActionValues = "values";
 
+    /// <summary>Name of the output that holds the means of numbers.</summary>
+    public const string Mean = "mean";
+
+    /// <summary>Name of the output that holds the deviations of numbers.</summary>
+    public const string Deviation = "deviation";
+
     /// <summary>Name of the output of a network that predicts numbers.</summary>
     public const string Predictions = "predictions";
 
@@ -32,13 +56,14 @@ public static class PolicyExporter
     /// <summary>Name of the output that holds the observation's value.</summary>
     public const string Value = "value";
 
-    /// <summary>Name of the output that is the network's own.</summary>
+    /// <summary>Name of the output that is the network's own; of a distribution of numbers, its means.</summary>
     public static string OutputOf(PolicyKind kind) =>
         kind switch
         {
-            PolicyKind.Logits => Logits,
+            PolicyKind.Logits or PolicyKind.SeveralLogits => Logits,
             PolicyKind.Values => ActionValues,
             PolicyKind.Predictions => Predictions,
+            PolicyKind.Gaussian => Mean,
             _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "expected a defined kind"),
         };
 
@@ -101,118 +126,83 @@ public static class PolicyExporter
             "inputs",
             "names in the observation's layout"
         );
-        Agree(network.Outputs, policy.ActionMeanings.Length, "outputs", "action meanings");
         if (network.OutputShape.Length != 1)
         {
             throw new ArgumentException(
-                $"The policy's network '{network.Name}' must put out one number an action, found [{string.Join(", ", network.OutputShape)}]."
+                $"The policy's network '{network.Name}' must put out a row of numbers, found [{string.Join(", ", network.OutputShape)}]."
             );
         }
-        if (policy.Kind == PolicyKind.Predictions)
+        if (policy.ActionFlaw(network.Outputs) is { } flaw)
         {
-            return includeValue || torso is not null
-                ? throw new ArgumentException("A network that predicts numbers has no value and no torso to export.")
-                : OfPredictions(policy, network, parameters, member, metadata, options);
+            throw new ArgumentException($"The policy's description has {flaw}.");
         }
-        var ofValues = policy.Kind == PolicyKind.Values;
-        if (ofValues && includeValue)
+        var head = ActionHead.Of(policy);
+        if (policy.Kind == PolicyKind.Predictions && (includeValue || torso is not null))
+        {
+            throw new ArgumentException("A network that predicts numbers has no value and no torso to export.");
+        }
+        if (policy.Kind == PolicyKind.Values && includeValue)
         {
             throw new ArgumentException(
                 "A network of action values has no further value to export; its outputs are the values."
             );
         }
         var value = includeValue ? ValueNetwork(policy, network, torso, options?.Layers) : null;
-        var first = ofValues ? ActionValues : Logits;
 
         using var scope = torch.NewDisposeScope();
         var own = NetworkExporter.OneMember(parameters, member);
         const string Shared = "torso.features";
         var heads = torso is null ? Observation : Shared;
-        var graph = OfNetwork(network, heads, first);
+        var graph = OfNetwork(network, heads, head.Raw);
         if (torso is not null)
         {
             graph = OfNetwork(torso, Observation, Shared).Then(graph);
         }
-        List<ValueInfoProto> outputs = [OnnxModel.Value(first, TensorProto.Types.DataType.Float, network.Outputs)];
-        if (!ofValues)
-        {
-            graph = graph.Then(OnnxGraph.Node("Softmax", [Logits], Probabilities, ("axis", 1)));
-            outputs.Add(OnnxModel.Value(Probabilities, TensorProto.Types.DataType.Float, network.Outputs));
-        }
-        graph = graph.Then(OnnxGraph.Node("ArgMax", [first], Action, ("axis", 1), ("keepdims", 0)));
-        outputs.Add(OnnxModel.Value(Action, TensorProto.Types.DataType.Int64));
+        graph = head.After(graph);
+        List<ValueInfoProto> outputs = [.. head.Outputs];
         if (value is not null)
         {
             const string Column = "value.column";
             graph = graph.Then(OfNetwork(value, heads, Column)).ThenSqueeze(Column, Value);
             outputs.Add(OnnxModel.Value(Value, TensorProto.Types.DataType.Float));
         }
+        List<ValueInfoProto> inputs =
+        [
+            OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, NetworkExporter.Axes(input)),
+        ];
+        if (policy.Masked && ExportOptions.Choose(options, outputs).Any(o => o.Name is Probabilities or Action))
+        {
+            inputs.Add(OnnxModel.Value(Mask, TensorProto.Types.DataType.Bool, network.Outputs));
+        }
         var onnx = OnnxModel.Assemble(
             network.Name,
             graph,
-            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, NetworkExporter.Axes(input))],
+            inputs,
             outputs,
-            Described(policy, ofValues ? ModelKinds.ActionValues : ModelKinds.Policy, metadata),
+            Described(policy, head.Kind, metadata),
             options
         );
         return new ExportableModel(
             onnx,
             policy.ObservationLayout.Length,
-            x =>
+            (x, mask) =>
             {
                 var one = NetworkExporter.OneMember(parameters, member);
                 var features = torso is null ? x : NetworkExporter.Apply(torso, one, x);
-                var scores = NetworkExporter.Apply(network, one, features);
-                var result = new Dictionary<string, torch.Tensor> { [first] = scores, [Action] = scores.argmax(-1) };
-                if (!ofValues)
-                {
-                    result[Probabilities] = Categorical.probabilities(scores);
-                }
+                var result = head.Evaluate(NetworkExporter.Apply(network, one, features), mask);
                 if (value is not null)
                 {
                     result[Value] = NetworkExporter.Apply(value, one, features).squeeze(-1);
                 }
                 return result;
             }
-        );
+        )
+        {
+            Policy = policy,
+        };
 
         OnnxGraph OfNetwork(Network part, string from, string to) =>
             OnnxGraph.OfNetwork(part, own, from, to, options?.Forms);
-    }
-
-    /// <summary>Predictions alone.</summary>
-    private static ExportableModel OfPredictions(
-        PolicyDescription policy,
-        Network network,
-        Params parameters,
-        int member,
-        IReadOnlyDictionary<string, string>? metadata,
-        ExportOptions? options
-    )
-    {
-        using var scope = torch.NewDisposeScope();
-        var graph = OnnxGraph.OfNetwork(
-            network,
-            NetworkExporter.OneMember(parameters, member),
-            Observation,
-            Predictions
-        );
-        var onnx = OnnxModel.Assemble(
-            network.Name,
-            graph,
-            [OnnxModel.Value(Observation, TensorProto.Types.DataType.Float, network.Inputs)],
-            [OnnxModel.Value(Predictions, TensorProto.Types.DataType.Float, network.Outputs)],
-            Described(policy, ModelKinds.Predictions, metadata),
-            options
-        );
-        return new ExportableModel(
-            onnx,
-            network.Inputs,
-            x => new Dictionary<string, torch.Tensor>
-            {
-                [Predictions] = NetworkExporter.Apply(network, NetworkExporter.OneMember(parameters, member), x),
-            }
-        );
     }
 
     /// <summary>What a deployer needs to know, beside what was given.</summary>
@@ -220,14 +210,29 @@ public static class PolicyExporter
         PolicyDescription policy,
         string kind,
         IReadOnlyDictionary<string, string>? metadata
-    ) =>
-        new(metadata ?? new Dictionary<string, string>())
+    )
+    {
+        var described = new Dictionary<string, string>(metadata ?? new Dictionary<string, string>())
         {
             [MetadataKeys.Kind] = kind,
             [MetadataKeys.Environment] = policy.Environment,
             [MetadataKeys.InputLayout] = JsonSerializer.Serialize(policy.ObservationLayout),
             [MetadataKeys.ActionMeanings] = JsonSerializer.Serialize(policy.ActionMeanings),
         };
+        if (policy.Several is not null)
+        {
+            described[MetadataKeys.ActionChoices] = JsonSerializer.Serialize(policy.Several, ModelMetadata.Json);
+        }
+        if (policy.Numbers is not null)
+        {
+            described[MetadataKeys.ActionBounds] = JsonSerializer.Serialize(policy.Numbers, ModelMetadata.Json);
+        }
+        if (policy.Masked)
+        {
+            described[MetadataKeys.Masked] = ModelMetadata.True;
+        }
+        return described;
+    }
 
     private static Network ValueNetwork(PolicyDescription policy, Network actions, Network? torso, CustomLayers? layers)
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
 using TorchSharp;
@@ -9,15 +10,16 @@ namespace Bmg.Export.Parity;
 /// <param name="Output">Name of the output.</param>
 /// <param name="MaxAbsDifference">Largest absolute difference; infinite where one side is not a number.</param>
 /// <param name="MaxScaledDifference">The same, divided by the largest magnitude in its row where that is above 1: what the tolerance is held
-/// against. Probabilities are scaled by the logits they come from.</param>
+/// against. Probabilities are scaled by the logits they come from; deviations each by itself and by the
+/// logarithms, actions that are numbers each by its bounds and by the means.</param>
 public sealed record OutputDifference(string Output, double MaxAbsDifference, double MaxScaledDifference);
 
 /// <summary>What a comparison found.</summary>
 /// <param name="Inputs">Number of inputs compared.</param>
 /// <param name="Outputs">One entry for each float32 output.</param>
 /// <param name="HasActions">Whether there is an integer output, a choice among logits.</param>
-/// <param name="ActionDisagreements">Inputs with another integer output, where the two best logits are further apart than the tolerance.</param>
-/// <param name="ActionTies">Inputs with another integer output, where the two best logits are as good as equal: no fault.</param>
+/// <param name="ActionDisagreements">Choices that differ, where the logit is further from the best that is allowed than the tolerance.</param>
+/// <param name="ActionTies">Choices that differ, where the logit is as good as the best that is allowed: no fault.</param>
 /// <param name="Tolerance">Largest scaled difference that passes.</param>
 public sealed record ParityReport(
     int Inputs,
@@ -115,6 +117,14 @@ public static class ParityCheck
                 $"The ONNX model takes {session.Features} numbers an input, the reference {features}."
             );
         }
+        int[] choices = model.Policy?.Choices ?? [];
+        var maskWidth = model.TakesMask ? choices.Sum() : 0;
+        if (session.MaskWidth != maskWidth)
+        {
+            throw new OnnxFileException(
+                $"The ONNX model takes a mask of {session.MaskWidth} entries an input, the reference one of {maskWidth}."
+            );
+        }
         var declared = model.Onnx.Graph.Output.Select(o => o.Name).ToHashSet();
         if (!declared.SetEquals(session.Outputs.Select(o => o.Name)))
         {
@@ -132,10 +142,11 @@ public static class ParityCheck
             );
         }
         var random = Seed.Of(seed).For("parity").Generator()!;
+        var randomMasks = Seed.Of(seed).For("parity masks").Generator()!;
         var rows = Math.Max(given.Length / features, count);
         // Blocks of rows, so that memory does not grow with their number.
         var largest = Math.Max(1, Math.Min(Block, MostNumbers / features));
-        var comparison = new Comparison(session.Outputs, tolerance);
+        var comparison = new Comparison(session.Outputs, model.Policy, tolerance);
         for (var start = 0; start < rows; )
         {
             var batch = Math.Min(largest, rows - start);
@@ -144,9 +155,11 @@ public static class ParityCheck
             known = known[..Math.Min(known.Length, block.Length)];
             known.CopyTo(block);
             Fill(block, known.Length / features, start, features, random);
-            session.Run(block, batch);
+            var mask = model.TakesMask ? Masks(batch, choices, randomMasks) : [];
+            session.Run(block, mask, batch);
             using var scope = torch.NewDisposeScope();
-            comparison.Add(session, model.Evaluate(torch.tensor(block, [batch, features])), batch);
+            var allowed = model.TakesMask ? torch.tensor(mask, [batch, maskWidth]) : null;
+            comparison.Add(session, model.Evaluate(torch.tensor(block, [batch, features]), allowed), mask, batch);
             start += batch;
         }
         return comparison.Report(rows);
@@ -167,14 +180,40 @@ public static class ParityCheck
         }
     }
 
-    private sealed class Comparison(IReadOnlyList<ModelOutput> outputs, double tolerance)
+    /// <summary>Draws what is allowed: everything in each fourth row; in the others each choice or not, at least one of each action.</summary>
+    private static bool[] Masks(int batch, int[] choices, Rng random)
+    {
+        var masks = new bool[batch * choices.Sum()];
+        var first = 0;
+        for (var row = 0; row < batch; row++)
+        {
+            foreach (var own in choices)
+            {
+                var part = masks.AsSpan(first, own);
+                for (var i = 0; i < own; i++)
+                {
+                    part[i] = row % 4 == 0 || random.Next(2) == 0;
+                }
+                part[random.Next(own)] = true;
+                first += own;
+            }
+        }
+        return masks;
+    }
+
+    private sealed class Comparison(IReadOnlyList<ModelOutput> outputs, PolicyDescription? policy, double tolerance)
     {
         private readonly double[] _absolute = new double[outputs.Count];
         private readonly double[] _scaled = new double[outputs.Count];
         private int _disagreements;
         private int _ties;
 
-        public void Add(ModelSession session, IReadOnlyDictionary<string, torch.Tensor> reference, int batch)
+        public void Add(
+            ModelSession session,
+            IReadOnlyDictionary<string, torch.Tensor> reference,
+            bool[] mask,
+            int batch
+        )
         {
             // What the integer output chooses among.
             var logits =
@@ -200,14 +239,21 @@ public static class ParityCheck
                 }
                 if (output.IsInteger)
                 {
-                    AddActions(session.Integers(output.Name), Values<long>(reference[output.Name]), logits);
+                    AddActions(
+                        session.Integers(output.Name),
+                        Values<long>(reference[output.Name]),
+                        logits,
+                        mask,
+                        batch
+                    );
                 }
                 else
                 {
                     var expected = Values<float>(reference[output.Name]);
                     var scaledBy =
                         output.Name == PolicyExporter.Probabilities && logits is not null ? logits : expected;
-                    AddFloats(i, session.Floats(output.Name), expected, scaledBy, batch);
+                    var further = policy?.Numbers is null ? null : ScalesOfNumbers(output.Name, reference, batch);
+                    AddFloats(i, session.Floats(output.Name), expected, scaledBy, further, batch);
                 }
             }
         }
@@ -227,7 +273,46 @@ public static class ParityCheck
                 tolerance
             );
 
-        private void AddFloats(int output, ReadOnlySpan<float> found, float[] expected, float[] scaledBy, int batch)
+        /// <summary>Of numbers, what a difference is divided by instead, number by number: a deviation comes from its logarithm, so that its
+        /// relative error counts, and an action is a mean stretched to the bounds. Null of any other output.</summary>
+        private double[]? ScalesOfNumbers(string output, IReadOnlyDictionary<string, torch.Tensor> reference, int batch)
+        {
+            var numbers = policy!.Numbers!;
+            if (output is not (PolicyExporter.Deviation or PolicyExporter.Action))
+            {
+                return null;
+            }
+            var means = Values<float>(reference[PolicyExporter.Mean]);
+            var deviations = Values<float>(reference[PolicyExporter.Deviation]);
+            var logarithms = Values<float>(reference[PolicyExporter.Deviation].log());
+            var scales = new double[means.Length];
+            for (var row = 0; row < batch; row++)
+            {
+                var raw = Math.Max(Scale(Row(means, row, batch)), Scale(Row(logarithms, row, batch)));
+                for (var i = 0; i < numbers.Length; i++)
+                {
+                    var (_, low, high) = numbers[i];
+                    var own = row * numbers.Length + i;
+                    scales[own] =
+                        raw
+                        * (
+                            output == PolicyExporter.Action
+                                ? Math.Max(Math.Abs((double)low), Math.Abs((double)high))
+                                : deviations[own]
+                        );
+                }
+            }
+            return scales;
+        }
+
+        private void AddFloats(
+            int output,
+            ReadOnlySpan<float> found,
+            float[] expected,
+            float[] scaledBy,
+            double[]? further,
+            int batch
+        )
         {
             var width = found.Length / batch;
             for (var row = 0; row < batch; row++)
@@ -238,20 +323,22 @@ public static class ParityCheck
                     var difference = Math.Abs((double)found[i] - expected[i]);
                     difference = double.IsNaN(difference) ? double.PositiveInfinity : difference;
                     _absolute[output] = Math.Max(_absolute[output], difference);
-                    _scaled[output] = Math.Max(_scaled[output], difference / scale);
+                    var own = further is null ? scale : further[i];
+                    _scaled[output] = Math.Max(_scaled[output], difference / own);
                 }
             }
         }
 
-        private void AddActions(ReadOnlySpan<long> found, long[] expected, float[]? logits)
+        private void AddActions(ReadOnlySpan<long> found, long[] expected, float[]? logits, bool[] mask, int batch)
         {
-            for (var row = 0; row < found.Length; row++)
+            var width = found.Length / batch;
+            for (var i = 0; i < found.Length; i++)
             {
-                if (found[row] == expected[row])
+                if (found[i] == expected[i])
                 {
                     continue;
                 }
-                if (logits is not null && IsTie(Row(logits, row, found.Length)))
+                if (logits is not null && IsTie(found[i], i / width, i % width, logits, mask, batch))
                 {
                     _ties++;
                 }
@@ -262,14 +349,26 @@ public static class ParityCheck
             }
         }
 
-        private bool IsTie(ReadOnlySpan<float> logits)
+        /// <summary>Whether a choice is allowed and as good as the best that is.</summary>
+        private bool IsTie(long choice, int row, int action, float[] all, bool[] mask, int batch)
         {
-            var (best, second) = (float.NegativeInfinity, float.NegativeInfinity);
-            foreach (var logit in logits)
+            var logits = Row(all, row, batch);
+            var allowed = mask.AsSpan(mask.Length / batch * row, mask.Length / batch);
+            if (policy?.Several is not null)
             {
-                (best, second) = logit > best ? (logit, best) : (best, Math.Max(second, logit));
+                var (first, own) = (policy.Choices[..action].Sum(), policy.Choices[action]);
+                logits = logits.Slice(first, own);
+                allowed = allowed.Length > 0 ? allowed.Slice(first, own) : allowed;
             }
-            return best - second <= tolerance * Scale(logits);
+            var best = float.NegativeInfinity;
+            for (var i = 0; i < logits.Length; i++)
+            {
+                best = allowed.Length == 0 || allowed[i] ? Math.Max(best, logits[i]) : best;
+            }
+            return choice >= 0
+                && choice < logits.Length
+                && (allowed.Length == 0 || allowed[(int)choice])
+                && best - logits[(int)choice] <= tolerance * Scale(logits);
         }
 
         // The largest magnitude of a row where that is above 1; a row that is not finite is not scaled, so that it fails.

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Bmg.Export.Checkpoints;
 using Bmg.Training.Environments;
 
 namespace Bmg.Training.Acting;
@@ -90,8 +91,7 @@ public sealed class ActionChoice
             for (var i = 0; i < _values.Length; i++)
             {
                 var (_, low, high) = continuous.Actions[i];
-                var share = (Math.Clamp(_drawn[i], -1, 1) + 1) / 2;
-                _values[i] = Math.Clamp(low + (high - low) * share, low, high);
+                _values[i] = NumberDescription.Stretch(_drawn[i], low, high);
             }
         }
     }

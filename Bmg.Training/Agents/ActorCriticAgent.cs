@@ -57,12 +57,16 @@ public sealed class ActorCriticAgent : Agent
         new()
         {
             Environment = Configuration.Environment.Name,
+            Kind = ActionDescriptions.KindOf(World.Actions),
             Torso = Networks.Torso is { } torso ? NetworkDescription.Of(torso) : null,
             Network = NetworkDescription.Of(Networks.Policy),
             ValueNetwork = NetworkDescription.Of(Networks.Value),
             ParameterSet = "learner",
             ObservationLayout = ObservationLayout,
             ActionMeanings = ActionMeanings,
+            Several = ActionDescriptions.SeveralOf(World.Actions),
+            Numbers = ActionDescriptions.NumbersOf(World.Actions),
+            Masked = World.Masks,
         };
 
     /// <inheritdoc/>

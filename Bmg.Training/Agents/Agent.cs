@@ -129,10 +129,7 @@ public abstract class Agent : ILearners
         World.Actions switch
         {
             ActionSpace.Discrete one => [.. one.Names],
-            ActionSpace.Several several =>
-            [
-                .. several.Actions.SelectMany(action => action.Choices.Select(choice => $"{action.Name}.{choice}")),
-            ],
+            ActionSpace.Several several => ChoiceDescription.Meanings(ActionDescriptions.Of(several)),
             ActionSpace.Continuous continuous => [.. continuous.Actions.Select(action => action.Name)],
             _ => throw new NotSupportedException($"action space '{World.Actions}'"),
         };

@@ -85,12 +85,12 @@ internal static class DescriptionRules
         {
             foreach (var (name, low, high) in continuous.Actions)
             {
-                if (!(float.IsFinite(low) && float.IsFinite(high) && low < high))
+                if (!(low < high && float.IsFinite(high - low)))
                 {
                     yield return Fault(
                         $"action '{name}'",
                         $"bounds {low} … {high}",
-                        "finite bounds, the lower below the upper"
+                        "finite bounds, the lower below the upper and a finite distance from it"
                     );
                 }
             }

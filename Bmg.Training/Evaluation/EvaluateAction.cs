@@ -241,6 +241,18 @@ public static class EvaluateAction
         var policyOf = checkpoint.Manifest.Policy;
         var outputs = ActionChoice.DistributionOf(description.Actions).Outputs;
         if (
+            !Plays(policyOf.Kind, description.Actions)
+            || policyOf.Masked != description.Masks
+            || !Same(policyOf.Several, ActionDescriptions.SeveralOf(description.Actions))
+            || !Same(policyOf.Numbers, ActionDescriptions.NumbersOf(description.Actions))
+        )
+        {
+            throw new CheckpointException(
+                $"{checkpoint.Source}: found a policy over {policyOf.ActionMeanings.Length} actions of kind {policyOf.Kind}{(policyOf.Masked ? " with a mask" : "")}, expected one over {description.Actions}{(description.Masks ? ", with a mask" : "")}, as '{configuration.Environment.Name}' takes."
+            );
+        }
+
+        if (
             policyOf.ObservationLayout.Length != description.Observation.Size
             || policyOf.Network.ToNetwork().Outputs != outputs
         )
@@ -262,6 +274,14 @@ public static class EvaluateAction
             null
         );
     }
+
+    /// <summary>Whether a policy of a kind acts in such a space; action values stand for one discrete action, too.</summary>
+    private static bool Plays(PolicyKind kind, ActionSpace space) =>
+        ActionDescriptions.KindOf(space) is var own
+        && (kind == own || (kind == PolicyKind.Values && own == PolicyKind.Logits));
+
+    private static bool Same<T>(IReadOnlyList<T>? found, IReadOnlyList<T>? expected) =>
+        found is null || expected is null ? found is null && expected is null : found.SequenceEqual(expected);
 
     private static Players OfModel(EvaluateOptions options)
     {
@@ -330,10 +350,48 @@ public static class EvaluateAction
             );
         }
 
-        if (session.Kind == PolicyKind.Logits && !session.HasProbabilities)
+        if (!Plays(session.Kind, description.Actions))
+        {
+            throw metadata.Fault(
+                MetadataKeys.Kind,
+                $"'{metadata.Text(MetadataKeys.Kind)}'",
+                $"the kind of a policy whose actions are {description.Actions}, as '{name}' takes"
+            );
+        }
+
+        if (ActionDescriptions.SeveralOf(description.Actions) is { } several && !session.Choices.SequenceEqual(several))
+        {
+            throw metadata.Fault(
+                MetadataKeys.ActionChoices,
+                $"{session.Choices.Count} actions with {session.ActionMeanings.Count} choices",
+                $"those of '{name}', in its order"
+            );
+        }
+
+        if (ActionDescriptions.NumbersOf(description.Actions) is { } numbers && !session.Numbers.SequenceEqual(numbers))
+        {
+            throw metadata.Fault(
+                MetadataKeys.ActionBounds,
+                string.Join("; ", session.Numbers.Select(n => $"{n.Name} in {n.Low} … {n.High}")),
+                $"{description.Actions}, as '{name}' takes"
+            );
+        }
+
+        if (session.TakesMask != description.Masks)
+        {
+            throw metadata.Fault(
+                MetadataKeys.Masked,
+                session.TakesMask ? "a policy that takes a mask" : "a policy that takes no mask",
+                session.TakesMask ? $"one without, since '{name}' has none" : $"one with, since '{name}' has one"
+            );
+        }
+
+        if (session.Kind != PolicyKind.Values && !session.HasProbabilities)
         {
             throw new OnnxFileException(
-                $"'{file}': outputs: found only '{PolicyExporter.Action}', expected '{PolicyExporter.Logits}' or '{PolicyExporter.Probabilities}', from which actions are drawn."
+                session.Kind == PolicyKind.Gaussian
+                    ? $"'{file}': outputs: found no '{PolicyExporter.Mean}' with '{PolicyExporter.Deviation}', expected both, from which actions are drawn."
+                    : $"'{file}': outputs: found only '{PolicyExporter.Action}', expected '{PolicyExporter.Logits}' or '{PolicyExporter.Probabilities}', from which actions are drawn."
             );
         }
     }

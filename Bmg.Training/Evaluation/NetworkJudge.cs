@@ -62,6 +62,13 @@ internal static class NetworkJudge
                 output?.Width ?? 0,
                 (inputs, rows, outputs) =>
                 {
+                    if (session.MaskName is { } mask)
+                    {
+                        throw new OnnxFileException(
+                            $"The network takes a mask, '{mask}': found one of {session.MaskWidth} entries, expected '{session.InputName}' alone, since it is judged on data."
+                        );
+                    }
+
                     session.Run(inputs, rows);
                     session.Floats(output!.Name).CopyTo(outputs);
                 }

@@ -12,11 +12,19 @@ public interface IPlayablePolicy : IDisposable
     string Engine { get; }
 
     /// <summary>Writes the raw outputs of a batch: of a categorical policy logits up to a constant, of a network of action values 0 for the
-    /// action of the greatest and −∞ for the others.</summary>
+    /// action of the greatest and −∞ for the others, of numbers means and then logarithms of deviations.</summary>
     /// <param name="observations">[batch × observation size], bytes as 0 to 1</param>
     /// <param name="batch">Number of observations.</param>
     /// <param name="raw">[batch × outputs]</param>
     void Outputs(ReadOnlySpan<float> observations, int batch, Span<float> raw);
+
+    /// <summary>The same where some choices are not allowed; whoever chooses from these outputs leaves them out in any case.</summary>
+    /// <param name="observations">[batch × observation size], bytes as 0 to 1</param>
+    /// <param name="allowed">[batch × choices of all actions]</param>
+    /// <param name="batch">Number of observations.</param>
+    /// <param name="raw">[batch × outputs]</param>
+    void Outputs(ReadOnlySpan<float> observations, ReadOnlySpan<bool> allowed, int batch, Span<float> raw) =>
+        Outputs(observations, batch, raw);
 }
 
 /// <summary>The policy that always takes one action.</summary>
@@ -93,16 +101,33 @@ public sealed class OnnxPolicy(PolicySession session) : IPlayablePolicy
     public string Engine => $"ONNX Runtime ({(session.Provider == ExecutionProvider.Cuda ? "cuda" : "cpu")})";
 
     /// <inheritdoc/>
-    public void Outputs(ReadOnlySpan<float> observations, int batch, Span<float> raw)
+    public void Outputs(ReadOnlySpan<float> observations, int batch, Span<float> raw) =>
+        Outputs(observations, [], batch, raw);
+
+    /// <inheritdoc/>
+    public void Outputs(ReadOnlySpan<float> observations, ReadOnlySpan<bool> allowed, int batch, Span<float> raw)
     {
-        var outputs = session.Run(observations, batch);
+        var outputs = session.Run(observations, allowed, batch);
         if (session.Kind == PolicyKind.Values)
         {
             GreedyPolicy.Write(outputs.Actions, raw);
             return;
         }
 
-        // Logits up to a constant.
+        if (session.Kind == PolicyKind.Gaussian)
+        {
+            var actions = session.Numbers.Count;
+            for (var i = 0; i < outputs.Means.Length; i++)
+            {
+                var mean = i / actions * 2 * actions + i % actions;
+                raw[mean] = outputs.Means[i];
+                raw[mean + actions] = MathF.Log(outputs.Deviations[i]);
+            }
+
+            return;
+        }
+
+        // Logits up to a constant, of each action.
         for (var i = 0; i < raw.Length; i++)
         {
             raw[i] = MathF.Log(outputs.Probabilities[i]);

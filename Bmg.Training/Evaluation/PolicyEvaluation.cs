@@ -82,6 +82,8 @@ public static class PolicyEvaluation
         var observations = new float[side * size];
         var seen = new float[side * size];
         var raw = new float[side * outputs];
+        var masked = choice.Allowed.Length;
+        var allowed = new bool[side * masked];
         var sums = new double[side];
         // Of each stream so many episodes, so that short ones do not count for more than long ones.
         var left = Enumerable
@@ -105,7 +107,12 @@ public static class PolicyEvaluation
                 seen[i] = isBytes ? observations[i] * (1f / 255) : observations[i];
             }
 
-            policy.Outputs(seen, side, raw);
+            for (var i = 0; i < allowed.Length; i += masked)
+            {
+                worlds[i / masked].Mask(allowed.AsSpan(i, masked));
+            }
+
+            policy.Outputs(seen, allowed, side, raw);
             for (var i = 0; i < side; i++)
             {
                 if (episodes is not null && left[i] == 0)
@@ -113,11 +120,7 @@ public static class PolicyEvaluation
                     continue;
                 }
 
-                if (description.Masks)
-                {
-                    worlds[i].Mask(choice.Allowed);
-                }
-
+                allowed.AsSpan(i * masked, masked).CopyTo(choice.Allowed);
                 choice.Choose(raw.AsSpan(i * outputs, outputs), mode.Greedy ? null : draws[i]);
                 var observation = observations.AsSpan(i * size, size);
                 var result = worlds[i].Step(random[i], choice.Action, observation);

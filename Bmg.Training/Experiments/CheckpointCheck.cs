@@ -54,7 +54,7 @@ internal sealed class CheckpointCheck(Checkpoint checkpoint)
             // The one entry that differs, where both have entries.
             if (there is JsonObject a && wanted is JsonObject b)
             {
-                var key = a.First(entry => !JsonNode.DeepEquals(entry.Value, b[entry.Key])).Key;
+                var key = a.Concat(b).First(entry => !JsonNode.DeepEquals(a[entry.Key], b[entry.Key])).Key;
                 (what, there, wanted) = ($"{what}.{JsonNamingPolicy.CamelCase.ConvertName(key)}", a[key], b[key]);
             }
 
