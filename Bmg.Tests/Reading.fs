@@ -67,8 +67,8 @@ let private partOf (property: PropertyInfo) : PartOfAttribute option =
 let private joined (path: string) (key: string) =
     if path = "" then key else $"{path}.{key}"
 
-/// Every setting of a record and of the records and parts inside, as the binder walks them, and every place of a part.
-let rec walk (path: string) (selected: string list) (record: Type) : Setting list * Place list =
+/// As `walk`, inside parts of these kinds.
+let rec private inside (kinds: string list) (path: string) (selected: string list) (record: Type) =
     let settings, places = ResizeArray<Setting>(), ResizeArray<Place>()
 
     for KeyValue(name, property) in SettingsRecord.Settings record do
@@ -86,6 +86,13 @@ let rec walk (path: string) (selected: string list) (record: Type) : Setting lis
                     Selected = selected
                 }
 
+            // Of a list of parts, the first.
+            let at =
+                if isNull (ConfigurationJson.ElementType property.PropertyType) then
+                    at
+                else
+                    $"{at}.0"
+
             let parts = List.ofSeq (catalogue.Parts kind.Kind)
 
             places.Add {
@@ -96,9 +103,14 @@ let rec walk (path: string) (selected: string list) (record: Type) : Setting lis
                 Above = selected
             }
 
-            for part in parts do
+            // Parts inside parts of their own kind have the same settings again.
+            for part in (if List.contains kind.Kind kinds then [] else parts) do
                 let within, below =
-                    walk at (selected @ [ $"{joined at kind.Key}={part.Name}" ]) (part.Defaults.GetType())
+                    inside
+                        (kind.Kind :: kinds)
+                        at
+                        (selected @ [ $"{joined at kind.Key}={part.Name}" ])
+                        (part.Defaults.GetType())
 
                 settings.AddRange within
                 places.AddRange below
@@ -118,8 +130,13 @@ let rec walk (path: string) (selected: string list) (record: Type) : Setting lis
                     else
                         $"{at}.0"
 
-                let within, further = walk below selected type'
+                let within, further = inside kinds below selected type'
                 settings.AddRange within
                 places.AddRange further
 
     List.ofSeq settings, List.ofSeq places
+
+/// Every setting of a record and of the records and parts inside, as the binder walks them, and every place of a part. Parts inside parts
+/// of their own kind are not walked again.
+let walk (path: string) (selected: string list) (record: Type) : Setting list * Place list =
+    inside [] path selected record

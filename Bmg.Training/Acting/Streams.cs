@@ -213,6 +213,12 @@ public sealed class Streams
             {
                 using var reader = new BinaryReader(new MemoryStream(state.State ?? [], writable: false));
                 Environment.Restore(reader);
+                if (reader.BaseStream.Position != reader.BaseStream.Length)
+                {
+                    throw new ArgumentException(
+                        $"Streams: expected {reader.BaseStream.Position} bytes of state, found {reader.BaseStream.Length}."
+                    );
+                }
             }
             catch (Exception e) when (e is EnvironmentException or EndOfStreamException)
             {
