@@ -293,7 +293,7 @@ let private liveCritic (life: Life) : Lived =
         | null -> ()
         | context ->
             let judged =
-                numbers ((Network.apply agent.Value x observations).squeeze -1L)
+                numbers ((Network.apply agent.Value x (observations.flatten (1L, 2L))).squeeze -1L)
                 |> Array.chunkBySize (length + 1)
 
             for m in 0 .. members - 1 do

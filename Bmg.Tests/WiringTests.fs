@@ -86,7 +86,7 @@ let private covering (name: string) (record: Type) (effects: Effect list) : Test
 
             Expect.isEmpty
                 (Set.difference there tested)
-                "settings without a test of their effect: add an entry to WiringTests.fs"
+                $"settings without a test of their effect, add an entry to WiringTests.fs: %A{Set.toList (Set.difference there tested)}"
 
             Expect.isEmpty (Set.difference tested there) "tests of settings that are gone"
         }

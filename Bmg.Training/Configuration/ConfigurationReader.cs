@@ -133,8 +133,9 @@ public sealed class ConfigurationReader(
             string problem = node switch
             {
                 JsonObject => "",
-                JsonArray list when int.TryParse(part, out int index) && index >= 0 && index < list.Count => "",
-                JsonArray list => $"found \"{part}\", expected an index below {list.Count}",
+                // One past the last adds an element.
+                JsonArray list when int.TryParse(part, out int index) && index >= 0 && index <= list.Count => "",
+                JsonArray list => $"found \"{part}\", expected an index up to {list.Count}",
                 _ => $"found {node!.ToJsonString()}, which has no settings inside",
             };
             if (problem.Length > 0)
@@ -177,13 +178,20 @@ public sealed class ConfigurationReader(
     }
 
     private static JsonNode? Get(JsonNode parent, string key) =>
-        parent is JsonArray list ? list[Index(key)] : parent[key];
+        parent is JsonArray list ? (Index(key) < list.Count ? list[Index(key)] : null) : parent[key];
 
     private static JsonNode? Put(JsonNode parent, string key, JsonNode? value)
     {
         if (parent is JsonArray list)
         {
-            list[Index(key)] = value;
+            if (Index(key) == list.Count)
+            {
+                list.Add(value);
+            }
+            else
+            {
+                list[Index(key)] = value;
+            }
         }
         else
         {
