@@ -69,6 +69,12 @@ let private elementPath (s: Setting) =
 let private alone (s: Setting) =
     if s.Path = "environment.side" then
         [ "environment.mostWalls=0" ]
+    elif
+        s.Selected
+        |> List.exists (fun set -> set.EndsWith "=convolution" || set.EndsWith "-pooling")
+    then
+        // Images.
+        [ "environment.name=pixels" ]
     else
         []
 
@@ -322,7 +328,9 @@ let private writing =
 
                 for part in s.Path.Split '.' do
                     match node with
-                    | :? JsonArray as list -> node <- list[int part]
+                    // An empty list has nothing that could be written.
+                    | :? JsonArray as list -> node <- (if list.Count = 0 then null else list[int part])
+                    | null -> ()
                     | :? JsonObject as members ->
                         Expect.isTrue (members.ContainsKey part) s.Path
                         node <- members[part]

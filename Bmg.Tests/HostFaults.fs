@@ -76,8 +76,8 @@ let private wiring = [
     training
         "the outer entropy weight ignored"
         agent
-        "ActorCriticModule.policyObjective(networks, meta.OuterEntropyWeight)"
-        "ActorCriticModule.policyObjective(networks, 0)"
+        "ActorCriticModule.policyObjective(judge, meta.OuterEntropyWeight)"
+        "ActorCriticModule.policyObjective(judge, 0)"
         [ "wiring: meta.outerEntropyWeight" ]
 
     training
@@ -104,8 +104,8 @@ let private wiring = [
     training
         "the reduction of KL ignored"
         library
-        "Add(\"kl\", Matching.kl)"
-        "Add(\"kl\", _ => Matching.kl(Reduction.Sum))"
+        "Matching.klOf(c.Distribution, c.Reduction)"
+        "Matching.klOf(c.Distribution, Reduction.Sum)"
         [ "wiring: matching.reduction" ]
 
     training
@@ -145,7 +145,12 @@ let private wiring = [
 
     training "the meta-network never pre-trained" agent "meta.PretrainingSteps" "0" [ "wiring: meta.pretrainingSteps" ]
 
-    training "the weight of the value loss ignored" agent "learner.ValueWeight" "0.5" [ "wiring: learner.valueWeight" ]
+    training
+        "the weight of the value loss ignored"
+        agent
+        ".WithValueWeight(Setting.NewConstant(learner.ValueWeight))"
+        ".WithValueWeight(Setting.NewConstant(0.5))"
+        [ "wiring: learner.valueWeight" ]
 
     training
         "momentum's decay ignored"
@@ -446,33 +451,29 @@ let private formula = [
         "export formula"
         "wrong bounds of an exported meta-network"
         "Agents/Agent.cs"
-        "Low = Bounds.Low,"
+        "Low = HyperOutputs[0].Low,"
         "Low = 0,"
         [ "effects: an exported meta-network" ]
 
     export
         "an exported meta-network as wide as its upper bound, graph and check alike"
         "Onnx/MetaNetworkExporter.cs"
-        "(float)(meta.High - meta.Low)"
-        "(float)meta.High"
+        "(float)(only.High - only.Low)"
+        "(float)only.High"
         [ "effects: an exported meta-network"; "export: ONNX Runtime and TorchSharp" ]
 
     export
         "an exported meta-network that starts at its upper bound"
         "Onnx/MetaNetworkExporter.cs"
-        "OnnxGraph.Constant(Low, (float)meta.Low)"
-        "OnnxGraph.Constant(Low, (float)meta.High)"
+        "OnnxGraph.Constant(Low, (float)only.Low)"
+        "OnnxGraph.Constant(Low, (float)only.High)"
         [ "export: affine image" ]
 
     export
         "the bounds of training's own meta-parameters with a lower one of 0"
         "Onnx/MetaNetworkExporter.cs"
-        "            meta.Low,
-            meta.High,
-            meta.Low / 2"
-        "            0,
-            meta.High,
-            meta.Low / 2"
+        "[.. meta.Outputs.Select(output => output.Low)],"
+        "[.. meta.Outputs.Select(_ => 0.0)],"
         [ "effects: the export's reference" ]
 
     export

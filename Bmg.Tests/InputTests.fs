@@ -272,7 +272,7 @@ let rec private settings (prefix: string) (record: Type) : Setting list = [
             let path = if isList property.PropertyType then path + ".0" else path
             let inner = elementOf property.PropertyType
 
-            if inner.IsPrimitive then
+            if inner.IsPrimitive && inner <> typeof<bool> then
                 yield { Path = path; Property = property }
             elif inner.Namespace = typeof<RunConfiguration>.Namespace && not inner.IsEnum then
                 yield! settings (path + ".") inner

@@ -40,6 +40,10 @@ type Life = {
     RolloutLength: int
     /// N, streams of a member.
     Copies: int
+    /// Factor of the rewards that are learned from.
+    RewardScale: float
+    /// Factor of the policy's last weights at the start.
+    PolicyGain: float
     Discount: float
     /// λ; 0 for one-step errors.
     TraceDecay: float
@@ -315,16 +319,22 @@ let private liveCritic (life: Life) : Lived =
                 Rollout.Create(
                     observations,
                     torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, n, int64 length),
-                    tensor [| p; n; int64 length |] (Seq.cast<float32> earned |> Array.ofSeq)
+                    tensor
+                        [| p; n; int64 length |]
+                        (earned
+                         |> Seq.cast<float32>
+                         |> Seq.map (fun r -> r * float32 life.RewardScale)
+                         |> Array.ofSeq)
                 )
             Context = written context members
         }
 
+    let start = ActorCritic.init agent life.Initialization seeds torch.float32 torch.CPU
+    let last = start[agent.Policy.WeightName(agent.Policy.Layers.Length - 1)]
+    last.mul_ (life.PolicyGain.ToScalar()) |> ignore
+
     let mutable state =
-        MetaLearner.init
-            meta
-            (ActorCritic.init agent life.Initialization seeds torch.float32 torch.CPU)
-            (meta.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU))
+        MetaLearner.init meta start (meta.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU))
 
     let mutable report = [||]
 

@@ -109,7 +109,13 @@ let rec private inside (kinds: string list) (path: string) (selected: string lis
                     inside
                         (kind.Kind :: kinds)
                         at
-                        (selected @ [ $"{joined at kind.Key}={part.Name}" ])
+                        (selected
+                         @ [
+                             $"{joined at kind.Key}={part.Name}"
+                             // It has no defaults: some layers must be inside.
+                             if part.Name = "residual" then
+                                 $"""{at}.layers=[{{ "name": "activation" }}]"""
+                         ])
                         (part.Defaults.GetType())
 
                 settings.AddRange within

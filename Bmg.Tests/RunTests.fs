@@ -690,7 +690,7 @@ let private commands =
 
                 Expect.equal
                     (commandLine [ "evaluate"; "x.onnx"; "--provider"; "cuda" ])
-                    (0, $"x.onnx 10000 Cuda{Environment.NewLine}", "")
+                    (0, $"x.onnx  Cuda{Environment.NewLine}", "")
                     "evaluate"
 
                 Expect.equal

@@ -798,6 +798,7 @@ let private measures =
                     "a"
                     "1.50 (0.10)"
                     "1.70 (0.14)"
+                    "1.271"
                     "+2.0"
                     "1 000 × 2"
                     "0.25 (0)"
@@ -806,13 +807,13 @@ let private measures =
                 |]
                 "full"
 
-            Expect.equal (rows[2][1..4]) [| "1.50 (0.10)"; "0.0001 (0) = 0.2 a step"; "short"; "500 × 2" |] "short"
+            Expect.equal (rows[2][1..5]) [| "1.50 (0.10)"; "0.0001 (0) = 0.2 a step"; "0"; "short"; "500 × 2" |] "short"
 
-            Expect.equal (rows[5][1..4]) [| "1.50 (0.10)"; "4 (0) = 2 000 a step"; "longer"; "2 000 × 1" |] "longer"
+            Expect.equal (rows[5][1..5]) [| "1.50 (0.10)"; "4 (0) = 2 000 a step"; "–"; "longer"; "2 000 × 1" |] "longer"
 
-            Expect.equal (rows[6][2..4]) [| "1.50 (0.00)"; "0.0"; "1 001 × 1" |] "a last meta-step that reaches farther"
-            Expect.equal (rows[3]) [| "c"; "1.50 (0.10)"; "not run"; ""; ""; ""; ""; "" |] "missing"
-            Expect.equal (rows[4][..3]) [| "d *"; "–"; "2.00 (0.00)"; "–" |] "nothing published, other settings"
+            Expect.equal (rows[6][2..5]) [| "1.50 (0.00)"; "–"; "0.0"; "1 001 × 1" |] "a last meta-step that reaches farther"
+            Expect.equal (rows[3]) [| "c"; "1.50 (0.10)"; "not run"; ""; ""; ""; ""; ""; "" |] "missing"
+            Expect.equal (rows[4][..4]) [| "d *"; "–"; "2.00 (0.00)"; "–"; "–" |] "nothing published, other settings"
             Expect.exists (table.Lines()) (fun line -> line.Contains "learner.discount: 0.9, now 0.99") "the note"
             let csv = table.Csv() |> Seq.map (fun line -> line.Split ',') |> Seq.toArray
             Expect.allEqual (csv |> Array.map Array.length) csv[0].Length "as many cells in every line"

@@ -439,6 +439,9 @@ let effects: (string * (unit -> unit)) list = [
             "sigmoid", Activation.Sigmoid
             "softplus", Activation.Softplus
             "elu", Activation.Elu
+            "leaky-relu", Activation.LeakyRelu
+            "gelu", Activation.Gelu
+            "silu", Activation.Silu
         ] do
         $"experiment.activation={name}",
         values "experiment.activation" [] plain [
@@ -449,15 +452,27 @@ let effects: (string * (unit -> unit)) list = [
                     Activation = (if name = "tanh" then Activation.Relu else Activation.Tanh)
             })
         ]
-    for name in [ "truncated-normal"; "uniform" ] do
+    for name, initialization in
+        [
+            "truncated-normal", Initialization.TruncatedNormal
+            "uniform", Initialization.Uniform
+            "orthogonal", Initialization.Orthogonal
+            "sparse", Initialization.Sparse
+        ] do
+        let other, another =
+            if name = "uniform" then
+                "truncated-normal", Initialization.TruncatedNormal
+            else
+                "uniform", Initialization.Uniform
+
         $"experiment.initialization={name}",
         values "experiment.initialization" [] plain [
-            "truncated-normal", id
-            "uniform",
+            name,
             (fun p -> {
                 p with
-                    Initialization = Initialization.Uniform
+                    Initialization = initialization
             })
+            other, (fun p -> { p with Initialization = another })
         ]
     for name, json, optimizer in
         [

@@ -130,6 +130,8 @@ let private critic: Life = {
     Initialization = Initialization.TruncatedNormal
     RolloutLength = 4
     Copies = 1
+    RewardScale = 1.0
+    PolicyGain = 1.0
     Discount = 0.8
     TraceDecay = 0.6
     ValueWeight = 0.7
@@ -473,7 +475,332 @@ let private episodic = [
                 "lamps and switches shown, and a choice more than lamps of each hand")
 ]
 
+// ---------------------------------------------------------------------------------------------------------------- wrappers
+
+let private wrapperEffects = [
+    effect "wrappers" (fun () ->
+        let settings = [
+            "environment.name=pendulum"
+            """wrappers=[{ "name": "frame-stack", "frames": 2 }, { "name": "time-limit", "steps": 3 }]"""
+        ]
+
+        let environment, random = played settings
+        Expect.equal environment.Description.Observation.Size 6 "two observations"
+
+        let count, _ = lasting (environment, random) (fun _ _ -> Counting.push environment random [| 0f |])
+
+        Expect.equal count 3 "steps of an episode")
+
+    for key in [ "wrappers.0.name=frame-stack"; "wrappers.0.frames" ] do
+        effect key (fun () ->
+            for frames in [ 1; 2; 5 ] do
+                let environment, _ =
+                    played [
+                        "environment.name=pendulum"
+                        "wrappers.0.name=frame-stack"
+                        $"wrappers.0.frames={frames}"
+                    ]
+
+                Expect.equal environment.Description.Observation.Size (3 * frames) $"{frames} frames of three numbers")
+
+    for key in [ "wrappers.0.name=time-limit"; "wrappers.0.steps" ] do
+        effect key (fun () ->
+            for steps in [ 1; 3; 7 ] do
+                let environment, random =
+                    played [
+                        "environment.name=pendulum"
+                        "wrappers.0.name=time-limit"
+                        $"wrappers.0.steps={steps}"
+                    ]
+
+                let count, result =
+                    lasting (environment, random) (fun _ _ -> Counting.push environment random [| 0f |])
+
+                Expect.equal count steps "steps of an episode"
+                Expect.equal (result.Terminated, result.Truncated) (false, true) "cut off")
+
+    for key in [ "wrappers.0.name=action-repeat"; "wrappers.0.times" ] do
+        effect key (fun () ->
+            for times in [ 1; 2; 4 ] do
+                let environment, random =
+                    played [
+                        "environment.name=pendulum"
+                        "environment.steps=8"
+                        "wrappers.0.name=action-repeat"
+                        $"wrappers.0.times={times}"
+                    ]
+
+                let count, _ = lasting (environment, random) (fun _ _ -> Counting.push environment random [| 0f |])
+
+                Expect.equal count (8 / times) "actions of an episode of eight steps")
+
+    for key in [ "wrappers.0.name=sticky-actions"; "wrappers.0.probability" ] do
+        effect key (fun () ->
+            for probability in [ 0.0; 0.5; 0.9 ] do
+                let environment, random =
+                    played [
+                        "environment.name=cartpole"
+                        "wrappers.0.name=sticky-actions"
+                        $"wrappers.0.probability={probability}"
+                    ]
+
+                // A push to the right right after one to the left: the cart gains speed to the right unless the left one sticks.
+                let stuck = [
+                    for _ in 1..400 do
+                        Counting.reset environment random |> ignore
+                        let _, before = Counting.act environment random [| 0 |]
+                        let _, after = Counting.act environment random [| 1 |]
+                        after[1] < before[1]
+                ]
+
+                let found = float (List.length (List.filter id stuck)) / 400.0
+                // Five standard deviations of a share over 400 draws.
+                let deviation = sqrt (probability * (1.0 - probability) / 400.0)
+                Expect.isLessThanOrEqual (abs (found - probability)) (5.0 * deviation) $"stuck at {probability}")
+]
+
+// ---------------------------------------------------------------------------------------------------------------- layers
+
+/// The networks of an actor-critic that looks at the pixel world.
+let private networksOf (settings: string list) : ActorCritic =
+    let configuration = environmentOf ("environment.name=pixels" :: settings)
+    ActorCriticAgent.NetworksOf(ConfiguredEnvironment.Describe configuration, Reading.actorCritic configuration)
+
+let private torsoOf (settings: string list) (build: NetworkBuilder -> NetworkBuilder) () =
+    let expected = (build (Network.Build("torso", 4, 10, 10))).Build()
+    let found = nonNull (networksOf settings).Torso
+    Expect.equal found.Layers expected.Layers "layers"
+    Expect.equal found.OutputShape expected.OutputShape "what comes out"
+
+let private torso (cases: (string * (NetworkBuilder -> NetworkBuilder)) list) () =
+    for json, build in cases do
+        torsoOf [ $"learner.torso=[{json}]" ] build ()
+
+let private layerEffects = [
+    effect
+        "learner.torso"
+        (torso [
+            """{ "name": "convolution", "channels": 3 }, { "name": "activation", "function": "elu" }, { "name": "flatten" }""",
+            (fun n -> n.Convolution(3, 3, 1, 0).Activation(Activation.Elu).Flatten())
+        ])
+    effect "learner.sharedTorso" (fun () ->
+        let of' shared =
+            networksOf [ "learner.torso.0.name=flatten"; $"learner.sharedTorso={shared}" ]
+
+        let together, apart = of' "true", of' "false"
+        Expect.equal (nonNull together.Torso).Layers.Length 1 "one torso for both"
+        Expect.isNull apart.Torso "none"
+
+        for mine, shared in [ apart.Policy, together.Policy; apart.Value, together.Value ] do
+            Expect.equal
+                (List.ofSeq mine.Layers)
+                (Layer.Flatten :: List.ofSeq shared.Layers)
+                "each network begins with the torso's layers")
+
+    for key in [ "learner.torso.0.name=linear"; "learner.torso.0.units" ] do
+        effect
+            key
+            (torso [
+                """{ "name": "linear", "units": 5 }""", (fun n -> n.Linear 5)
+                """{ "name": "linear", "units": 9 }""", (fun n -> n.Linear 9)
+            ])
+
+    for key in
+        [
+            "learner.torso.0.name=convolution"
+            "learner.torso.0.channels"
+            "learner.torso.0.kernel"
+            "learner.torso.0.stride"
+            "learner.torso.0.padding"
+        ] do
+        effect
+            key
+            (torso [
+                """{ "name": "convolution", "channels": 5, "kernel": 2, "stride": 3, "padding": 1 }""",
+                (fun n -> n.Convolution(5, 2, 3, 1))
+                """{ "name": "convolution", "channels": 2, "kernel": 5, "stride": 1, "padding": 3 }""",
+                (fun n -> n.Convolution(2, 5, 1, 3))
+            ])
+
+    for key in
+        [
+            "learner.torso.0.name=max-pooling"
+            "learner.torso.0.kernel"
+            "learner.torso.0.stride"
+        ] do
+        effect
+            key
+            (torso [
+                """{ "name": "max-pooling", "kernel": 3, "stride": 2 }""", (fun n -> n.MaxPooling(3, 2))
+                """{ "name": "max-pooling", "kernel": 2, "stride": 4 }""", (fun n -> n.MaxPooling(2, 4))
+            ])
+
+    for key in
+        [
+            "learner.torso.0.name=average-pooling"
+            "learner.torso.0.kernel"
+            "learner.torso.0.stride"
+        ] do
+        effect
+            key
+            (torso [
+                """{ "name": "average-pooling", "kernel": 3, "stride": 2 }""", (fun n -> n.AveragePooling(3, 2))
+                """{ "name": "average-pooling", "kernel": 2, "stride": 4 }""", (fun n -> n.AveragePooling(2, 4))
+            ])
+
+    for name, activation in
+        [
+            "relu", Activation.Relu
+            "tanh", Activation.Tanh
+            "sigmoid", Activation.Sigmoid
+            "softplus", Activation.Softplus
+            "elu", Activation.Elu
+            "leaky-relu", Activation.LeakyRelu
+            "gelu", Activation.Gelu
+            "silu", Activation.Silu
+        ] do
+        for key in [ "learner.torso.0.name=activation"; $"learner.torso.0.function={name}" ] do
+            effect
+                key
+                (torso [
+                    $"""{{ "name": "activation", "function": "{name}" }}""", (fun n -> n.Activation activation)
+                ])
+
+    effect "learner.torso.0.name=flatten" (torso [ """{ "name": "flatten" }""", (fun n -> n.Flatten()) ])
+    effect
+        "learner.torso.0.name=layer-normalization"
+        (torso [ """{ "name": "layer-normalization" }""", (fun n -> n.LayerNormalization()) ])
+
+    for key in [ "learner.torso.0.name=residual"; "learner.torso.0.layers" ] do
+        effect
+            key
+            (torso [
+                """{ "name": "residual", "layers": [{ "name": "convolution", "channels": 4, "padding": 1 }, { "name": "activation" }] }""",
+                (fun n -> n.Residual(fun inner -> inner.Convolution(4, 3, 1, 1).Activation Activation.Relu))
+            ])
+
+    // Each keeps the shape [4, 10, 10], or that of [400] after a flattening.
+    for name, json, build in
+        [
+            "activation",
+            """{ "name": "activation", "function": "tanh" }""",
+            (fun (n: NetworkBuilder) -> n.Activation Activation.Tanh)
+            "convolution",
+            """{ "name": "convolution", "channels": 4, "kernel": 1 }""",
+            (fun n -> n.Convolution(4, 1, 1, 0))
+            "max-pooling", """{ "name": "max-pooling", "kernel": 1, "stride": 1 }""", (fun n -> n.MaxPooling(1, 1))
+            "average-pooling",
+            """{ "name": "average-pooling", "kernel": 1, "stride": 1 }""",
+            (fun n -> n.AveragePooling(1, 1))
+            "layer-normalization", """{ "name": "layer-normalization" }""", (fun n -> n.LayerNormalization())
+            "residual",
+            """{ "name": "residual", "layers": [{ "name": "activation" }] }""",
+            (fun n -> n.Residual(fun inner -> inner.Activation Activation.Relu))
+        ] do
+        effect
+            $"learner.torso.0.layers.0.name={name}"
+            (torso [
+                $"""{{ "name": "residual", "layers": [{json}] }}""", (fun n -> n.Residual(fun inner -> build inner))
+            ])
+
+    for name, json, build in
+        [
+            "linear", """{ "name": "linear", "units": 400 }""", (fun (n: NetworkBuilder) -> n.Linear 400)
+            "flatten", """{ "name": "flatten" }""", (fun n -> n.Flatten())
+        ] do
+        effect
+            $"learner.torso.0.layers.0.name={name}"
+            (torso [
+                $"""{{ "name": "flatten" }}, {{ "name": "residual", "layers": [{json}] }}""",
+                (fun n -> n.Flatten().Residual(fun inner -> build inner))
+            ])
+]
+
+// ---------------------------------------------------------------------------------------------------------------- hyper-parameters by name
+
+/// Names and bounds of what is learned.
+let private learnedOf (overrides: string list) : (string * float * float) list =
+    let configuration = configured anActorCritic overrides
+    use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+
+    [
+        for metric in experiment.Metrics do
+            match Option.ofNullable metric.Bounds with
+            | Some struct (low, high) -> metric.Name, low, high
+            | None -> ()
+    ]
+
+let private byName (name: string) (low: float) (high: float) =
+    $"""{{ "name": "{name}", "low": {low}, "high": {high} }}"""
+
+let private hyperParameterEffects = [
+    for key in
+        [
+            "meta.hyperParameters"
+            "meta.hyperParameters.0.name"
+            "meta.hyperParameters.0.low"
+            "meta.hyperParameters.0.high"
+        ] do
+        effect key (fun () ->
+            for name, low, high in
+                [
+                    "discount", 0.25, 0.875
+                    "traceDecay", 0.5, 1.0
+                    "valueWeight", 0.0, 4.0
+                    "learningRate", 0.03125, 0.5
+                ] do
+                Expect.equal
+                    (learnedOf [ "meta.hyperParameters=[" + byName name low high + "]" ])
+                    [ "entropyWeight", 0.1, 0.9; name, low, high ]
+                    "names and bounds")
+
+    effect "meta.entropyWeight.learned" (fun () ->
+        let both learned =
+            learnedOf [
+                "meta.hyperParameters=[" + byName "discount" 0.25 0.875 + "]"
+                $"meta.entropyWeight.learned={learned}"
+            ]
+
+        Expect.equal (both "true") [ "entropyWeight", 0.1, 0.9; "discount", 0.25, 0.875 ] "two"
+        Expect.equal (both "false") [ "discount", 0.25, 0.875 ] "one")
+
+    effect "meta.hyperParameters.0.divided" (fun () ->
+        let norm divided =
+            let configuration =
+                configured anActorCritic [
+                    "meta.entropyWeight.learned=false"
+                    """learner.optimizer={ "name": "sgd", "learningRate": 0.125 }"""
+                    "meta.hyperParameters.0.name=learningRate"
+                    "meta.hyperParameters.0.low=0.03125"
+                    "meta.hyperParameters.0.high=0.5"
+                    $"meta.hyperParameters.0.divided={divided}"
+                ]
+
+            use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+
+            let at =
+                experiment.Metrics
+                |> Seq.findIndex (fun metric -> metric.Name = "metaGradientNorm")
+
+            (experiment.Advance()).Values[at]
+
+        // ∂α/∂w is α where w = ln α, and 1 where the gradient is divided by α.
+        near shortLife "norms" (norm "false") (norm "true" |> Array.map (fun n -> 0.125 * n)))
+]
+
 let private learnerEffects = [
+    yield! wrapperEffects
+    yield! layerEffects
+    yield! hyperParameterEffects
+
+    for start in [ anActorCritic; rich anActorCritic ] do
+        numeric "learner.rewardScale" (start |> given [] (steps 60)) [
+            "1", id
+            "0.25", (fun l -> { l with RewardScale = 0.25 })
+        ]
+
+    numeric "learner.policyGain" anActorCritic [ "1", id; "0.01", (fun l -> { l with PolicyGain = 0.01 }) ]
+
     yield!
         parts "environment" anActorCritic [
             "two-colors", """{ "swapPeriod": 30 }""", twoColors Respawn.Square 30L

@@ -338,7 +338,11 @@ public static class ParityCheck
                 {
                     continue;
                 }
-                if (logits is not null && IsTie(found[i], i / width, i % width, logits, mask, batch))
+                if (
+                    logits is not null
+                    && IsBest(found[i], i / width, i % width, logits, mask, batch)
+                    && IsBest(expected[i], i / width, i % width, logits, mask, batch)
+                )
                 {
                     _ties++;
                 }
@@ -350,7 +354,7 @@ public static class ParityCheck
         }
 
         /// <summary>Whether a choice is allowed and as good as the best that is.</summary>
-        private bool IsTie(long choice, int row, int action, float[] all, bool[] mask, int batch)
+        private bool IsBest(long choice, int row, int action, float[] all, bool[] mask, int batch)
         {
             var logits = Row(all, row, batch);
             var allowed = mask.AsSpan(mask.Length / batch * row, mask.Length / batch);

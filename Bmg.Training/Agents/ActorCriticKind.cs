@@ -49,15 +49,24 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
             );
         }
 
-        var broken = NetworkFault(configuration) is { } fault
-            ? [fault]
-            : BrokenHyperParameters(configuration).ToArray();
+        var fault = NetworkFault(configuration);
+        // A perceptron always fits; one that is too large is refused by its size in memory.
+        BrokenRule[] broken =
+            fault is null ? [.. BrokenHyperParameters(configuration)]
+            : settings.Torso.Count > 0 ? [new BrokenRule("learner.torso", "layers that do not fit", fault)]
+            : [];
         foreach (var rule in broken)
         {
             yield return rule;
         }
 
-        if (broken.Length == 0 && !isFixed && meta.HyperParameters.Count > 0 && settings.InnerSteps > 0)
+        if (
+            fault is null
+            && broken.Length == 0
+            && !isFixed
+            && meta.HyperParameters.Count > 0
+            && settings.InnerSteps > 0
+        )
         {
             foreach (var rule in Unreached(configuration))
             {
@@ -67,7 +76,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
     }
 
     /// <summary>What is wrong with the layers of the networks.</summary>
-    private static BrokenRule? NetworkFault(RunConfiguration configuration)
+    private static string? NetworkFault(RunConfiguration configuration)
     {
         try
         {
@@ -79,7 +88,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
         }
         catch (ArgumentException e)
         {
-            return new BrokenRule("learner.torso", "layers that do not fit", e.Message);
+            return e.Message;
         }
     }
 

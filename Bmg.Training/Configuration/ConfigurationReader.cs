@@ -101,7 +101,8 @@ public sealed class ConfigurationReader(
                 Members = root.ContainsKey("members") ? configuration.Members : seeds.Count,
             };
 
-    /// <summary>Puts "a.b=value" into the tree, making the objects (and default lists) on the way; an index stands for an element of a list.</summary>
+    /// <summary>Puts "a.b=value" into the tree, making the objects (and default lists) on the way; an index stands for an element of a list, or
+    /// for one more at its end.</summary>
     private void Overlay(JsonNode root, string setting, Dictionary<string, string> overrides, List<Fault> faults)
     {
         string source = $"--set {setting}";
@@ -148,7 +149,13 @@ public sealed class ConfigurationReader(
                 i == parts.Length - 1
                     ? Put(node!, part, given)
                     : Get(node!, part)
-                        ?? Put(node!, part, initial is JsonArray ? initial.DeepClone() : new JsonObject());
+                        ?? Put(
+                            node!,
+                            part,
+                            initial is JsonArray ? initial.DeepClone()
+                                : parts[i + 1] == "0" ? new JsonArray()
+                                : new JsonObject()
+                        );
         }
         overrides[path] = text;
     }

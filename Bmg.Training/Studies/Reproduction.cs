@@ -142,7 +142,7 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
     /// <summary>What a reader of the table must know.</summary>
     public IEnumerable<string> Notes()
     {
-        yield return $"published, ours: {Study.Unit}, mean (deviation over seeds). difference: in published deviations. short, longer: fewer or more than {Figures.Count(Study.FullSteps)} steps, and no total to compare.";
+        yield return $"published, ours: {Study.Unit}, mean (deviation over seeds). ± 95 %: half-width of the 95 % interval of our mean (Student). difference: in published deviations. short, longer: fewer or more than {Figures.Count(Study.FullSteps)} steps, and no total to compare.";
         if (Study.Source.Length > 0)
         {
             yield return $"published in: {Study.Source}";
