@@ -809,9 +809,16 @@ let private measures =
 
             Expect.equal (rows[2][1..5]) [| "1.50 (0.10)"; "0.0001 (0) = 0.2 a step"; "0"; "short"; "500 × 2" |] "short"
 
-            Expect.equal (rows[5][1..5]) [| "1.50 (0.10)"; "4 (0) = 2 000 a step"; "–"; "longer"; "2 000 × 1" |] "longer"
+            Expect.equal
+                (rows[5][1..5])
+                [| "1.50 (0.10)"; "4 (0) = 2 000 a step"; "–"; "longer"; "2 000 × 1" |]
+                "longer"
 
-            Expect.equal (rows[6][2..5]) [| "1.50 (0.00)"; "–"; "0.0"; "1 001 × 1" |] "a last meta-step that reaches farther"
+            Expect.equal
+                (rows[6][2..5])
+                [| "1.50 (0.00)"; "–"; "0.0"; "1 001 × 1" |]
+                "a last meta-step that reaches farther"
+
             Expect.equal (rows[3]) [| "c"; "1.50 (0.10)"; "not run"; ""; ""; ""; ""; ""; "" |] "missing"
             Expect.equal (rows[4][..4]) [| "d *"; "–"; "2.00 (0.00)"; "–"; "–" |] "nothing published, other settings"
             Expect.exists (table.Lines()) (fun line -> line.Contains "learner.discount: 0.9, now 0.99") "the note"

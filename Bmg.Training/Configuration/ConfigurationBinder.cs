@@ -91,10 +91,15 @@ internal sealed class ConfigurationBinder(
         }
         foreach (PropertyInfo property in settings.Values.Where(property => HoldsParts(property.PropertyType)))
         {
-            // Parts that a default names are bound like those that a file names.
-            if (!changes.ContainsKey(property) && property.GetValue(defaults) is { } initial)
+            // Parts that a default names are bound like those that a file names; where a file's are at fault, that is said already.
+            string name = JsonNamingPolicy.CamelCase.ConvertName(property.Name);
+            if (
+                !changes.ContainsKey(property)
+                && !members.ContainsKey(name)
+                && property.GetValue(defaults) is { } initial
+            )
             {
-                string at = At(path, JsonNamingPolicy.CamelCase.ConvertName(property.Name));
+                string at = At(path, name);
                 JsonNode written = initial is Part part
                     ? ConfigurationJson.WritePart(part, PartOf(property)!.Key)
                     : JsonSerializer.SerializeToNode(initial, property.PropertyType, ConfigurationJson.OneLine)!;
