@@ -211,7 +211,7 @@ let private byHand =
             let d = Distributions.gaussian 1
             let draw () = [| rng.NextNormal(); 0.5 * rng.NextNormal() |]
             let p, q = draw (), draw ()
-            let count, least, step = 40_001, -20.0, 1e-3
+            let count, least, step = 80_001, -40.0, 1e-3
             let grid = tensor [ 1; count; 1 ] (Array.init count (fun i -> least + step * float i))
 
             let logs (z: float[]) =

@@ -452,6 +452,16 @@ let private numberTests =
             Expect.equal (theFault (fun () -> read "{}" at)).Path "meta.entropyWeight.initial" "initial"
         }
 
+        test "bounds at fault are said where hyper-parameters are learned by name" {
+            let discount = """meta.hyperParameters=[{ "name": "discount", "low": 0.9, "high": 1 }]"""
+
+            for outside in [ "meta.entropyWeight.high=0.2"; "meta.entropyWeight.low=0.6" ] do
+                Expect.equal
+                    (theFault (fun () -> read "{}" [ discount; outside ])).Path
+                    "meta.entropyWeight.initial"
+                    outside
+        }
+
         test "numbers on the command line" {
             refused [ "evaluate"; "x"; "--steps"; "9223372036854775807" ] [ "--steps: found"; "at most 1000000000000" ]
             refused [ "bench"; "--members"; "100000000" ] [ "--members"; "at most 10000" ]

@@ -18,15 +18,10 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
         var meta = configuration.Meta;
         var isFixed = meta.Method == MetaMethod.Fixed;
         var weight = meta.EntropyWeight;
-        foreach (
-            var (path, found, expected) in ConfigurationRules.Bounds(
-                "meta.entropyWeight",
-                weight.Initial,
-                weight.Low,
-                weight.High,
-                isFixed || !weight.Learned
-            )
-        )
+        var bounds = ConfigurationRules
+            .Bounds("meta.entropyWeight", weight.Initial, weight.Low, weight.High, isFixed || !weight.Learned)
+            .ToArray();
+        foreach (var (path, found, expected) in bounds)
         {
             yield return new BrokenRule(path, found, expected);
         }
@@ -62,6 +57,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
 
         if (
             fault is null
+            && bounds.Length == 0
             && broken.Length == 0
             && !isFixed
             && meta.HyperParameters.Count > 0
