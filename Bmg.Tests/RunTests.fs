@@ -230,7 +230,7 @@ let private resuming =
 
         test "the record says who brought each part, and a resume with another version says so" {
             inDirectory (fun root ->
-                let configuration = configured [ "wrappers.0.name=time-limit"; "matching.functions.0.name=l2" ]
+                let configuration = configured [ "wrappers.0.name=time-limit"; "matching.functions.0.name=jeffreys" ]
                 let run = RunDirectory.Create(Path.Combine(root, "run"))
                 untilStopped 300L (beginRun run configuration) |> ignore
                 let version = LibraryVersion.Current
@@ -245,25 +245,30 @@ let private resuming =
                         "wrappers.0", "wrapper", "time-limit"
                         "learner", "agent", "actor-critic"
                         "learner.optimizer", "optimizer", "sgd"
-                        "matching.functions.0", "matching function", "l2"
+                        "matching.functions.0", "matching function", "jeffreys"
                     ] do
                     Expect.contains parts (each, "Bmg.Training") "a part of the library"
 
                 Expect.isTrue
-                    (File.ReadAllText(RunReport.Write run).Contains $"parts of Bmg.Training {version}")
+                    (File.ReadAllText(RunReport.Write run).Contains("parts of Bmg.Training " + version))
                     "the report says who brought them"
 
                 let record = nonNull (JsonNode.Parse(File.ReadAllText run.Record))
 
-                for part in (nonNull record["parts"]).AsArray() do
-                    if string(nonNull part)["name"] = "time-limit" then
-                        (nonNull part)["version"] <- JsonValue.Create "0.0.9"
+                for part in (nonNull record["parts"]).AsArray() |> Seq.map nonNull do
+                    if part["name"] |> string = "time-limit" then
+                        part["version"] <- JsonValue.Create "0.0.9"
 
                 File.WriteAllText(run.Record, record.ToJsonString())
                 let said = ResizeArray<string>()
 
                 let services =
-                    RunServices(Reading.reader, steadily, finish, RunReporter(said.Add, RunReporter.Silent.Watch))
+                    RunServices(
+                        Reading.reader,
+                        steadily,
+                        finish,
+                        RunReporter((fun line -> said.Add line), RunReporter.Silent.Watch)
+                    )
 
                 complete (Run.Resume(run, configuration, "test", services)) |> ignore
 

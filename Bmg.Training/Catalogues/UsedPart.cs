@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Reflection;
 using System.Text.Json.Serialization;
 
 namespace Bmg.Training.Catalogues;
@@ -32,7 +33,11 @@ public sealed record UsedPart(string Path, string Kind, string Name, string Asse
     {
         foreach (var (name, property) in SettingsRecord.Settings(settings.GetType()))
         {
-            var at = path.Length == 0 ? name : $"{path}.{name}";
+            var isInlined = property.GetCustomAttribute<PartOfAttribute>() is { Inlined: true };
+            var at =
+                isInlined ? path
+                : path.Length == 0 ? name
+                : $"{path}.{name}";
             switch (property.GetValue(settings))
             {
                 case Part part:
