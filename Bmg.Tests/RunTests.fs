@@ -6,6 +6,7 @@ open System.Text.Json.Nodes
 open System.Threading
 open System.Xml.Linq
 open Bmg
+open Bmg.Export
 open Bmg.Training
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
@@ -225,6 +226,61 @@ let private resuming =
                 Expect.equal (metrics run) (metrics whole |> List.truncate 8) "metrics at the checkpoint of step 406"
                 complete (resumeRun run configuration steadily) |> ignore
                 Expect.equal (metrics run) (metrics whole) "metrics")
+        }
+
+        test "the record says who brought each part, and a resume with another version says so" {
+            inDirectory (fun root ->
+                let configuration = configured [ "wrappers.0.name=time-limit"; "matching.functions.0.name=jeffreys" ]
+                let run = RunDirectory.Create(Path.Combine(root, "run"))
+                untilStopped 300L (beginRun run configuration) |> ignore
+                let version = LibraryVersion.Current
+
+                let parts = [
+                    for part in (RunRecord.Read run).Parts -> (part.Path, part.Kind, part.Name), part.Assembly
+                ]
+
+                for each in
+                    [
+                        "environment", "environment", "two-colors"
+                        "wrappers.0", "wrapper", "time-limit"
+                        "learner", "agent", "actor-critic"
+                        "learner.optimizer", "optimizer", "sgd"
+                        "matching.functions.0", "matching function", "jeffreys"
+                    ] do
+                    Expect.contains parts (each, "Bmg.Training") "a part of the library"
+
+                Expect.isTrue
+                    (File.ReadAllText(RunReport.Write run).Contains("parts of Bmg.Training " + version))
+                    "the report says who brought them"
+
+                let record = nonNull (JsonNode.Parse(File.ReadAllText run.Record))
+
+                for part in (nonNull record["parts"]).AsArray() |> Seq.map nonNull do
+                    if part["name"] |> string = "time-limit" then
+                        part["version"] <- JsonValue.Create "0.0.9"
+
+                File.WriteAllText(run.Record, record.ToJsonString())
+                let said = ResizeArray<string>()
+
+                let services =
+                    RunServices(
+                        Reading.reader,
+                        steadily,
+                        finish,
+                        RunReporter((fun line -> said.Add line), RunReporter.Silent.Watch)
+                    )
+
+                complete (Run.Resume(run, configuration, "test", services)) |> ignore
+
+                Expect.equal
+                    (said
+                     |> Seq.filter (fun line -> line.StartsWith "Warning" && line.Contains "before")
+                     |> List.ofSeq)
+                    [
+                        "Warning: wrappers.0: this run was computed with wrapper \"time-limit\" of Bmg.Training 0.0.9 before, and goes on "
+                        + $"with wrapper \"time-limit\" of Bmg.Training {version}."
+                    ]
+                    "the one that is of another version")
         }
 
         test "a longer run is one that was longer from the start" {

@@ -99,6 +99,19 @@ let tests =
             Expect.equal verdict Holds "verdict"
         }
 
+        test "a deviation of rounding may differ, what is more than rounding may not" {
+            let law deviation seed =
+                $"  members  holds  worst deviation {deviation}, allowed 1e-9 (seed {seed}; 63 judged)"
+
+            let verdict shown made =
+                fst (judged here false [ shown ] [ made ])
+
+            Expect.equal (verdict (law "4.2e-16" 61) (law "2.3e-15" 7)) Holds "rounding"
+            Expect.notEqual (verdict (law "4.2e-16" 61) (law "2.3e-13" 61)) Holds "more than rounding"
+            Expect.notEqual (verdict (law "4.2e-13" 61) (law "4.2e-13" 7)) Holds "another seed"
+            Expect.notEqual (verdict (law "4.2e-16" 61) (law "0" 61)) Holds "nothing at all"
+        }
+
         test "another number, a line more or less is stale and named" {
             Expect.equal
                 (fst (judged here false [ "a"; "b 1" ] [ "a"; "b 2" ]))

@@ -23,6 +23,10 @@ public sealed record CheckpointManifest
     /// <summary>The resolved configuration of the run, JSON text.</summary>
     public required string Configuration { get; init; }
 
+    /// <summary>The parts of the configuration and who brought each, as in: environment "corridor" of corridor 1.0.0. None in checkpoints
+    /// before this was noted.</summary>
+    public string[] Parts { get; init; } = [];
+
     /// <summary>The policy: what can be exported from here without its environment.</summary>
     public required PolicyDescription Policy { get; init; }
 

@@ -3,6 +3,7 @@ using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
 using Bmg.Training.Agents;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 using static TorchSharp.torch;
 
@@ -181,6 +182,7 @@ public sealed class PopulationExperiment : IExperiment
             Seeds = [.. Seeds],
             Frozen = [.. Frozen.Select(mark => mark.Member)],
             Configuration = _learners.Configuration.ToJson(),
+            Parts = [.. UsedPart.Of(_learners.Configuration).Select(part => part.ToString())],
             Policy = _learners.Policy,
             MetaNetwork = _learners.ContextNetwork,
             Host = hostState,

@@ -123,19 +123,29 @@ public static class RunReport
         page.Append("<h2>How it was run</h2>\n");
         Facts(
             page,
-            ("command", record.CommandLine),
-            (
-                "started, resumed",
-                string.Join(", ", record.Started.Select(time => time.ToString("u", CultureInfo.InvariantCulture)))
-            ),
-            ("device", $"{record.Device.ToString().ToLowerInvariant()}, {record.Threads} threads"),
-            ("seeds", string.Join(", ", record.Seeds)),
-            (
-                "versions",
-                $"Bmg {record.Provenance.Version}, TorchSharp {record.Provenance.TorchSharp}, {record.Provenance.Runtime}"
-            ),
-            ("commit", record.Provenance.Commit ?? "unknown"),
-            ("system", record.Provenance.System)
+            [
+                ("command", record.CommandLine),
+                (
+                    "started, resumed",
+                    string.Join(", ", record.Started.Select(time => time.ToString("u", CultureInfo.InvariantCulture)))
+                ),
+                ("device", $"{record.Device.ToString().ToLowerInvariant()}, {record.Threads} threads"),
+                ("seeds", string.Join(", ", record.Seeds)),
+                (
+                    "versions",
+                    $"Bmg {record.Provenance.Version}, TorchSharp {record.Provenance.TorchSharp}, {record.Provenance.Runtime}"
+                ),
+                ("commit", record.Provenance.Commit ?? "unknown"),
+                ("system", record.Provenance.System),
+                .. record
+                    .Parts.GroupBy(part => (part.Assembly, part.Version))
+                    .Select(brought =>
+                        (
+                            $"parts of {brought.Key.Assembly} {brought.Key.Version}",
+                            string.Join(", ", brought.Select(part => $"{part.Kind} \"{part.Name}\""))
+                        )
+                    ),
+            ]
         );
         return page.Append(CultureInfo.InvariantCulture, $"<script>\n{Script}\n</script>\n</body>\n</html>\n")
             .ToString();
@@ -244,7 +254,7 @@ public static class RunReport
             );
     }
 
-    private static void Facts(StringBuilder page, params (string Name, string Value)[] facts)
+    private static void Facts(StringBuilder page, params IReadOnlyList<(string Name, string Value)> facts)
     {
         page.Append("<table class=\"facts\">\n");
         foreach ((string name, string value) in facts)

@@ -2,6 +2,7 @@ using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
 using Bmg.Training.Agents;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
@@ -51,6 +52,7 @@ public sealed class Run
     private readonly RunConfiguration configuration;
     private readonly RunServices services;
     private readonly Beginning beginning;
+    private readonly IReadOnlyList<UsedPart> partsBefore;
     private RunRecord record;
     private volatile RunSnapshot snapshot;
 
@@ -67,12 +69,14 @@ public sealed class Run
         this.services = services;
         this.beginning = beginning;
         DerivedSettings derived = DerivedSettings.Of(configuration);
+        partsBefore = record.Parts;
         this.record = record with
         {
             State = RunState.Running,
             Problem = null,
             Started = [.. record.Started, services.Clock.GetUtcNow()],
             Instructions = [.. record.Instructions, InstructionSet.Here],
+            Parts = UsedPart.Of(configuration),
             Provenance = Provenance.Here,
             Device = configuration.Device,
             Threads = derived.Threads,
@@ -198,6 +202,20 @@ public sealed class Run
             services.Reporter.Say(
                 $"Warning: this run was computed with {record.Instructions[^2]} before, and goes on with {InstructionSet.Here}: from here on its numbers differ in their last bits from those of a run that was never moved."
             );
+        }
+
+        foreach (UsedPart part in record.Parts)
+        {
+            if (
+                beginning == Beginning.Checkpoint
+                && partsBefore.FirstOrDefault(before => before.Path == part.Path) is { } before
+                && before.Release != part.Release
+            )
+            {
+                services.Reporter.Say(
+                    $"Warning: {part.Path}: this run was computed with {before} before, and goes on with {part}."
+                );
+            }
         }
 
         using CancellationTokenSource abandon = new();

@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Acting;
 using Bmg.Training.Agents;
+using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Runs;
@@ -46,6 +47,10 @@ public sealed record RunRecord
     /// <summary>Instructions of the processor at each start, in the order of <see cref="Started"/> (see <see cref="InstructionSet"/>); those of
     /// starts before this was noted are missing.</summary>
     public IReadOnlyList<string> Instructions { get; init; } = [];
+
+    /// <summary>The parts of the configuration and the assemblies that brought them at the last start; none of runs before this was
+    /// noted.</summary>
+    public IReadOnlyList<UsedPart> Parts { get; init; } = [];
 
     /// <summary>Command line of the last start.</summary>
     public string CommandLine { get; init; } = "";
@@ -96,6 +101,7 @@ public sealed record RunRecord
                 record
                 is { Started: null }
                     or { Instructions: null }
+                    or { Parts: null }
                     or { Seeds: null }
                     or { Metrics: null }
                     or { Changes: null }
