@@ -45,12 +45,15 @@ let small (kind: string) =
       "run": {{ "metricsEvery": 100, "checkpointEvery": 100 }}
     }}"""
     else
-        let method = kind
+        let method = kind.Split('-')[0]
+
+        let normalized = (kind.EndsWith "-normalized").ToString().ToLowerInvariant()
 
         $"""{{
       "name": "small", "members": 2, "environmentSteps": 2000, "seed": 11, "threads": 1,
       "environment": {{ "swapPeriod": 150 }},
       "learner": {{ "hidden": [8, 8], "rolloutLength": 5, "innerSteps": 2, "targetSteps": 3, "returns": "lambda",
+                    "normalizeObservations": {normalized}, "normalizeRewards": {normalized},
                     "optimizer": {{ "name": "momentum", "learningRate": 0.05 }} }},
       "meta": {{ "method": "{method}", "parameters": "network", "context": "reward", "contextLength": 3, "contextScaling": "normalized",
                  "hidden": [6], "pretrainingSteps": 5, "learningRate": 0.01 }},
@@ -63,7 +66,7 @@ let private configuration (method: string) =
 let private experiment (settings: RunConfiguration) =
     new PopulationExperiment(settings, DerivedSettings.Of settings)
 
-let methods = [| "bmg"; "mg"; "fixed"; "q-bmg"; "q-fixed" |]
+let methods = [| "bmg"; "mg"; "fixed"; "mg-normalized"; "q-bmg"; "q-fixed" |]
 
 /// Every number of a checkpoint, bit for bit, with its name.
 let private bits (path: string) : (string * byte[]) list =

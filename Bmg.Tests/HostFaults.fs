@@ -297,6 +297,17 @@ let private state = [
         "Q(λ): lives as the plain parts say"
     ]
 
+    training
+        "statistics that move within a rollout"
+        collector
+        "normalizer.See(member, observation);"
+        "normalizer.See(member, observation); normalizer.Renew(member);"
+        [ "wiring: learner.normalizeObservations" ]
+
+    training "a discounted sum of rewards that goes on after an end" "Acting/Normalizer.cs" "sum = ended ? 0 : sum;" "" [
+        "streams: normalised"
+    ]
+
     training "rewards that were taken are taken again" collector "Array.Clear(_rewards);" "" [
         "wiring: learner.rolloutLength"
     ]
@@ -532,6 +543,13 @@ let private formula = [
         "[.. Several!.Select(action => action.Choices.Length).Reverse()]"
         [ "worked by hand: several actions" ]
 
+    export
+        "normalised observations not held within their limit"
+        "Onnx/PolicyExporter.cs"
+        "OnnxGraph.Node(\"Min\", [\"observation.raised\", \"observation.most\"], output)"
+        "OnnxGraph.Node(\"Max\", [\"observation.raised\", \"observation.least\"], output)"
+        [ "policy kinds: what an observation is normalised to" ]
+
     export "one-hot groups that turn together" "Onnx/OneHotLayout.cs" "left /= size;" "" [ "one-hot layout" ]
 ]
 
@@ -568,6 +586,13 @@ let private resume = [
         population
         "if (checkpoint.Sets.ContainsKey(\"pending\"))"
         "if (checkpoint.Sets.ContainsKey(\"none\"))"
+        [ "end to end: saved and restored" ]
+
+    training
+        "returns under way forgotten at a resume"
+        "Acting/Normalizer.cs"
+        "state.Returns.CopyTo(_returns, member * _copies);"
+        ""
         [ "end to end: saved and restored" ]
 
     training

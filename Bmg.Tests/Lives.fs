@@ -42,6 +42,8 @@ type Life = {
     Copies: int
     /// Factor of the rewards that are learned from.
     RewardScale: float
+    NormalizeObservations: bool
+    NormalizeRewards: bool
     /// Factor of the policy's last weights at the start.
     PolicyGain: float
     Discount: float
@@ -252,6 +254,21 @@ let private liveCritic (life: Life) : Lived =
     let context = contextOf life members
     let p, n = int64 members, int64 copies
     let mutable lived = 0
+    // Everything that a member has seen, and what is made of it: mean and scale of each number.
+    let everything = Array.init members (fun _ -> ResizeArray<float32[]>())
+    let sums = Array.zeroCreate<float> rows
+    let allSums = Array.init members (fun _ -> ResizeArray<float>())
+    let mutable scales = Array.create members (Array.zeroCreate<float32> width, Array.create width 1f)
+    let deviation (xs: float[]) = sqrt (snd (moments xs) ** 2.0 + 1e-8)
+    let held = max -10f >> min 10f
+
+    let normal (m: int) (observation: float32[]) =
+        if life.NormalizeObservations then
+            let mean, scale = scales[m / copies]
+            Array.map3 (fun o a b -> held ((o - a) * b)) observation mean scale
+        else
+            observation
+
     let mutable rewards = Array.zeroCreate<float> members
 
     let collect (x: Params) : Experience<Rollout> =
@@ -262,7 +279,7 @@ let private liveCritic (life: Life) : Lived =
         for t in 0 .. length - 1 do
             let now = observed world rows
             shown.Add now
-            let input = tensor [| p; n; int64 width |] (Array.concat now)
+            let input = tensor [| p; n; int64 width |] (now |> Array.mapi normal |> Array.concat)
 
             let probabilities =
                 (Categorical.probabilities (Network.apply agent.Policy x input)).data<float32>().ToArray()
@@ -280,8 +297,33 @@ let private liveCritic (life: Life) : Lived =
             tensor [| p; n; int64 length + 1L; int64 width |] [|
                 for m in 0 .. rows - 1 do
                     for row in shown do
-                        yield! row[m]
+                        yield! normal m row[m]
             |]
+
+        for m in 0 .. rows - 1 do
+            for t in 0 .. length - 1 do
+                everything[m / copies].Add shown[t].[m]
+                sums[m] <- life.Discount * sums[m] + float earned[m, t]
+                allSums[m / copies].Add sums[m]
+
+        scales <-
+            everything
+            |> Array.map (fun rows ->
+                let columns = rows.ToArray() |> Array.transpose |> Array.map (Array.map float)
+
+                columns |> Array.map (Array.average >> float32),
+                columns |> Array.map (fun xs -> float32 (1.0 / deviation xs)))
+
+        /// Rewards as the learner sees them.
+        let learnedFrom =
+            Array2D.init rows length (fun m t ->
+                let reward =
+                    if life.NormalizeRewards then
+                        held (earned[m, t] * float32 (1.0 / deviation (allSums[m / copies].ToArray())))
+                    else
+                        earned[m, t]
+
+                reward * float32 life.RewardScale)
 
         /// What a member earned, copy by copy.
         let earnings (m: int) = [|
@@ -306,7 +348,13 @@ let private liveCritic (life: Life) : Lived =
                 let before = own |> Array.collect (fun value -> value[.. length - 1])
                 let after = own |> Array.collect (fun value -> value[1..])
 
-                let errors = Array.map3 (fun r v v' -> r + life.Discount * v' - v) reward before after
+                let own = [|
+                    for row in m * copies .. (m + 1) * copies - 1 do
+                        for t in 0 .. length - 1 do
+                            float learnedFrom[row, t]
+                |]
+
+                let errors = Array.map3 (fun r v v' -> r + life.Discount * v' - v) own before after
 
                 let all =
                     [| reward; before; errors |]
@@ -319,12 +367,7 @@ let private liveCritic (life: Life) : Lived =
                 Rollout.Create(
                     observations,
                     torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, n, int64 length),
-                    tensor
-                        [| p; n; int64 length |]
-                        (earned
-                         |> Seq.cast<float32>
-                         |> Seq.map (fun r -> r * float32 life.RewardScale)
-                         |> Array.ofSeq)
+                    tensor [| p; n; int64 length |] (learnedFrom |> Seq.cast<float32> |> Array.ofSeq)
                 )
             Context = written context members
         }

@@ -54,6 +54,8 @@ type private Case = {
     Policy: Network
     Value: Network
     World: EnvironmentDescription
+    /// The limit of normalised observations, where they are.
+    Normalized: float32 option
     Members: int
     Member: int
     Count: int
@@ -107,6 +109,7 @@ let private genCase =
         let! shared = genNetwork "torso" inputs features
         let! policy = genNetwork "policy" (if torso then features else inputs) outputs
         let! value = genNetwork "value" (if torso then features else inputs) 1
+        let! normalized = Gen.elements [ None; Some 0.75f; Some 10f ]
         let! members = Gen.choose (1, 3)
         let! mem = Gen.choose (0, members - 1)
         let! count = Gen.choose (1, 1500)
@@ -118,6 +121,7 @@ let private genCase =
             Policy = policy
             Value = value
             World = EnvironmentDescription(ObservationSpace([| inputs |]), actions, Masks = masks)
+            Normalized = normalized
             Members = members
             Member = mem
             Count = count
@@ -134,7 +138,7 @@ let private networks (case: Case) = [|
     case.Value
 |]
 
-let private parametersOf (case: Case) =
+let private networksParameters (case: Case) : Params[] =
     networks case
     |> Array.map (fun network ->
         Network.init
@@ -143,6 +147,29 @@ let private parametersOf (case: Case) =
             (Seed.Population(int64 case.Seed, case.Members))
             case.Type
             torch.CPU)
+
+/// Mean and scale of each member's observations.
+let private statisticsOf (case: Case) : Params =
+    let seed = Seed.Of(int64 case.Seed)
+    let own = seed.For "statistics"
+    let random = own.Generator()
+    let size = case.World.Observation.Size
+
+    let rows (draw: unit -> float) : Tensor =
+        let drawn = Array.init (case.Members * size) (fun _ -> float32 (draw ()))
+        torch.tensor(drawn).reshape(int64 case.Members, int64 size)
+
+    Params.Create(
+        [| NormalizationDescription.Mean; NormalizationDescription.Scale |],
+        [| rows random.NextNormal; rows (fun () -> exp (random.NextNormal())) |]
+    )
+
+let private parametersOf (case: Case) =
+    [|
+        yield! networksParameters case
+        if case.Normalized.IsSome then
+            statisticsOf case
+    |]
     |> Params.merge
 
 let private describe (policy: Network) (torso: Network | null) (value: Network | null) (world: EnvironmentDescription) =
@@ -193,11 +220,23 @@ let private describe (policy: Network) (torso: Network | null) (value: Network |
     )
 
 let private descriptionOf (case: Case) =
-    describe case.Policy case.Torso case.Value case.World
+    let described = describe case.Policy case.Torso case.Value case.World
+
+    case.Normalized
+    |> Option.iter (fun limit ->
+        typeof<PolicyDescription>.GetProperty("Normalization")
+        |> nonNull
+        |> fun p -> p.SetValue(described, NormalizationDescription limit))
+
+    described
 
 let private checkpointWith (policy: PolicyDescription) (parameters: Params) =
     let sets = OrderedDictionary<string, Params>()
-    sets.Add("learner", parameters)
+    let isStatistic (name: string) = name.StartsWith "observation."
+    sets.Add("learner", Params.only (isStatistic >> not) parameters)
+
+    if not (isNull policy.Normalization) then
+        sets.Add(NormalizationDescription.Set, Params.only isStatistic parameters)
 
     new Checkpoint(
         CheckpointManifest(
@@ -327,6 +366,46 @@ let private generated =
                             "mask"
                     ]
                     "inputs")
+
+        testPropertyWithConfig (config 40) "networks see what an observation is normalised to"
+        <| Prop.forAll (Arb.fromGen genCase) (fun case ->
+            use _scope = torch.NewDisposeScope()
+            let case = { case with Type = torch.float32 }
+            let limit = case.Normalized |> Option.defaultValue 10f
+            let given = { case with Normalized = Some limit }
+            let rows = 1 + case.Count % 37
+            let observations, allowed = observationsOf case rows, masksOf case rows
+            let statistics = statisticsOf case
+
+            let own name =
+                statistics[name].[int64 case.Member].data<float32>().ToArray()
+
+            let mean, scale = own NormalizationDescription.Mean, own NormalizationDescription.Scale
+            let width = mean.Length
+
+            let normal =
+                observations
+                |> Array.mapi (fun i o -> (o - mean[i % width]) * scale[i % width] |> max -limit |> min limit)
+
+            use session = sessionOf given (outputsOf case)
+            use plain = sessionOf { case with Normalized = None } (outputsOf case)
+            Expect.equal (ask session observations allowed rows) (ask plain normal allowed rows) $"seed {case.Seed}"
+            use checkpoint = checkpointWith (descriptionOf given) (parametersOf given)
+            use torch = new TorchPolicy(checkpoint, case.Member)
+
+            use plainCheckpoint =
+                checkpointWith
+                    (descriptionOf { case with Normalized = None })
+                    (parametersOf { case with Normalized = None })
+
+            use plainTorch = new TorchPolicy(plainCheckpoint, case.Member)
+
+            let raw (policy: TorchPolicy) (seen: float32[]) =
+                let raw = Array.zeroCreate<float32>(rows * ActionChoice.DistributionOf(case.World.Actions).Outputs)
+                (policy :> IPlayablePolicy).Outputs(ReadOnlySpan seen, rows, Span raw)
+                raw
+
+            Expect.equal (raw torch observations) (raw plainTorch normal) $"seed {case.Seed}, TorchSharp")
 
         testPropertyWithConfig (config 40) "a session says what the policy's distribution says"
         <| Prop.forAll (Arb.fromGen genCase) (fun case ->
@@ -842,6 +921,8 @@ let private hostileHeaders =
                 numbers, "kind", "\"Logits\"", "numbers as actions in a policy of kind Logits"
                 numbers, "kind", "\"Values\"", "numbers as actions in a policy of kind Values"
                 numbers, "actionMeanings", """["force","torque"]""", "others than its actions have"
+                numbers, "normalization", """{"limit":0}""", "within ±0, expected a limit greater than 0"
+                several, "normalization", """{"limit":10}""", "observation.mean"
             ] do
             test $"{policy.Kind} with {key} {json}" {
                 let wrong = changed policy (set key json)

@@ -139,6 +139,13 @@ let private orNothing (size: int) (t: Tensor | null) =
     | null -> Array.zeroCreate size
     | t -> numbers (t.``to`` torch.float32)
 
+/// float32 rounding of a difference, divided by a deviation that may be small.
+let private divided = {
+    Name = "float32 rounding over a deviation"
+    Relative = 1e-5
+    Floor = 1e-4
+}
+
 let private rollouts =
     testList "rollouts" [
         property 120 "hold what happened in every stream, ends, masks, bytes and bounds" cases (fun case ->
@@ -295,6 +302,102 @@ let private rollouts =
                     // A Gaussian's draws differ where its means do, in their last digits.
                     near singlePrecision "rollout" (numbersOf a) (numbersOf b)
                 | _ -> ())
+
+        property 60 "normalised are what was seen before them, and rewards by what was seen by them" cases (fun case ->
+            use _ = scope ()
+            let part = partOf case
+            let description = describe part
+
+            if description.Observation.Kind <> ObservationKind.Bytes then
+                let seeds = Seed.Population(case.Seed, case.Members)
+                let agent = agentFor description
+                let width, length = description.Observation.Size, case.Length
+
+                // Acting on observations that mean nothing draws the same as acting on their numbers.
+                let x = (init agent seeds).Map(fun t -> torch.zeros_like t)
+                let plain = collector agent (Streams(part, seeds, case.Copies, 0)) seeds null case
+
+                use normalizer = new Normalizer(case.Members, case.Copies, width, true, true, 0.9)
+
+                let normalized =
+                    RolloutCollector(
+                        Streams(part, seeds, case.Copies, 0),
+                        agent,
+                        seeds,
+                        length,
+                        0.9,
+                        null,
+                        torch.CPU,
+                        case.Plainly,
+                        Normalizer = normalizer
+                    )
+
+                let seen = Array.init case.Members (fun _ -> ResizeArray<float[]>())
+                let sums = Array.zeroCreate<float>(case.Members * case.Copies)
+                let allSums = Array.init case.Members (fun _ -> ResizeArray<float>())
+
+                let deviation (xs: float seq) =
+                    let mean = Seq.average xs
+                    sqrt (1e-8 + (xs |> Seq.averageBy (fun v -> (v - mean) ** 2.0)))
+
+                let held = max -10.0 >> min 10.0
+
+                for round in 1..4 do
+                    let raw, found = (plain.Collect x).Data, (normalized.Collect x).Data
+                    let own = case.Copies * (length + 1)
+                    let rows = numbers raw.Observations |> Array.chunkBySize width
+                    let shown = numbers found.Observations |> Array.chunkBySize width
+
+                    for m in 0 .. case.Members - 1 do
+                        let columns =
+                            if seen[m].Count = 0 then
+                                [||]
+                            else
+                                seen[m].ToArray() |> Array.transpose
+
+                        for i in m * own .. (m + 1) * own - 1 do
+                            let expected =
+                                if seen[m].Count < 2 then
+                                    rows[i] |> Array.map held
+                                else
+                                    Array.map2
+                                        (fun o column -> held ((o - Array.average column) / deviation column))
+                                        rows[i]
+                                        columns
+
+                            near divided $"seed {case.Seed}, round {round}: observation" expected shown[i]
+
+                        for i in m * own .. (m + 1) * own - 1 do
+                            if (i - m * own) % (length + 1) < length then
+                                seen[m].Add rows[i]
+
+                    let size = case.Members * case.Copies * length
+                    let rewards, scaled = numbers raw.Rewards, numbers found.Rewards
+                    let flags (t: Tensor | null) = orNothing size t
+                    let ends = Array.map2 (+) (flags raw.Terminated) (flags raw.Truncated)
+
+                    let valid =
+                        if isNull raw.Valid then
+                            Array.create size 1.0
+                        else
+                            flags raw.Valid
+
+                    for i in 0 .. size - 1 do
+                        if valid[i] > 0.0 then
+                            let row = i / length
+                            sums[row] <- 0.9 * sums[row] + rewards[i]
+                            allSums[row / case.Copies].Add sums[row]
+
+                            if ends[i] > 0.0 then
+                                sums[row] <- 0.0
+
+                    for i in 0 .. size - 1 do
+                        let all = allSums[i / length / case.Copies]
+                        let by = if all.Count < 2 then 1.0 else deviation all
+
+                        near divided $"seed {case.Seed}, round {round}: reward" [| held (rewards[i] / by) |] [|
+                            scaled[i]
+                        |])
 
         property 60 "copies are streams of their own seeds, a member's alone" cases (fun case ->
             use _ = scope ()

@@ -131,6 +131,8 @@ let private critic: Life = {
     RolloutLength = 4
     Copies = 1
     RewardScale = 1.0
+    NormalizeObservations = false
+    NormalizeRewards = false
     PolicyGain = 1.0
     Discount = 0.8
     TraceDecay = 0.6
@@ -802,6 +804,18 @@ let private learnerEffects = [
             "1", id
             "0.25", (fun l -> { l with RewardScale = 0.25 })
         ]
+
+    for start in [ anActorCritic; rich anActorCritic; plainGradient anActorCritic ] do
+        numeric "learner.normalizeObservations" (start |> given [] (steps 60)) [
+            "false", id
+            "true", (fun l -> { l with NormalizeObservations = true })
+        ]
+
+        numeric
+            "learner.normalizeRewards"
+            (start
+             |> given [ "learner.copies=2" ] (fun l -> { l with Copies = 2; Steps = 60 }))
+            [ "false", id; "true", (fun l -> { l with NormalizeRewards = true }) ]
 
     numeric "learner.policyGain" anActorCritic [ "1", id; "0.01", (fun l -> { l with PolicyGain = 0.01 }) ]
 

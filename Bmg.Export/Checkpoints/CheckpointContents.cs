@@ -59,6 +59,10 @@ public static class CheckpointContents
             }
         }
         checkpoint.RequireFinite(policy.ParameterSet, member);
+        if (policy.Normalization is { } normalization)
+        {
+            RequireNormalization(checkpoint, normalization, manifest.Seeds.Length, (torso ?? network).Inputs, member);
+        }
 
         void RequireInput(Network head)
         {
@@ -70,6 +74,23 @@ public static class CheckpointContents
                 );
             }
         }
+    }
+
+    private static void RequireNormalization(
+        Checkpoint checkpoint,
+        NormalizationDescription normalization,
+        long members,
+        long width,
+        int? member
+    )
+    {
+        if (normalization.Flaw is { } flaw)
+        {
+            throw checkpoint.Fault($"has {flaw}.");
+        }
+        RequireTensor(checkpoint, NormalizationDescription.Set, NormalizationDescription.Mean, [members, width]);
+        RequireTensor(checkpoint, NormalizationDescription.Set, NormalizationDescription.Scale, [members, width]);
+        checkpoint.RequireFinite(NormalizationDescription.Set, member);
     }
 
     /// <summary>Checks the meta-network, where there is one, and that its parameters are finite.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using TorchSharp;
 
 namespace Bmg.Export.Checkpoints;
 
@@ -110,6 +111,10 @@ public sealed record PolicyDescription
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public bool Masked { get; init; }
 
+    /// <summary>What observations go through before the networks; null where nothing.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public NormalizationDescription? Normalization { get; init; }
+
     /// <summary>Choices of each discrete action; none where actions are numbers.</summary>
     [JsonIgnore]
     internal int[] Choices =>
@@ -158,6 +163,41 @@ public sealed record PolicyDescription
         return ActionMeanings.Any(name => name is null) || !ActionMeanings.AsSpan().SequenceEqual(meanings)
             ? $"{ActionMeanings.Length} meanings of its actions, some null or others than its actions have, expected {meanings.Length}, a name each"
             : null;
+    }
+}
+
+/// <summary>
+/// Each number of an observation before it goes into the networks: (o − mean)·scale, held within ±Limit. Mean and scale, [P, O] each in float32,
+/// are the tensors <see cref="Mean"/> and <see cref="Scale"/> of the checkpoint's set <see cref="Set"/>.
+/// </summary>
+/// <param name="Limit">Largest magnitude.</param>
+public sealed record NormalizationDescription(float Limit)
+{
+    /// <summary>Name of the set.</summary>
+    public const string Set = "normalization";
+
+    /// <summary>Name of the means.</summary>
+    public const string Mean = "observation.mean";
+
+    /// <summary>Name of what differences to the means are multiplied by.</summary>
+    public const string Scale = "observation.scale";
+
+    /// <summary>What is wrong with it; null where nothing is.</summary>
+    internal string? Flaw => Limit > 0 ? null : $"a normalisation within ±{Limit}, expected a limit greater than 0";
+
+    /// <summary>What goes into one member's networks, from observations as they are; the caller's dispose scope owns it.</summary>
+    /// <param name="oneMember">Its mean and scale, [1, O] each, on the CPU.</param>
+    /// <param name="observations">[…, O]</param>
+    public torch.Tensor Apply(Params oneMember, torch.Tensor observations)
+    {
+        ArgumentNullException.ThrowIfNull(oneMember);
+        ArgumentNullException.ThrowIfNull(observations);
+        using var scope = torch.NewDisposeScope();
+        return observations
+            .sub(oneMember[Mean].squeeze(0))
+            .mul(oneMember[Scale].squeeze(0))
+            .clamp(-Limit, Limit)
+            .MoveToOuterDisposeScope();
     }
 }
 

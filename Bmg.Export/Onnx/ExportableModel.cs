@@ -49,6 +49,9 @@ public sealed class ExportableModel
     /// <summary>What the outputs mean, where it is a policy.</summary>
     internal PolicyDescription? Policy { get; init; }
 
+    /// <summary>Mean and deviation of each number of an input, where they are known: what inputs drawn to compare are made of.</summary>
+    internal (float[] Means, float[] Deviations)? Moments { get; init; }
+
     /// <summary>Whether it has a second input, a mask.</summary>
     internal bool TakesMask => Policy is { Masked: true } && Onnx.Graph.Input.Count > 1;
 

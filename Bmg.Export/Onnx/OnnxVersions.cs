@@ -35,6 +35,7 @@ public static class OnnxVersions
         ["Gemm"] = 7,
         ["Add"] = 7,
         ["Mul"] = 7,
+        ["Sub"] = 7,
         ["AveragePool"] = 7,
         ["MaxPool"] = 8,
         // Operands are broadcast.

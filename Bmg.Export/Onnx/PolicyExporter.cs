@@ -86,7 +86,12 @@ public static class PolicyExporter
         var policy = checkpoint.Manifest.Policy;
         return Build(
             policy,
-            checkpoint.Set(policy.ParameterSet),
+            policy.Normalization is null
+                ? checkpoint.Set(policy.ParameterSet)
+                : ParamsModule.merge([
+                    checkpoint.Set(policy.ParameterSet),
+                    checkpoint.Set(NormalizationDescription.Set),
+                ]),
             member,
             includeValue,
             CheckpointMetadata.Of(checkpoint.Manifest, member),
@@ -96,7 +101,8 @@ public static class PolicyExporter
 
     /// <summary>The policy of one member.</summary>
     /// <param name="policy">What the policy is; its metadata goes into the model.</param>
-    /// <param name="parameters">Parameters of its networks, for a population of P; they must live as long as the model is checked.</param>
+    /// <param name="parameters">Parameters of its networks, for a population of P, and mean and scale of its normalisation where it has one
+    /// (<see cref="NormalizationDescription"/>); they must live as long as the model is checked.</param>
     /// <param name="member">Which member, 0 … P − 1.</param>
     /// <param name="includeValue">Whether the model also gives the value, where the options do not say which outputs.</param>
     /// <param name="metadata">Further entries for the file's metadata.</param>
@@ -136,6 +142,10 @@ public static class PolicyExporter
         {
             throw new ArgumentException($"The policy's description has {flaw}.");
         }
+        if (policy.Normalization?.Flaw is { } unsound)
+        {
+            throw new ArgumentException($"The policy's description has {unsound}.");
+        }
         var head = ActionHead.Of(policy);
         if (policy.Kind == PolicyKind.Predictions && (includeValue || torso is not null))
         {
@@ -152,11 +162,17 @@ public static class PolicyExporter
         using var scope = torch.NewDisposeScope();
         var own = NetworkExporter.OneMember(parameters, member);
         const string Shared = "torso.features";
-        var heads = torso is null ? Observation : Shared;
+        const string Normal = "observation.normal";
+        var seen = policy.Normalization is null ? Observation : Normal;
+        var heads = torso is null ? seen : Shared;
         var graph = OfNetwork(network, heads, head.Raw);
         if (torso is not null)
         {
-            graph = OfNetwork(torso, Observation, Shared).Then(graph);
+            graph = OfNetwork(torso, seen, Shared).Then(graph);
+        }
+        if (policy.Normalization is { } normalization)
+        {
+            graph = Normalized(normalization, own, input, Normal).Then(graph);
         }
         graph = head.After(graph);
         List<ValueInfoProto> outputs = [.. head.Outputs];
@@ -188,6 +204,7 @@ public static class PolicyExporter
             (x, mask) =>
             {
                 var one = NetworkExporter.OneMember(parameters, member);
+                x = policy.Normalization?.Apply(one, x) ?? x;
                 var features = torso is null ? x : NetworkExporter.Apply(torso, one, x);
                 var result = head.Evaluate(NetworkExporter.Apply(network, one, features), mask);
                 if (value is not null)
@@ -199,10 +216,40 @@ public static class PolicyExporter
         )
         {
             Policy = policy,
+            Moments = policy.Normalization is null
+                ? null
+                : (
+                    own[NormalizationDescription.Mean].data<float>().ToArray(),
+                    own[NormalizationDescription.Scale].reciprocal().data<float>().ToArray()
+                ),
         };
 
         OnnxGraph OfNetwork(Network part, string from, string to) =>
             OnnxGraph.OfNetwork(part, own, from, to, options?.Forms);
+    }
+
+    /// <summary>From the observation as it is to what the networks take.</summary>
+    private static OnnxGraph Normalized(NormalizationDescription normalization, Params own, int[] input, string output)
+    {
+        long[] axes = [1, .. input.Select(axis => (long)axis)];
+        long numbers = input.Aggregate(1L, (product, axis) => product * axis);
+        return new OnnxGraph([], [])
+            .Then(
+                OnnxGraph.Node("Sub", [Observation, NormalizationDescription.Mean], "observation.centered"),
+                OnnxGraph.Constant(own, NormalizationDescription.Mean, [1, numbers], axes)
+            )
+            .Then(
+                OnnxGraph.Node("Mul", ["observation.centered", NormalizationDescription.Scale], "observation.scaled"),
+                OnnxGraph.Constant(own, NormalizationDescription.Scale, [1, numbers], axes)
+            )
+            .Then(
+                OnnxGraph.Node("Max", ["observation.scaled", "observation.least"], "observation.raised"),
+                OnnxGraph.Constant("observation.least", -normalization.Limit)
+            )
+            .Then(
+                OnnxGraph.Node("Min", ["observation.raised", "observation.most"], output),
+                OnnxGraph.Constant("observation.most", normalization.Limit)
+            );
     }
 
     /// <summary>What a deployer needs to know, beside what was given.</summary>

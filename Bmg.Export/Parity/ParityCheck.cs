@@ -154,7 +154,7 @@ public static class ParityCheck
             var known = given.AsSpan((int)Math.Min(given.Length, (long)start * features));
             known = known[..Math.Min(known.Length, block.Length)];
             known.CopyTo(block);
-            Fill(block, known.Length / features, start, features, random);
+            Fill(block, known.Length / features, start, features, model.Moments, random);
             var mask = model.TakesMask ? Masks(batch, choices, randomMasks) : [];
             session.Run(block, mask, batch);
             using var scope = torch.NewDisposeScope();
@@ -165,8 +165,16 @@ public static class ParityCheck
         return comparison.Report(rows);
     }
 
-    /// <summary>Draws the rows of a block that are not given: zeros and ones, normal numbers, and mixes.</summary>
-    private static void Fill(float[] block, int from, int start, int features, Rng random)
+    /// <summary>Draws the rows of a block that are not given: zeros and ones, normal numbers, and mixes; of normalised inputs every second row in
+    /// deviations from the mean, since the others may all be held at the limit.</summary>
+    private static void Fill(
+        float[] block,
+        int from,
+        int start,
+        int features,
+        (float[] Means, float[] Deviations)? moments,
+        Rng random
+    )
     {
         for (var row = from; row < block.Length / features; row++)
         {
@@ -176,6 +184,10 @@ public static class ParityCheck
             {
                 block[row * features + i] =
                     binary || (!normal && random.Next(2) == 0) ? random.Next(2) : (float)random.NextNormal();
+                if (moments is var (means, deviations) && (start + row) % 2 == 0)
+                {
+                    block[row * features + i] = means[i] + block[row * features + i] * deviations[i];
+                }
             }
         }
     }

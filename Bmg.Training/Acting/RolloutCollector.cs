@@ -81,7 +81,7 @@ public sealed class RolloutCollector
         _length = length;
         _rewards = new double[streams.Members];
         _scratch = new float[2 * (_plain?.WidestLayer ?? 0) + _agent.Policy.Outputs];
-        _seen = new float[_bytes ? _width : 0];
+        _seen = new float[_width];
         Guard = new MemberGuard(seeds, 0, freezes: false);
     }
 
@@ -94,6 +94,10 @@ public sealed class RolloutCollector
 
     /// <summary>What rewards are multiplied by in rollouts; sums of rewards and contexts are of rewards as they are.</summary>
     public double RewardScale { get; init; } = 1;
+
+    /// <summary>What observations and rewards of rollouts are normalised by; its statistics move on with each rollout. Null for nothing. Sums of
+    /// rewards and contexts are of rewards as they are.</summary>
+    public Normalizer? Normalizer { get; init; }
 
     /// <summary>Told of policies that put out something that is not a number, and asked who is frozen: such a member is not acted for.</summary>
     internal MemberGuard Guard { get; init; }
@@ -167,6 +171,7 @@ public sealed class RolloutCollector
         EnvironmentSteps += _length * _streams.Copies;
         Tensor? context = null;
         var earned = TensorMemory.Elements<float>(pad.Rewards);
+        var asTheyAre = _context is { Features: > 1 } ? earned.ToArray() : [];
         var size = _streams.Copies * _length;
         for (var member = 0; member < _streams.Members; member++)
         {
@@ -178,15 +183,9 @@ public sealed class RolloutCollector
             }
         }
 
-        if (_context is not null)
+        if (Normalizer is not null)
         {
-            if (_context.Features > 1)
-            {
-                AddRich(x, pad);
-            }
-
-            context = empty([_streams.Members, _context.Size], dtype: ScalarType.Float32);
-            _context.Write(TensorMemory.Elements<float>(context));
+            Normalize(Normalizer, pad);
         }
 
         if (RewardScale != 1)
@@ -194,13 +193,68 @@ public sealed class RolloutCollector
             TensorPrimitives.Multiply(earned, (float)RewardScale, earned);
         }
 
+        if (_context is not null)
+        {
+            if (_context.Features > 1)
+            {
+                AddRich(x, pad, asTheyAre);
+            }
+
+            context = empty([_streams.Members, _context.Size], dtype: ScalarType.Float32);
+            _context.Write(TensorMemory.Elements<float>(context));
+        }
+
         var experience = new Experience<Rollout>(pad.ToRollout(_device), context is null ? null : OnDevice(context));
         Ticks += Stopwatch.GetTimestamp() - start;
         return experience;
     }
 
-    /// <summary>Adds means and deviations of rewards, values and TD errors to the context, over the valid steps.</summary>
-    private void AddRich(Params x, RolloutPad pad)
+    /// <summary>Normalises what was written, and takes it into the statistics: each state once, since the last one begins the next rollout.</summary>
+    private void Normalize(Normalizer normalizer, RolloutPad pad)
+    {
+        var earned = TensorMemory.Elements<float>(pad.Rewards);
+        var size = _streams.Copies * _length;
+        for (var member = 0; member < _streams.Members; member++)
+        {
+            if (Guard.IsFrozen(member))
+            {
+                continue;
+            }
+
+            for (var copy = 0; copy < _streams.Copies; copy++)
+            {
+                var row = member * _streams.Copies + copy;
+                for (var t = 0; normalizer.Observations && t <= _length; t++)
+                {
+                    var observation = pad.Observation(row, t);
+                    if (t < _length)
+                    {
+                        normalizer.See(member, observation);
+                    }
+
+                    normalizer.Apply(member, observation, observation);
+                }
+
+                for (var t = 0; normalizer.Rewards && t < _length; t++)
+                {
+                    if (pad.IsValid(row, t))
+                    {
+                        normalizer.See(member, copy, earned[row * _length + t], pad.IsEnded(row, t));
+                    }
+                }
+            }
+
+            normalizer.Renew(member);
+            if (normalizer.Rewards)
+            {
+                normalizer.ApplyToRewards(member, earned.Slice(member * size, size));
+            }
+        }
+    }
+
+    /// <summary>Adds means and deviations of rewards, values and TD errors to the context, over the valid steps. Rewards are as they are;
+    /// TD errors are those of the learner, whose rewards may be scaled.</summary>
+    private void AddRich(Params x, RolloutPad pad, ReadOnlySpan<float> asTheyAre)
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
@@ -225,14 +279,15 @@ public sealed class RolloutCollector
             {
                 var row = member * _streams.Copies + copy;
                 var value = values.Slice(row * (_length + 1), _length + 1);
-                var reward = earned.Slice(row * _length, _length);
+                var scaled = earned.Slice(row * _length, _length);
+                var reward = asTheyAre.Slice(row * _length, _length);
                 for (var t = 0; t < _length; t++)
                 {
                     if (pad.IsValid(row, t))
                     {
                         var next = pad.IsTerminated(row, t) ? 0 : _discount * value[t + 1];
                         (rewards[count], before[count]) = (reward[t], value[t]);
-                        errors[count++] = reward[t] + next - value[t];
+                        errors[count++] = scaled[t] + next - value[t];
                     }
                 }
             }
@@ -291,7 +346,7 @@ public sealed class RolloutCollector
 
                     if (!_streams.HasEnded(member, copy))
                     {
-                        policy.Apply(member, Seen(_streams.Observation(member, copy)), raw, scratch);
+                        policy.Apply(member, Seen(member, _streams.Observation(member, copy)), raw, scratch);
                     }
 
                     Step(member, copy, t, raw, pad);
@@ -321,7 +376,8 @@ public sealed class RolloutCollector
                         pad.Observe(row / copies, row % copies, 0);
                     }
 
-                    Seen(_streams.Observation(row / copies, row % copies)).CopyTo(rows.Slice(row * _width, _width));
+                    Seen(row / copies, _streams.Observation(row / copies, row % copies))
+                        .CopyTo(rows.Slice(row * _width, _width));
                 }
             }
 
@@ -338,15 +394,21 @@ public sealed class RolloutCollector
         }
     }
 
-    /// <summary>An observation as networks take it: bytes as 0 to 1.</summary>
-    private ReadOnlySpan<float> Seen(ReadOnlySpan<float> observation)
+    /// <summary>An observation as networks take it: bytes as 0 to 1, numbers normalised.</summary>
+    private ReadOnlySpan<float> Seen(int member, ReadOnlySpan<float> observation)
     {
-        if (!_bytes)
+        if (_bytes)
+        {
+            TensorPrimitives.Multiply(observation, 1f / 255, _seen);
+            return _seen;
+        }
+
+        if (Normalizer is not { Observations: true })
         {
             return observation;
         }
 
-        TensorPrimitives.Multiply(observation, 1f / 255, _seen);
+        Normalizer.Apply(member, observation, _seen);
         return _seen;
     }
 

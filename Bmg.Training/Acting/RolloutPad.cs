@@ -58,6 +58,10 @@ internal sealed class RolloutPad
     /// <summary>[P, N, T]</summary>
     public Tensor Rewards { get; }
 
+    /// <summary>[O] the numbers of an observation, as they are written.</summary>
+    public Span<float> Observation(int row, int t) =>
+        TensorMemory.Elements<float>(_observations).Slice((row * (_length + 1) + t) * _width, _width);
+
     /// <summary>Whether a step happened.</summary>
     public bool IsValid(int row, int t) =>
         _valid is null || TensorMemory.Elements<float>(_valid)[row * _length + t] != 0;
@@ -65,6 +69,11 @@ internal sealed class RolloutPad
     /// <summary>Whether an episode terminated with a step.</summary>
     public bool IsTerminated(int row, int t) =>
         _terminated is not null && TensorMemory.Elements<float>(_terminated)[row * _length + t] != 0;
+
+    /// <summary>Whether an episode ended with a step, in either way.</summary>
+    public bool IsEnded(int row, int t) =>
+        _truncated is not null
+        && (IsTerminated(row, t) || TensorMemory.Elements<float>(_truncated)[row * _length + t] != 0);
 
     /// <summary>Steps of a member that happened.</summary>
     public int ValidSteps(int member)

@@ -67,6 +67,7 @@ public sealed class ActorCriticAgent : Agent
             Several = ActionDescriptions.SeveralOf(World.Actions),
             Numbers = ActionDescriptions.NumbersOf(World.Actions),
             Masked = World.Masks,
+            Normalization = Settings.NormalizeObservations ? new NormalizationDescription(Normalizer.Limit) : null,
         };
 
     /// <inheritdoc/>

@@ -44,6 +44,18 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
             );
         }
 
+        if (
+            settings.NormalizeObservations
+            && ConfiguredEnvironment.Describe(configuration).Observation.Kind == ObservationKind.Bytes
+        )
+        {
+            yield return new BrokenRule(
+                "learner.normalizeObservations",
+                "true, and observations of bytes",
+                "false: bytes are divided by 255 instead"
+            );
+        }
+
         var fault = NetworkFault(configuration);
         // A perceptron always fits; one that is too large is refused by its size in memory.
         BrokenRule[] broken =

@@ -64,6 +64,16 @@ public sealed record ActorCriticSettings
     [Range(0, 1e6, MinimumIsExclusive = true)]
     public double RewardScale { get; init; } = 1;
 
+    [Description(
+        "Whether each number of an observation is normalised by its running mean and deviation over the member's life, all copies together. The statistics are fixed within a rollout, saved, frozen in evaluation, and part of the exported graph."
+    )]
+    public bool NormalizeObservations { get; init; }
+
+    [Description(
+        "Whether rewards are divided by the running deviation of their discounted sum, before rewardScale; what is reported is not."
+    )]
+    public bool NormalizeRewards { get; init; }
+
     [Description("Discount of future rewards, a step. 0.99 in both papers.")]
     [Range(0, 1)]
     public double Discount { get; init; } = 0.99;

@@ -10,7 +10,8 @@ public sealed record PopulationState(
     StreamState[][] Streams,
     ulong[][] Actions,
     double[][] Contexts,
-    FrozenMember[]? Frozen = null
+    FrozenMember[]? Frozen = null,
+    NormalizerState[]? Normalizers = null
 );
 
 /// <summary>Consecutive members that learn on one thread at a time.</summary>

@@ -17,6 +17,7 @@ internal sealed class Population : IPopulation
     private readonly RolloutCollector _collector;
     private readonly Device _device;
     private readonly MemberGuard _guard;
+    private readonly Normalizer? _normalizer;
     private MetaState<Rollout> _state;
     private Tensor? _lastContext;
 
@@ -36,6 +37,17 @@ internal sealed class Population : IPopulation
         _episodes = new EpisodeTally(_streams);
         _context = context;
         _guard = new MemberGuard(all, first, configuration.Run.WhenNotFinite == NotFiniteKind.Freeze);
+        _normalizer =
+            agent.Settings.NormalizeObservations || agent.Settings.NormalizeRewards
+                ? new Normalizer(
+                    seeds.Count,
+                    agent.Settings.Copies,
+                    agent.World.Observation.Size,
+                    agent.Settings.NormalizeObservations,
+                    agent.Settings.NormalizeRewards,
+                    agent.Settings.Discount
+                )
+                : null;
         _collector = new RolloutCollector(
             _streams,
             agent.Networks,
@@ -49,6 +61,7 @@ internal sealed class Population : IPopulation
             Stop = agent.Stop,
             Guard = _guard,
             RewardScale = agent.Settings.RewardScale,
+            Normalizer = _normalizer,
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
@@ -149,6 +162,11 @@ internal sealed class Population : IPopulation
             sets["context"] = Params.Single("context", _lastContext);
         }
 
+        if (_normalizer?.Applied is { } applied)
+        {
+            sets[NormalizationDescription.Set] = applied;
+        }
+
         return sets;
     }
 
@@ -160,7 +178,8 @@ internal sealed class Population : IPopulation
             [.. members.Select(_streams.Save)],
             [.. members.Select(_collector.GetActionStates)],
             _context is null ? [] : [.. members.Select(_context.GetState)],
-            [.. _guard.Frozen]
+            [.. _guard.Frozen],
+            _normalizer is null ? null : [.. members.Select(_normalizer.Save)]
         );
     }
 
@@ -183,6 +202,11 @@ internal sealed class Population : IPopulation
         if (begun && _context is not null)
         {
             sets["context"] = [TensorLayout.Of("context", ScalarType.Float32, members, _context.Size)];
+        }
+
+        if (_normalizer?.Applied is { } applied)
+        {
+            sets[NormalizationDescription.Set] = TensorLayout.Of(applied, members);
         }
 
         return sets;
@@ -217,14 +241,38 @@ internal sealed class Population : IPopulation
         {
             _streams.Restore(member, state.Streams[_first + member]);
             _context?.SetState(member, state.Contexts[_first + member]);
+            _normalizer?.Restore(
+                member,
+                state.Normalizers?.ElementAtOrDefault(_first + member),
+                Applied(checkpoint, member)
+            );
         }
 
         _guard.Restore(state.Frozen ?? []);
     }
 
+    /// <summary>What a checkpoint says is applied to a member's observations.</summary>
+    private (float[] Mean, float[] Scale)? Applied(Checkpoint checkpoint, int member)
+    {
+        if (_normalizer?.Applied is null)
+        {
+            return null;
+        }
+
+        var set = checkpoint.Set(NormalizationDescription.Set);
+        float[] Row(string name)
+        {
+            using var row = set[name][_first + member];
+            return row.data<float>().ToArray();
+        }
+
+        return (Row(NormalizationDescription.Mean), Row(NormalizationDescription.Scale));
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        _normalizer?.Dispose();
         Release(_state, null);
         _lastContext?.Dispose();
     }

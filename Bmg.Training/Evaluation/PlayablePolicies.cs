@@ -48,6 +48,7 @@ public sealed class TorchPolicy : IPlayablePolicy
     private readonly Network? _torso;
     private readonly Network _network;
     private readonly PolicyKind _kind;
+    private readonly NormalizationDescription? _normalization;
     private readonly Params _parameters;
 
     /// <summary>Takes a copy of one member's parameters.</summary>
@@ -59,13 +60,13 @@ public sealed class TorchPolicy : IPlayablePolicy
         _torso = policy.Torso?.ToNetwork();
         _network = policy.Network.ToNetwork();
         _kind = policy.Kind;
+        _normalization = policy.Normalization;
+        var all = _normalization is null
+            ? checkpoint.Set(policy.ParameterSet)
+            : ParamsModule.merge([checkpoint.Set(policy.ParameterSet), checkpoint.Set(NormalizationDescription.Set)]);
         using var scope = NewDisposeScope();
         _parameters = ParamsModule.detachFromScope(
-            ParamsModule.convert(
-                ScalarType.Float32,
-                CPU,
-                ParamsModule.clone(ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet)))
-            )
+            ParamsModule.convert(ScalarType.Float32, CPU, ParamsModule.clone(ParamsModule.ofMember(member, all)))
         );
     }
 
@@ -79,6 +80,7 @@ public sealed class TorchPolicy : IPlayablePolicy
         using var noGrad = no_grad();
         var input = empty([1, batch, observations.Length / batch], dtype: ScalarType.Float32);
         observations.CopyTo(TensorMemory.Elements<float>(input));
+        input = _normalization?.Apply(_parameters, input) ?? input;
         var features = _torso is null ? input : NetworkModule.applyStored(_torso, _parameters, _parameters, input);
         var output = NetworkModule.applyStored(_network, _parameters, _parameters, features);
         if (_kind == PolicyKind.Values)

@@ -113,7 +113,11 @@ public sealed class PopulationExperiment : IExperiment
             [.. _parts.SelectMany(p => p.Numbers().Streams)],
             [.. _parts.SelectMany(p => p.Numbers().Actions)],
             [.. _parts.SelectMany(p => p.Numbers().Contexts)],
-            [.. Frozen]
+            [.. Frozen],
+            // None of those that normalise nothing.
+            _parts
+                .Select(p => p.Numbers().Normalizers)
+                .Aggregate((all, next) => all is null ? next : [.. all, .. next!])
         );
         // Not disposed: its tensors belong to the scope.
         CheckpointFile.Write(path, new Checkpoint(Manifest(hostState, JsonSerializer.Serialize(state)), sets));
