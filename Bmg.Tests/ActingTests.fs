@@ -211,7 +211,7 @@ let private rollouts =
             let agent = twoColorsAgent [| 8 |]
             let world = twoColorsStreams seeds 50L
 
-            let context = RecentContext(seeds.Length, 2, ContextScaling.Raw, RolloutCollector.RichFeatures.Count)
+            let context = RecentContext(seeds.Length, 2, ContextScaling.Raw, 6)
 
             let x = ActorCritic.init agent Initialization.Uniform seeds torch.float32 torch.CPU
 

@@ -47,6 +47,12 @@ let small (kind: string) =
     else
         let method = kind.Split('-')[0]
 
+        let features =
+            if kind.EndsWith "-features" then
+                """{ "name": "step-cosine" }, { "name": "previous-hyper-parameters" }, { "name": "action-probabilities" }"""
+            else
+                ""
+
         let normalized = (kind.EndsWith "-normalized").ToString().ToLowerInvariant()
 
         $"""{{
@@ -56,6 +62,7 @@ let small (kind: string) =
                     "normalizeObservations": {normalized}, "normalizeRewards": {normalized},
                     "optimizer": {{ "name": "momentum", "learningRate": 0.05 }} }},
       "meta": {{ "method": "{method}", "parameters": "network", "context": "reward", "contextLength": 3, "contextScaling": "normalized",
+                 "features": [{features}],
                  "hidden": [6], "pretrainingSteps": 5, "learningRate": 0.01 }},
       "run": {{ "metricsEvery": 100, "checkpointEvery": 100 }}
     }}"""
@@ -66,7 +73,7 @@ let private configuration (method: string) =
 let private experiment (settings: RunConfiguration) =
     new PopulationExperiment(settings, DerivedSettings.Of settings)
 
-let methods = [| "bmg"; "mg"; "fixed"; "mg-normalized"; "q-bmg"; "q-fixed" |]
+let methods = [| "bmg"; "mg"; "fixed"; "mg-normalized"; "bmg-features"; "q-bmg"; "q-fixed" |]
 
 /// Every number of a checkpoint, bit for bit, with its name.
 let private bits (path: string) : (string * byte[]) list =

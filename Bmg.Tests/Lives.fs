@@ -26,6 +26,8 @@ type Weight =
 type Seen =
     | Rewards
     | Rich
+    /// Features by name, and how many numbers each has.
+    | Named of (string * int) list
 
 /// A population and all the numbers that it lives by.
 [<ReferenceEquality>]
@@ -97,6 +99,7 @@ let private features (life: Life) =
     | Rewards, _ -> 1
     | Rich, true -> 3
     | Rich, false -> 6
+    | Named names, _ -> List.sumBy snd names
 
 let private hasContext (life: Life) =
     life.Weight = Contextual && life.Method <> Nothing
@@ -271,10 +274,15 @@ let private liveCritic (life: Life) : Lived =
 
     let mutable rewards = Array.zeroCreate<float> members
 
-    let collect (x: Params) : Experience<Rollout> =
+    let mutable lastContext: Tensor | null = null
+    let mutable parameters: float[][] = [||]
+    let mutable step: float[][] = [||]
+
+    let collect (x: Params) (w: Params) : Experience<Rollout> =
         let shown = ResizeArray<float32[][]>()
         let acted = Array2D.zeroCreate<int64> rows length
         let earned = Array2D.zeroCreate<float32> rows length
+        let chances = Array.init members (fun _ -> ResizeArray<float[]>())
 
         for t in 0 .. length - 1 do
             let now = observed world rows
@@ -286,6 +294,7 @@ let private liveCritic (life: Life) : Lived =
 
             for m in 0 .. rows - 1 do
                 let row = Array.sub probabilities (m * choices) choices
+                chances[m / copies].Add(Array.map float row)
                 let action = Categorical.sample (ReadOnlySpan<float32> row, draws[m].NextDouble())
                 acted[m, t] <- int64 action
                 earned[m, t] <- world.Act(m, action)
@@ -338,6 +347,41 @@ let private liveCritic (life: Life) : Lived =
         match context with
         | null -> ()
         | context ->
+            let now = [|
+                for m in 0 .. members - 1 ->
+                    [|
+                        for t in x.Tensors do
+                            yield! numbers t[m]
+                    |]
+            |]
+
+            let taken =
+                if parameters.Length = 0 then
+                    now |> Array.map (fun row -> row |> Array.map (fun _ -> 0.0))
+                else
+                    Array.map2 (Array.map2 (fun (a: float) b -> a - b)) now parameters
+
+            let cosines =
+                taken
+                |> Array.mapi (fun m row ->
+                    let norm (v: float[]) = sqrt (Array.sumBy (fun e -> e * e) v)
+
+                    if step.Length = 0 || norm row = 0.0 || norm step[m] = 0.0 then
+                        0.0
+                    else
+                        Array.sum (Array.map2 (*) row step[m]) / (norm row * norm step[m]))
+
+            parameters <- now
+            step <- taken
+
+            let previous =
+                let seen =
+                    match lastContext with
+                    | null -> torch.zeros (int64 members, int64 context.Size)
+                    | seen -> seen
+
+                numbers (meta.MetaParameters.Apply.Invoke(w, seen)[ActorCritic.EntropyWeight])
+
             let judged =
                 numbers ((Network.apply agent.Value x (observations.flatten (1L, 2L))).squeeze -1L)
                 |> Array.chunkBySize (length + 1)
@@ -356,11 +400,38 @@ let private liveCritic (life: Life) : Lived =
 
                 let errors = Array.map3 (fun r v v' -> r + life.Discount * v' - v) own before after
 
+                let both xs =
+                    let mean, deviation = moments xs
+                    [| mean; deviation |]
+
+                let mean xs = [| fst (moments xs) |]
+
+                let named =
+                    function
+                    | "reward", 2 -> both reward
+                    | "reward", _ -> mean reward
+                    | "value", 2 -> both before
+                    | "value", _ -> mean before
+                    | "td-error", 2 -> both errors
+                    | "td-error", _ -> mean errors
+                    | "action-probabilities", _ -> chances[m].ToArray() |> Array.transpose |> Array.map Array.average
+                    | "step-cosine", _ -> [| cosines[m] |]
+                    | "previous-hyper-parameters", _ -> [| previous[m] |]
+                    | name, _ -> failwith name
+
                 let all =
-                    [| reward; before; errors |]
-                    |> Array.collect (fun xs -> (let mean, deviation = moments xs in [| mean; deviation |]))
+                    match life.Seen with
+                    | Named names -> names |> List.toArray |> Array.collect named
+                    | _ -> Array.collect both [| reward; before; errors |]
 
                 context.AddEach(m, ReadOnlySpan<float>(all, 0, context.Features))
+
+        let told = written context members
+
+        lastContext <-
+            match told with
+            | null -> null
+            | told -> told.clone().DetachFromDisposeScope()
 
         {
             Data =
@@ -369,7 +440,7 @@ let private liveCritic (life: Life) : Lived =
                     torch.tensor(Seq.cast<int64> acted |> Array.ofSeq).reshape(p, n, int64 length),
                     tensor [| p; n; int64 length |] (learnedFrom |> Seq.cast<float32> |> Array.ofSeq)
                 )
-            Context = written context members
+            Context = told
         }
 
     let start = ActorCritic.init agent life.Initialization seeds torch.float32 torch.CPU
@@ -385,7 +456,7 @@ let private liveCritic (life: Life) : Lived =
         rewards <- Array.zeroCreate members
 
         let struct (next, log) =
-            MetaLearner.step meta state (Func<_, _, _>(fun x _ -> collect x)) (Action<_>(keep))
+            MetaLearner.step meta state (Func<_, _, _>(fun x w -> collect x w)) (Action<_>(keep))
 
         state <- next
         let context = written context members

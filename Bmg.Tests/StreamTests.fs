@@ -6,11 +6,14 @@ open System.IO
 open System.Text.Json
 open Bmg
 open Bmg.Export.Checkpoints
+open Bmg.Training
 open Bmg.Training.Acting
+open Bmg.Training.Agents
 open Bmg.Training.Catalogues
 open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
 open Bmg.Training.Environments
+open Bmg.Training.Experiments
 open Bmg.Training.Library
 open Bmg.Tests.Counting
 open Bmg.Tests.Tolerances
@@ -398,6 +401,147 @@ let private rollouts =
                         near divided $"seed {case.Seed}, round {round}: reward" [| held (rewards[i] / by) |] [|
                             scaled[i]
                         |])
+
+        property 60 "a feature of one's own sees what happened" cases (fun case ->
+            use _ = scope ()
+            let part = partOf case
+            let description = describe part
+            let seeds = Seed.Population(case.Seed, case.Members)
+            let agent = agentFor description
+            let seen = ResizeArray<float[]>()
+
+            let feature = {
+                new IContextFeature with
+                    member _.Names(_, _) = [| "number" |]
+
+                    member _.Write(view, numbers) =
+                        seen.Add [|
+                            float view.Member
+                            yield! Seq.map float (view.Rewards.ToArray())
+                            yield! Seq.map float (view.Values.ToArray())
+                            yield! Seq.map float (view.TdErrors.ToArray())
+
+                            for i in 0 .. view.Rewards.Length - 1 do
+                                yield! Seq.map float (view.Observation(i).ToArray())
+                        |]
+
+                        numbers[0] <- float view.Rewards.Length
+            }
+
+            let streams = Streams(part, seeds, case.Copies, 0)
+            let context = RecentContext(case.Members, 1, ContextScaling.Raw)
+            let named = NamedFeature("mine", feature, description, [||])
+
+            let collector =
+                RolloutCollector(
+                    streams,
+                    agent,
+                    seeds,
+                    case.Length,
+                    0.9,
+                    context,
+                    torch.CPU,
+                    case.Plainly,
+                    Features = [| named |]
+                )
+
+            let x = init agent seeds
+
+            for _ in 1..3 do
+                seen.Clear()
+                let experience = collector.Collect x
+                let data = experience.Data
+                let size = case.Copies * case.Length
+                let values = numbers (ActorCritic.values agent x data)
+
+                let observations =
+                    let raw = numbers (data.Observations.``to`` torch.float32)
+
+                    (if description.Observation.Kind = ObservationKind.Bytes then
+                         raw |> Array.map (fun b -> b / 255.0)
+                     else
+                         raw)
+                    |> Array.chunkBySize description.Observation.Size
+
+                let rewards = numbers data.Rewards
+                let flags (t: Tensor | null) = orNothing (case.Members * size) t
+
+                let valid =
+                    if isNull data.Valid then
+                        Array.create (case.Members * size) 1.0
+                    else
+                        flags data.Valid
+
+                let terminated = flags data.Terminated
+                Expect.equal seen.Count case.Members "once for each member"
+
+                for m in 0 .. case.Members - 1 do
+                    let steps = [| m * size .. (m + 1) * size - 1 |] |> Array.filter (fun i -> valid[i] > 0.0)
+
+                    /// The state before a step, among all T + 1 of its stream.
+                    let at i =
+                        i / case.Length * (case.Length + 1) + i % case.Length
+
+                    let next i =
+                        if terminated[i] > 0.0 then 0.0 else 0.9 * values[at i + 1]
+
+                    near
+                        singlePrecision
+                        $"member {m}"
+                        (Array.concat [
+                            [| float m |]
+                            steps |> Array.map (fun i -> rewards[i])
+                            steps |> Array.map (fun i -> values[at i])
+                            steps |> Array.map (fun i -> rewards[i] + next i - values[at i])
+                            steps |> Array.collect (fun i -> observations[at i])
+                        ])
+                        seen[m]
+
+                near
+                    exact
+                    "its number is the context"
+                    [|
+                        for m in 0 .. case.Members - 1 -> Array.sum valid[m * size .. (m + 1) * size - 1]
+                    |]
+                    (numbers (nonNull experience.Context)))
+
+        for what, says in
+            [
+                "throws", "threw Exception: no luck"
+                "writes NaN", "NaN"
+                "compares steps unsaid", "ComparesSteps is true"
+                "writes too many", "threw IndexOutOfRangeException"
+            ] do
+            testCase $"a feature that {what} is named" (fun () ->
+                let catalogue = Bmg.Training.Library.LibraryParts.Catalogue()
+
+                let feature = {
+                    new IContextFeature with
+                        member _.Names(_, _) = [| "number" |]
+
+                        member _.Write(view, numbers) =
+                            match what with
+                            | "throws" -> failwith "no luck"
+                            | "writes NaN" -> numbers[0] <- nan
+                            | "compares steps unsaid" -> numbers[0] <- view.StepCosine
+                            | _ -> numbers[1] <- 0.0
+                }
+
+                catalogue.Add(AgentKinds.Feature, "mine", NoSettings(), (fun _ -> feature))
+
+                let settings =
+                    (Resolution.Reader catalogue)
+                        .Read("{}", "test", [ "meta.parameters=network"; "meta.features.0.name=mine"; "members=2" ])
+
+                use experiment = new PopulationExperiment(settings, DerivedSettings.Of settings)
+
+                try
+                    experiment.Advance() |> ignore
+                    failtest "nothing was raised"
+                with e when not (e :? AssertException) ->
+                    Expect.stringContains e.Message says "what"
+                    Expect.stringContains (e.Message.ToLowerInvariant()) "context feature \"mine\"" "which"
+                    Expect.stringContains e.Message "member 0" "whose")
 
         property 60 "copies are streams of their own seeds, a member's alone" cases (fun case ->
             use _ = scope ()

@@ -794,10 +794,55 @@ let private hyperParameterEffects = [
         near shortLife "norms" (norm "false") (norm "true" |> Array.map (fun n -> 0.125 * n)))
 ]
 
+/// Contexts of features by name: how many numbers of each rollout, and what they are.
+let private featureEffects = [
+    let start =
+        anActorCritic
+        |> given [ "meta.parameters=network" ] (fun l -> {
+            l with
+                Weight = Contextual
+                Steps = 60
+        })
+
+    let cases = [
+        "reward", """{ "name": "reward" }""", 2
+        "value", """{ "name": "value" }""", 2
+        "td-error", """{ "name": "td-error" }""", 2
+        "action-probabilities", """{ "name": "action-probabilities" }""", 4
+        "step-cosine", """{ "name": "step-cosine" }""", 1
+        "previous-hyper-parameters", """{ "name": "previous-hyper-parameters" }""", 1
+    ]
+
+    let seen named (l: Life) = { l with Seen = Named named }
+
+    for i, (name, json, count) in List.indexed cases do
+        let next, nextJson, nextCount = cases[(i + 1) % cases.Length]
+
+        effect
+            $"meta.features.0.name={name}"
+            (values "meta.features" start [
+                $"[{json}]", seen [ name, count ]
+                $"[{nextJson}, {json}]", seen [ next, nextCount; name, count ]
+            ])
+
+    numeric "meta.features" start [
+        """[{ "name": "value" }]""", seen [ "value", 2 ]
+        "[" + String.Join(", ", [ for _, json, _ in cases -> json ]) + "]",
+        seen [ for name, _, count in cases -> name, count ]
+    ]
+
+    for name in [ "reward"; "value"; "td-error" ] do
+        numeric "meta.features.0.deviation" (start |> given [ $"meta.features.0.name={name}" ] id) [
+            "true", seen [ name, 2 ]
+            "false", seen [ name, 1 ]
+        ]
+]
+
 let private learnerEffects = [
     yield! wrapperEffects
     yield! layerEffects
     yield! hyperParameterEffects
+    yield! featureEffects
 
     for start in [ anActorCritic; rich anActorCritic ] do
         numeric "learner.rewardScale" (start |> given [] (steps 60)) [

@@ -36,8 +36,7 @@ public sealed class RolloutCollector
     /// <param name="seeds">One a member; actions of its first copy are drawn from the member's own stream for "actions".</param>
     /// <param name="length">T, steps of a rollout.</param>
     /// <param name="discount">γ of the TD errors in a rich context.</param>
-    /// <param name="context">Fed with each rollout's mean reward where it has one feature, with <see cref="RichFeatures"/> otherwise; null for
-    /// none.</param>
+    /// <param name="context">Fed with each rollout's <see cref="Features"/>; null for none.</param>
     /// <param name="device">Where rollouts are put.</param>
     public RolloutCollector(
         Streams streams,
@@ -70,6 +69,7 @@ public sealed class RolloutCollector
         _plain =
             plainly && agent.Torso is null && PlainPolicy.Reads(agent.Policy) ? new PlainPolicy(agent.Policy) : null;
         _choice = new ActionChoice(streams.Description, agent.Distribution);
+        Features = context is null ? [] : NamedFeature.OfRewards(rich: context.Features > 1, streams.Description);
         _actions =
         [
             .. from seed in seeds
@@ -85,9 +85,12 @@ public sealed class RolloutCollector
         Guard = new MemberGuard(seeds, 0, freezes: false);
     }
 
-    /// <summary>Name of each feature of a rich context (CMG), over the steps of a rollout; deviations are those of the steps at hand.</summary>
-    public static IReadOnlyList<string> RichFeatures { get; } =
-    ["mean reward", "reward deviation", "mean value", "value deviation", "mean TD error", "TD error deviation"];
+    /// <summary>What the context is fed with; where nothing else is said, the mean reward of a context of one feature, and else means and
+    /// deviations of rewards, values and TD errors.</summary>
+    internal IReadOnlyList<NamedFeature> Features { get; init; }
+
+    /// <summary>The learners' last steps, where a feature compares them.</summary>
+    internal StepMemory? Steps { get; init; }
 
     /// <summary>Ends a rollout under way, with an OperationCanceledException; what had been done of it is lost.</summary>
     public CancellationToken Stop { get; init; }
@@ -155,7 +158,13 @@ public sealed class RolloutCollector
     /// <exception cref="NumericalFailureException">A member's policy puts out something that is not a number, and members are not
     /// frozen.</exception>
     /// <exception cref="EnvironmentException">An environment does what it must not.</exception>
-    public Experience<Rollout> Collect(Params x)
+    /// <exception cref="ContextFeatureException">A feature of the context does.</exception>
+    public Experience<Rollout> Collect(Params x) => Collect(x, [.. _rewards.Select(_ => Array.Empty<double>())]);
+
+    /// <summary>The same, for features that see what the meta-parameters gave before.</summary>
+    /// <param name="x">Parameters.</param>
+    /// <param name="hyperParameters">[member][hyper-parameter]</param>
+    internal Experience<Rollout> Collect(Params x, double[][] hyperParameters)
     {
         var start = Stopwatch.GetTimestamp();
         var pad = new RolloutPad(_streams, _choice, _length);
@@ -171,16 +180,12 @@ public sealed class RolloutCollector
         EnvironmentSteps += _length * _streams.Copies;
         Tensor? context = null;
         var earned = TensorMemory.Elements<float>(pad.Rewards);
-        var asTheyAre = _context is { Features: > 1 } ? earned.ToArray() : [];
+        var asTheyAre = _context is null ? [] : earned.ToArray();
         var size = _streams.Copies * _length;
         for (var member = 0; member < _streams.Members; member++)
         {
             double sum = TensorPrimitives.Sum<float>(earned.Slice(member * size, size));
             _rewards[member] += sum;
-            if (_context is { Features: 1 } && !Guard.IsFrozen(member))
-            {
-                _context.Add(member, sum / Math.Max(1, pad.ValidSteps(member)));
-            }
         }
 
         if (Normalizer is not null)
@@ -195,11 +200,7 @@ public sealed class RolloutCollector
 
         if (_context is not null)
         {
-            if (_context.Features > 1)
-            {
-                AddRich(x, pad, asTheyAre);
-            }
-
+            AddFeatures(_context, x, pad, asTheyAre, hyperParameters);
             context = empty([_streams.Members, _context.Size], dtype: ScalarType.Float32);
             _context.Write(TensorMemory.Elements<float>(context));
         }
@@ -252,21 +253,28 @@ public sealed class RolloutCollector
         }
     }
 
-    /// <summary>Adds means and deviations of rewards, values and TD errors to the context, over the valid steps. Rewards are as they are;
-    /// TD errors are those of the learner, whose rewards may be scaled.</summary>
-    private void AddRich(Params x, RolloutPad pad, ReadOnlySpan<float> asTheyAre)
+    /// <summary>Adds what the features say of a rollout to the context of every member that is not frozen.</summary>
+    private void AddFeatures(
+        RecentContext context,
+        Params x,
+        RolloutPad pad,
+        float[] asTheyAre,
+        double[][] hyperParameters
+    )
     {
-        using var scope = NewDisposeScope();
-        using var noGrad = no_grad();
-        // [P, N, T + 1], row after row.
-        var values = TensorMemory.Elements<float>(
-            ActorCriticModule.values(_agent, x, pad.ToRollout(_device)).cpu().contiguous()
+        var view = new ContextView(
+            _agent,
+            x,
+            pad,
+            _streams,
+            _length,
+            _device,
+            asTheyAre,
+            _discount,
+            Steps?.Take(x) ?? [],
+            hyperParameters
         );
-        var earned = TensorMemory.Elements<float>(pad.Rewards);
-        var most = _streams.Copies * _length;
-        var rewards = new float[most];
-        var before = new float[most];
-        var errors = new float[most];
+        var numbers = new double[context.Features];
         for (var member = 0; member < _streams.Members; member++)
         {
             if (Guard.IsFrozen(member))
@@ -274,49 +282,25 @@ public sealed class RolloutCollector
                 continue;
             }
 
-            var count = 0;
-            for (var copy = 0; copy < _streams.Copies; copy++)
+            _ = view.Of(member);
+            var written = 0;
+            foreach (var feature in Features)
             {
-                var row = member * _streams.Copies + copy;
-                var value = values.Slice(row * (_length + 1), _length + 1);
-                var scaled = earned.Slice(row * _length, _length);
-                var reward = asTheyAre.Slice(row * _length, _length);
-                for (var t = 0; t < _length; t++)
+                var own = numbers.AsSpan(written, feature.Count);
+                feature.Write(view, own);
+                for (var i = 0; feature.IsNamed && i < own.Length; i++)
                 {
-                    if (pad.IsValid(row, t))
+                    if (!double.IsFinite(own[i]))
                     {
-                        var next = pad.IsTerminated(row, t) ? 0 : _discount * value[t + 1];
-                        (rewards[count], before[count]) = (reward[t], value[t]);
-                        errors[count++] = scaled[t] + next - value[t];
+                        Guard.Found($"context feature \"{feature.Name}\"", member, EnvironmentSteps, own[i]);
                     }
                 }
+
+                written += feature.Count;
             }
 
-            var (rewardMean, rewardDeviation) = Moments(rewards.AsSpan(0, count));
-            var (valueMean, valueDeviation) = Moments(before.AsSpan(0, count));
-            var (errorMean, errorDeviation) = Moments(errors.AsSpan(0, count));
-            _context!.AddEach(
-                member,
-                [rewardMean, rewardDeviation, valueMean, valueDeviation, errorMean, errorDeviation]
-            );
+            context.AddEach(member, numbers);
         }
-    }
-
-    private static (double Mean, double Deviation) Moments(ReadOnlySpan<float> values)
-    {
-        if (values.IsEmpty)
-        {
-            return (0, 0);
-        }
-
-        double mean = TensorPrimitives.Sum(values) / (double)values.Length,
-            squares = 0;
-        foreach (var value in values)
-        {
-            squares += (value - mean) * (value - mean);
-        }
-
-        return (mean, Math.Sqrt(squares / values.Length));
     }
 
     private Tensor OnDevice(Tensor tensor) => _device.type == DeviceType.CPU ? tensor : tensor.to(_device);

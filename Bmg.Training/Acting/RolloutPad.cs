@@ -62,6 +62,17 @@ internal sealed class RolloutPad
     public Span<float> Observation(int row, int t) =>
         TensorMemory.Elements<float>(_observations).Slice((row * (_length + 1) + t) * _width, _width);
 
+    /// <summary>[O] an observation as networks take it.</summary>
+    public ReadOnlySpan<float> Seen(int row, int t) =>
+        _observations.dtype != ScalarType.Byte
+            ? Observation(row, t)
+            : TensorMemory
+                .Elements<byte>(_observations)
+                .Slice((row * (_length + 1) + t) * _width, _width)
+                .ToArray()
+                .Select(value => value * (1f / 255))
+                .ToArray();
+
     /// <summary>Whether a step happened.</summary>
     public bool IsValid(int row, int t) =>
         _valid is null || TensorMemory.Elements<float>(_valid)[row * _length + t] != 0;

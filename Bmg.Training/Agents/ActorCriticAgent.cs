@@ -12,7 +12,7 @@ public sealed class ActorCriticAgent : Agent
         RunConfiguration configuration,
         ActorCritic networks,
         MetaLearner<Rollout> metaLearner,
-        IReadOnlyList<string> contextFeatures,
+        IReadOnlyList<NamedFeature> features,
         CancellationToken stop
     )
         : base(configuration, stop)
@@ -20,7 +20,7 @@ public sealed class ActorCriticAgent : Agent
         Settings = configuration.Learner.As<ActorCriticSettings>();
         Networks = networks;
         MetaLearner = metaLearner;
-        ContextFeatures = contextFeatures;
+        Features = features;
     }
 
     /// <summary>Settings of the learner.</summary>
@@ -47,7 +47,10 @@ public sealed class ActorCriticAgent : Agent
     public override IReadOnlyList<HyperOutput> HyperOutputs => MetaLearner.MetaParameters.Outputs;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> ContextFeatures { get; }
+    public override IReadOnlyList<string> ContextFeatures => [.. Features.SelectMany(feature => feature.Names)];
+
+    /// <summary>What contexts are made of.</summary>
+    internal IReadOnlyList<NamedFeature> Features { get; }
 
     /// <inheritdoc/>
     public override string ContextUnit => "rollouts";
@@ -109,15 +112,12 @@ public sealed class ActorCriticAgent : Agent
                 : plain,
             learner.GradientClip
         );
-        IReadOnlyList<string> features =
-            !HasContext(meta) ? []
-            : meta.Context == ContextKind.Rich ? RolloutCollector.RichFeatures
-            : ["mean reward"];
+        var features = FeaturesOf(configuration);
         var metaLearner = MetaLearner<Rollout>
             .Create(
                 around(RuleOf(networks, learner, optimizer)),
                 learner.InnerSteps,
-                MetaParametersOf(configuration, plain, features.Count, stop),
+                MetaParametersOf(configuration, plain, features.Sum(feature => feature.Count), stop),
                 meta.Method switch
                 {
                     MetaMethod.Fixed => MetaObjective<Rollout>.Fixed,
@@ -154,6 +154,34 @@ public sealed class ActorCriticAgent : Agent
         configuration.Meta.Method == MetaMethod.Fixed
             ? new HashSet<string>()
             : configuration.Meta.HyperParameters.Select(each => each.Name).ToHashSet();
+
+    /// <summary>What contexts are made of; nothing where the meta-parameters see none.</summary>
+    internal static IReadOnlyList<NamedFeature> FeaturesOf(RunConfiguration configuration)
+    {
+        var meta = configuration.Meta;
+        if (!HasContext(meta))
+        {
+            return [];
+        }
+
+        var world = ConfiguredEnvironment.Describe(configuration);
+        if (meta.Features.Count == 0)
+        {
+            return meta.Context == ContextKind.None
+                ? []
+                : NamedFeature.OfRewards(meta.Context == ContextKind.Rich, world);
+        }
+
+        string[] learned =
+        [
+            .. meta.EntropyWeight.Learned ? [HyperParameters.EntropyWeight] : Array.Empty<string>(),
+            .. meta.HyperParameters.Select(each => each.Name),
+        ];
+        return
+        [
+            .. meta.Features.Select(part => new NamedFeature(part.Name, part.Make(AgentKinds.Feature), world, learned)),
+        ];
+    }
 
     /// <summary>Where the learner's own settings have a hyper-parameter; null of one that there is not.</summary>
     internal static double? InitialOf(string name, ActorCriticSettings learner, Optimizer optimizer) =>

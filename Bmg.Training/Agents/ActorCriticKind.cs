@@ -56,6 +56,23 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
             );
         }
 
+        for (var i = 0; i < meta.Features.Count && Agent.HasContext(meta); i++)
+        {
+            var world = ConfiguredEnvironment.Describe(configuration);
+            var feature = meta.Features[i].Make(AgentKinds.Feature);
+            var lacks =
+                feature.Lacks(world)
+                ?? (
+                    ActorCriticAgent.FeaturesOf(configuration)[i].Count == 0
+                        ? "a feature of one number or more, each with a name"
+                        : null
+                );
+            if (lacks is not null)
+            {
+                yield return new BrokenRule($"meta.features.{i}.name", $"\"{meta.Features[i].Name}\"", lacks);
+            }
+        }
+
         var fault = NetworkFault(configuration);
         // A perceptron always fits; one that is too large is refused by its size in memory.
         BrokenRule[] broken =
@@ -235,7 +252,8 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
             "rollouts of learner.rolloutLength × members",
             onHost * members * settings.Copies * settings.RolloutLength * widths.Sum(w => (double)w) * sizeof(float)
         );
-        foreach (var need in MetaNeeds.Of(configuration, featuresOfRich: 6))
+        var features = ActorCriticAgent.FeaturesOf(configuration).Sum(feature => feature.Count);
+        foreach (var need in MetaNeeds.Of(configuration, features))
         {
             yield return need;
         }

@@ -153,7 +153,7 @@ public abstract class Agent : ILearners
     public abstract IPopulation CreatePopulation(IReadOnlyList<Seed> seeds, int first);
 
     /// <summary>Whether the meta-parameters see a context.</summary>
-    protected static bool HasContext(MetaSettings meta) =>
+    internal static bool HasContext(MetaSettings meta) =>
         meta.Method != MetaMethod.Fixed && meta.Parameters == MetaParameterKind.Network;
 
     /// <summary>An empty context; null where there is none.</summary>

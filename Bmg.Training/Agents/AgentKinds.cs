@@ -1,3 +1,4 @@
+using Bmg.Training.Acting;
 using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 
@@ -79,6 +80,9 @@ public static class AgentKinds
 
     /// <summary>Target bootstraps ξ.</summary>
     public static PartKind<Func<TargetContext, TargetBootstrap<Rollout>>> Target { get; } = new("target", "AddTarget");
+
+    /// <summary>Features of contexts.</summary>
+    public static PartKind<IContextFeature> Feature { get; } = new("context feature", "AddContextFeature");
 
     /// <summary>Matching functions μ.</summary>
     public static PartKind<Func<MatchingContext, MatchingFunction>> Matching { get; } =

@@ -7,7 +7,7 @@ internal static class MetaNeeds
 {
     /// <summary>What they need; see <see cref="MemoryNeed"/>.</summary>
     /// <param name="configuration">Settings.</param>
-    /// <param name="featuresOfRich">Features of the context "rich".</param>
+    /// <param name="featuresOfRich">Numbers of the context "rich", or of the features that are named, a rollout or step.</param>
     public static IEnumerable<MemoryNeed> Of(RunConfiguration configuration, int featuresOfRich)
     {
         double members = configuration.Members;
@@ -46,7 +46,8 @@ internal static class MetaNeeds
         }
 
         var features =
-            meta.Context == ContextKind.Reward ? 1
+            meta.Features.Count > 0 ? featuresOfRich
+            : meta.Context == ContextKind.Reward ? 1
             : meta.Context == ContextKind.None ? 0
             : featuresOfRich;
         return (double)features * meta.ContextLength;

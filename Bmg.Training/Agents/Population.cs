@@ -18,6 +18,7 @@ internal sealed class Population : IPopulation
     private readonly Device _device;
     private readonly MemberGuard _guard;
     private readonly Normalizer? _normalizer;
+    private readonly StepMemory? _steps;
     private MetaState<Rollout> _state;
     private Tensor? _lastContext;
 
@@ -48,6 +49,8 @@ internal sealed class Population : IPopulation
                     agent.Settings.Discount
                 )
                 : null;
+        var start = Start(agent, all, _device);
+        _steps = agent.Features.Any(feature => feature.ComparesSteps) ? new StepMemory(start) : null;
         _collector = new RolloutCollector(
             _streams,
             agent.Networks,
@@ -62,10 +65,12 @@ internal sealed class Population : IPopulation
             Guard = _guard,
             RewardScale = agent.Settings.RewardScale,
             Normalizer = _normalizer,
+            Features = agent.Features,
+            Steps = _steps,
         };
         _state = MetaLearner.init(
             agent.MetaLearner,
-            Start(agent, all, _device),
+            start,
             agent.MetaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, _device)
         );
     }
@@ -109,7 +114,7 @@ internal sealed class Population : IPopulation
     public MetaStepReport Advance()
     {
         var before = EnvironmentSteps;
-        var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, (x, _) => Collect(x), Keep);
+        var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, Collect, Keep);
         _guard.Check("the meta-objective", log.Objective, EnvironmentSteps);
         _guard.Check("the meta-gradient's norm", log.MetaGradientNorm, EnvironmentSteps);
         foreach (var loss in log.Losses)
@@ -167,6 +172,11 @@ internal sealed class Population : IPopulation
             sets[NormalizationDescription.Set] = applied;
         }
 
+        if (_steps is not null)
+        {
+            sets[StepMemory.Set] = _steps.ToParams();
+        }
+
         return sets;
     }
 
@@ -209,6 +219,11 @@ internal sealed class Population : IPopulation
             sets[NormalizationDescription.Set] = TensorLayout.Of(applied, members);
         }
 
+        if (_steps is not null)
+        {
+            sets[StepMemory.Set] = TensorLayout.Of(_steps.ToParams(), members);
+        }
+
         return sets;
     }
 
@@ -236,6 +251,7 @@ internal sealed class Population : IPopulation
             Own(checkpoint, "metaOptimizer"),
             pending
         );
+        _steps?.Restore(Own(checkpoint, StepMemory.Set));
         _collector.Restore(checkpoint.Manifest.EnvironmentSteps, state.Actions.AsSpan(_first, Members));
         for (var member = 0; member < Members; member++)
         {
@@ -273,6 +289,7 @@ internal sealed class Population : IPopulation
     public void Dispose()
     {
         _normalizer?.Dispose();
+        _steps?.Dispose();
         Release(_state, null);
         _lastContext?.Dispose();
     }
@@ -300,9 +317,9 @@ internal sealed class Population : IPopulation
     private Params Own(Checkpoint checkpoint, string set) =>
         MemberValues.Own(checkpoint, set, _first, Members, _device);
 
-    private Experience<Rollout> Collect(Params x)
+    private Experience<Rollout> Collect(Params x, Params w)
     {
-        var experience = _collector.Collect(x);
+        var experience = _agent.MetaNetwork is null ? _collector.Collect(x) : _collector.Collect(x, Given(w));
         if (experience.Context is { } context)
         {
             _lastContext?.Dispose();
@@ -328,6 +345,7 @@ internal sealed class Population : IPopulation
             {
                 _context.SetState(member, new double[_context.GetState(member).Length]);
                 _lastContext?[member].zero_();
+                _steps?.Forget(member);
             }
         }
     }
@@ -349,6 +367,22 @@ internal sealed class Population : IPopulation
                 experience.Context?.Dispose();
             }
         );
+
+    /// <summary>What meta-parameters give in the latest context, [member][hyper-parameter]; before there was one, in one of zeros.</summary>
+    private double[][] Given(Params w)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        var context = _lastContext ?? zeros([Members, _context!.Size], dtype: ScalarType.Float32, device: _device);
+        var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(w, context);
+        double[][] byName =
+        [
+            .. _agent.HyperOutputs.Select(each =>
+                hyper[each.Name].cpu().data<float>().Select(v => (double)v).ToArray()
+            ),
+        ];
+        return [.. Enumerable.Range(0, Members).Select(m => byName.Select(values => values[m]).ToArray())];
+    }
 
     /// <summary>The hyper-parameters that the meta-parameters give in the latest context, in the agent's order.</summary>
     private double[][] CurrentHyperParameters()

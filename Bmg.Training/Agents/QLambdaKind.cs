@@ -38,6 +38,15 @@ public sealed class QLambdaKind(QLambdaSettings settings) : IAgentKind
             );
         }
 
+        if (configuration.Meta.Features.Count > 0 && Agent.HasContext(configuration.Meta))
+        {
+            yield return new BrokenRule(
+                "meta.features",
+                $"{configuration.Meta.Features.Count} features",
+                "none: agent \"q-lambda\", which acts and learns step by step, has the contexts of meta.context"
+            );
+        }
+
         var world = ConfiguredEnvironment.Describe(configuration);
         if (world.Actions is not ActionSpace.Discrete || world.Masks)
         {

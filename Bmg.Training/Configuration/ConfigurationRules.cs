@@ -15,12 +15,13 @@ internal static class ConfigurationRules
             meta.Method != MetaMethod.Fixed
             && meta.Parameters == MetaParameterKind.Network
             && meta.Context == ContextKind.None
+            && meta.Features.Count == 0
         )
         {
             yield return (
                 "meta.context",
                 "\"none\"",
-                "\"reward\" or \"rich\", since meta.parameters is \"network\" and a network needs an input"
+                "\"reward\" or \"rich\", or meta.features, since meta.parameters is \"network\" and a network needs an input"
             );
         }
 

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Bmg.Training.Catalogues;
 
 namespace Bmg.Training.Configuration;
 
@@ -177,6 +178,13 @@ public sealed record MetaSettings
         "What the meta-network sees: \"none\"; \"reward\", the mean rewards of the last contextLength rollouts, or for q-lambda the last rewards; \"rich\", means and deviations of reward, value and TD error of these rollouts, or for q-lambda the last rewards, q(s, a) and TD errors (CMG)."
     )]
     public ContextKind Context { get; init; } = ContextKind.None;
+
+    [Description(
+        "What the meta-network sees of each of these rollouts, feature by feature, by name, with the settings of each; where there are some, they stand in place of context. Agent \"q-lambda\" has context alone."
+    )]
+    [PartOf("context feature", "reward")]
+    [Length(0, 64)]
+    public IReadOnlyList<Part> Features { get; init; } = [];
 
     [Description("Rollouts in the context, or for q-lambda steps. 10 in both papers; 100 for q-lambda.")]
     [Range(1, 10_000)]

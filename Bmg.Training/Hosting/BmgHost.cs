@@ -1,3 +1,4 @@
+using Bmg.Training.Acting;
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.CommandLine;
@@ -111,6 +112,11 @@ public sealed class BmgHost
         Func<TSettings, MatchingContext, MatchingFunction> make
     )
         where TSettings : class => Add(AgentKinds.Matching, name, defaults, s => context => make(s, context));
+
+    /// <summary>Registers a feature of contexts: what a meta-network sees of each rollout.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddContextFeature<TSettings>(string name, TSettings defaults, Func<TSettings, IContextFeature> make)
+        where TSettings : class => Add(AgentKinds.Feature, name, defaults, make);
 
     /// <summary>Registers a part of any kind.</summary>
     /// <param name="kind">Its kind.</param>

@@ -1,3 +1,4 @@
+using Bmg.Training.Acting;
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
 using Bmg.Training.Data;
@@ -96,6 +97,22 @@ public static class LibraryParts
 
         AddMatching(catalogue);
         AddLayers(catalogue);
+        AddFeatures(catalogue);
+    }
+
+    private static void AddFeatures(Catalogue catalogue)
+    {
+        void Moments(string name, Func<bool, IContextFeature> make) =>
+            catalogue.Add(AgentKinds.Feature, name, new MomentsFeatureSettings(), s => make(s.Deviation));
+        void Plain(string name, IContextFeature feature) =>
+            catalogue.Add(AgentKinds.Feature, name, new PlainFeatureSettings(), _ => feature);
+
+        Moments("reward", ContextFeatures.Reward);
+        Moments("value", ContextFeatures.Value);
+        Moments("td-error", ContextFeatures.TdError);
+        Plain("action-probabilities", ContextFeatures.ActionProbabilities);
+        Plain("step-cosine", ContextFeatures.StepCosine);
+        Plain("previous-hyper-parameters", ContextFeatures.PreviousHyperParameters);
     }
 
     private static void AddLayers(Catalogue catalogue)
