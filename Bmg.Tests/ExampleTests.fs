@@ -18,7 +18,12 @@ type private Example = {
     Setting: string
     Value: string
     Schema: string
+    /// Flags of evaluate, and what it says then.
+    Play: string list
+    Played: string
 }
+
+let private twoHundred = [ "--steps"; "200" ], "200 steps"
 
 let private run (program: string) (arguments: string list) (folder: string) =
     match Planting.runFor (TimeSpan.FromMinutes 5.0) program arguments folder with
@@ -82,7 +87,8 @@ let private lives (examples: string) (example: Example) (directory: string) =
     |> ignore
 
     Expect.isGreaterThanOrEqual (steps ()) (before + 600L) "it goes on"
-    Expect.stringContains (does [ "evaluate"; output; "--steps"; "200" ]) "200 steps" "it plays"
+    let played = does ([ "evaluate"; output ] @ example.Play)
+    Expect.stringContains played example.Played "it plays"
     Expect.stringContains (does [ "schema" ]) example.Schema "the schema describes the setting"
 
     use out = new StringWriter()
@@ -118,8 +124,8 @@ let tests =
                 succeeded "dotnet" ([ "build"; "--nologo"; "Examples.slnx" ] @ options) examples
                 |> ignore
 
-                succeeded "dotnet" ([ "build"; "--nologo"; "corridor.cs" ] @ options) examples
-                |> ignore
+                for file in [ "corridor.cs"; "moons.cs" ] do
+                    succeeded "dotnet" ([ "build"; "--nologo"; file ] @ options) examples |> ignore
 
                 let built (name: string) =
                     Path.Combine(examples, name, "bin", configuration, "net10.0", name), []
@@ -134,6 +140,18 @@ let tests =
                                 Setting = "environment.length"
                                 Value = "5"
                                 Schema = "Cells to the exit."
+                                Play = fst twoHundred
+                                Played = snd twoHundred
+                            }
+                            {
+                                Name = "moons"
+                                Program = "dotnet", [ "run"; "--no-build"; "-c"; configuration; "moons.cs"; "--" ]
+                                Configuration = "moons.json"
+                                Setting = "experiment.data.noise"
+                                Value = "0.1"
+                                Schema = "Standard deviation of the noise on each coordinate."
+                                Play = []
+                                Played = "test"
                             }
                             {
                                 Name = "cartpole"
@@ -142,6 +160,8 @@ let tests =
                                 Setting = "environment.noise"
                                 Value = "0.02"
                                 Schema = "Standard deviation of the noise on each number of the observation"
+                                Play = fst twoHundred
+                                Played = snd twoHundred
                             }
                             {
                                 Name = "own-rule"
@@ -150,6 +170,8 @@ let tests =
                                 Setting = "target.times"
                                 Value = "2"
                                 Schema = "How many times the way to where the learner's own steps lead."
+                                Play = fst twoHundred
+                                Played = snd twoHundred
                             }
                             {
                                 Name = "pendulum"
@@ -158,16 +180,25 @@ let tests =
                                 Setting = "environment.damping"
                                 Value = "0.2"
                                 Schema = "Part of its speed that the pendulum loses in a second."
+                                Play = fst twoHundred
+                                Played = snd twoHundred
                             }
                         ] do
                         lives examples example directory)
+
+                let judged =
+                    let program, first = built "own-rule"
+                    succeeded program (first @ [ "verify"; "--cases"; "2" ]) examples
+
+                Expect.stringContains judged "4 parts, 2 cases each" "the laws, on the parts of one's own"
         }
 
-        test "the corridor takes at most thirty lines" {
+        test "the corridor and the moons take at most thirty lines each" {
             match Planting.sources () with
             | null -> skiptest "there are no sources here"
             | root ->
-                let lines = File.ReadAllLines(Path.Combine(root, "examples", "corridor.cs"))
-                Expect.isLessThanOrEqual lines.Length 30 "lines of corridor.cs"
+                for file in [ "corridor.cs"; "moons.cs" ] do
+                    let lines = File.ReadAllLines(Path.Combine(root, "examples", file))
+                    Expect.isLessThanOrEqual lines.Length 30 $"lines of {file}"
         }
     ]

@@ -45,6 +45,7 @@ let private suite =
         StudyFaultTests.tests
         StreamTests.tests
         WallsTests.tests
+        HostPartsTests.tests
         OutsideTests.tests
         ExampleTests.tests
     ]

@@ -41,11 +41,24 @@ public sealed class Catalogue
     /// <param name="make">What it makes of its settings.</param>
     /// <exception cref="ArgumentException">There is one of that name, or the name or the settings cannot be used.</exception>
     public void Add<T, TSettings>(PartKind<T> kind, string name, TSettings defaults, Func<TSettings, T> make)
+        where TSettings : class => Add(kind, name, defaults, make, make);
+
+    /// <summary>Registers a part that somebody made of another function.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}(PartKind{T}, string, TSettings, Func{TSettings, T})"/>
+    /// <param name="brought">The function that was given, whose assembly brings the part.</param>
+    internal void Add<T, TSettings>(
+        PartKind<T> kind,
+        string name,
+        TSettings defaults,
+        Func<TSettings, T> make,
+        Delegate brought
+    )
         where TSettings : class
     {
         ArgumentNullException.ThrowIfNull(kind);
         ArgumentNullException.ThrowIfNull(defaults);
         ArgumentNullException.ThrowIfNull(make);
+        ArgumentNullException.ThrowIfNull(brought);
         if (string.IsNullOrEmpty(name) || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-'))
         {
             throw new ArgumentException(
@@ -71,7 +84,7 @@ public sealed class Catalogue
 
         parts.Definitions.Add(
             name,
-            new PartDefinition(kind.Name, name, defaults, OriginOf(make.Method.Module.Assembly))
+            new PartDefinition(kind.Name, name, defaults, OriginOf(brought.Method.Module.Assembly))
             {
                 Catalogue = this,
                 Make = settings => make((TSettings)settings)!,

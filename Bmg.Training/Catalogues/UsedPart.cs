@@ -21,7 +21,21 @@ public sealed record UsedPart(string Path, string Kind, string Name, string Asse
     /// <param name="settings">The configuration, or any record of settings.</param>
     public static IReadOnlyList<UsedPart> Of(object settings)
     {
-        var found = new List<UsedPart>();
+        return
+        [
+            .. Parts(settings)
+                .Select(each =>
+                {
+                    var (assembly, version) = each.Part.Definition!.Origin;
+                    return new UsedPart(each.Path, each.Part.Kind, each.Part.Name, assembly, version);
+                }),
+        ];
+    }
+
+    /// <summary>The same parts themselves, each with where it stands.</summary>
+    internal static IReadOnlyList<(string Path, Part Part)> Parts(object settings)
+    {
+        var found = new List<(string, Part)>();
         Add(settings, "", found);
         return found;
     }
@@ -29,7 +43,7 @@ public sealed record UsedPart(string Path, string Kind, string Name, string Asse
     /// <summary>The part and who brings it: environment "corridor" of corridor 1.0.0.</summary>
     public override string ToString() => $"{Kind} \"{Name}\" of {Assembly} {Version}";
 
-    private static void Add(object settings, string path, List<UsedPart> found)
+    private static void Add(object settings, string path, List<(string Path, Part Part)> found)
     {
         foreach (var (name, property) in SettingsRecord.Settings(settings.GetType()))
         {
@@ -67,12 +81,11 @@ public sealed record UsedPart(string Path, string Kind, string Name, string Asse
         }
     }
 
-    private static void AddPart(Part part, string path, List<UsedPart> found)
+    private static void AddPart(Part part, string path, List<(string Path, Part Part)> found)
     {
-        if (part is { Definition: { } definition, Settings: { } settings })
+        if (part is { Definition: not null, Settings: { } settings })
         {
-            var (assembly, version) = definition.Origin;
-            found.Add(new UsedPart(path, part.Kind, part.Name, assembly, version));
+            found.Add((path, part));
             Add(settings, path, found);
         }
     }

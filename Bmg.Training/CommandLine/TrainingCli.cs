@@ -37,6 +37,7 @@ public static class TrainingCli
             TrainCommand.Create(host),
             EvaluateCommand.Create(host),
             CheckEnvironmentCommand.Create(host),
+            VerifyCommand.Create(host),
             ReportCommand.Create(host),
             BenchCommand.Create(host),
             SchemaCommand.Create(host),

@@ -34,13 +34,14 @@ public sealed class BmgHost
     /// <summary>Registers an environment.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddEnvironment<TSettings>(string name, TSettings defaults, Func<TSettings, IEnvironment> make)
-        where TSettings : class => AddEnvironment(name, defaults, (s, _) => make(s));
+        where TSettings : class =>
+        Register(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(_ => make(s)), make);
 
     /// <summary>Registers an environment that is given its stream's seed, for what belongs to its whole life, such as a set of worlds.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddEnvironment<TSettings>(string name, TSettings defaults, Func<TSettings, Seed, IEnvironment> make)
         where TSettings : class =>
-        Add(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(seed => make(s, seed)));
+        Register(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(seed => make(s, seed)), make);
 
     /// <summary>Registers a wrapper: an environment over another.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
@@ -50,11 +51,12 @@ public sealed class BmgHost
         Func<TSettings, IEnvironment, IEnvironment> wrap
     )
         where TSettings : class =>
-        Add(
+        Register(
             EnvironmentKinds.Wrapper,
             name,
             defaults,
-            s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner))
+            s => new Func<IEnvironment, IEnvironment>(inner => wrap(s, inner)),
+            wrap
         );
 
     /// <summary>Registers an experiment.</summary>
@@ -79,7 +81,8 @@ public sealed class BmgHost
         TSettings defaults,
         Func<TSettings, NetworkBuilder, NetworkBuilder> add
     )
-        where TSettings : class => Add(AgentKinds.Layer, name, defaults, s => new AddLayer(network => add(s, network)));
+        where TSettings : class =>
+        Register(AgentKinds.Layer, name, defaults, s => new AddLayer(network => add(s, network)), add);
 
     /// <summary>Registers an optimizer of learners.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
@@ -93,7 +96,8 @@ public sealed class BmgHost
         TSettings defaults,
         Func<TSettings, UpdateRuleContext, UpdateRule<Rollout>> make
     )
-        where TSettings : class => Add(AgentKinds.UpdateRule, name, defaults, s => context => make(s, context));
+        where TSettings : class =>
+        Register(AgentKinds.UpdateRule, name, defaults, s => context => make(s, context), make);
 
     /// <summary>Registers a target bootstrap ξ.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
@@ -102,7 +106,7 @@ public sealed class BmgHost
         TSettings defaults,
         Func<TSettings, TargetContext, TargetBootstrap<Rollout>> make
     )
-        where TSettings : class => Add(AgentKinds.Target, name, defaults, s => context => make(s, context));
+        where TSettings : class => Register(AgentKinds.Target, name, defaults, s => context => make(s, context), make);
 
     /// <summary>Registers a matching function μ; it is given the reduction over states and what the policy's outputs mean.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
@@ -111,7 +115,8 @@ public sealed class BmgHost
         TSettings defaults,
         Func<TSettings, MatchingContext, MatchingFunction> make
     )
-        where TSettings : class => Add(AgentKinds.Matching, name, defaults, s => context => make(s, context));
+        where TSettings : class =>
+        Register(AgentKinds.Matching, name, defaults, s => context => make(s, context), make);
 
     /// <summary>Registers a feature of contexts: what a meta-network sees of each rollout.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
@@ -128,6 +133,21 @@ public sealed class BmgHost
         where TSettings : class
     {
         Catalogue.Add(kind, name, defaults, make);
+        return this;
+    }
+
+    /// <summary>Registers a part made of what was given, whose assembly brings it.</summary>
+    private BmgHost Register<T, TSettings>(
+        PartKind<T> kind,
+        string name,
+        TSettings defaults,
+        Func<TSettings, T> make,
+        Delegate brought
+    )
+        where TSettings : class
+    {
+        ArgumentNullException.ThrowIfNull(brought);
+        Catalogue.Add(kind, name, defaults, make, brought);
         return this;
     }
 
