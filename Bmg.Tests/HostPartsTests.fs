@@ -194,6 +194,30 @@ let tests =
                 Expect.equal (error.TrimEnd().Split('\n').Length) 1 "one line"
             }
 
+        test "bench measures a configuration of one's own" {
+            withScratch (fun directory ->
+                let file = Path.Combine(directory, "a.json")
+
+                File.WriteAllText(
+                    file,
+                    """{ "name": "mine", "members": 2, "environment": { "name": "my-environment" }, "learner": { "hidden": [4] } }"""
+                )
+
+                use output = new StringWriter()
+                use error = new StringWriter()
+
+                let code =
+                    TrainingCli.Run(
+                        [| "bench"; file; "--seconds"; "0.1"; "--threads"; "1" |],
+                        ProgramHost.Create(output, error, catalogue = (program ()).Catalogue)
+                    )
+
+                Expect.equal (code, error.ToString()) (0, "") "exit code"
+                let line = output.ToString().Split('\n') |> Array.find (fun line -> line.Contains "mine")
+                Expect.stringContains line "environment steps" "what is counted"
+                Expect.stringContains line "MB" "memory")
+        }
+
         test "a program without parts of its own judges those of the library" {
             let code, lines, error = verify (BmgHost.CreateDefault()) [ "--cases"; "1"; "--law"; "repeatable" ]
             Expect.equal (code, error) (0, "") "exit code"

@@ -18,6 +18,16 @@ public static class BenchAction
     /// bandwidth.</summary>
     public static int Run(BenchOptions options, TextWriter output)
     {
+        if (options.Files.Count > 0)
+        {
+            WriteProblems(
+                options.Files.Select(file => options.Reader.ReadFile(file, Settings(options))),
+                options,
+                output
+            );
+            return 0;
+        }
+
         var device = options.Device == DeviceKind.Cuda ? CUDA : CPU;
         var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
         foreach (var members in options.Members)
@@ -140,6 +150,14 @@ public static class BenchAction
             )
         );
         WriteQLambda(options, threads, console, output);
+        output.WriteLine();
+        WriteProblems(
+            new[] { ProblemBenchmark.CartPole, ProblemBenchmark.Pixels }.Select(text =>
+                options.Reader.Read(text, "bench", Settings(options))
+            ),
+            options,
+            output
+        );
         using var process = Process.GetCurrentProcess();
         output.WriteLine(
             Text(
@@ -147,6 +165,49 @@ public static class BenchAction
             )
         );
         return 0;
+    }
+
+    private static string[] Settings(BenchOptions options) =>
+        [
+            .. options.Threads > 0 ? [$"threads={options.Threads}"] : Array.Empty<string>(),
+            .. options.Device == DeviceKind.Cuda
+                ? [$"device={ConfigurationJson.Spell(options.Device)}"]
+                : Array.Empty<string>(),
+        ];
+
+    /// <summary>Configurations, each as it trains.</summary>
+    private static void WriteProblems(
+        IEnumerable<RunConfiguration> configurations,
+        BenchOptions options,
+        TextWriter output
+    )
+    {
+        var table = new Table().Border(TableBorder.Simple);
+        table.AddColumn(new TableColumn("configuration"));
+        foreach (var column in new[] { "P", "counts", "a second", "ms/meta-step", "acting", "peak memory" })
+        {
+            table.AddColumn(new TableColumn(column).RightAligned());
+        }
+
+        foreach (var configuration in configurations)
+        {
+            var m = ProblemBenchmark.Measure(configuration, options.Seconds);
+            table.AddRow(
+                Markup.Escape(m.Name),
+                Text($"{m.Members}"),
+                m.Unit,
+                Figures.Count(m.StepsPerSecond),
+                Text($"{m.MillisecondsPerMetaStep:F2}"),
+                m.ActingShare is { } share ? Text($"{100 * share:F0} %") : "–",
+                Text($"{m.PeakMemoryBytes / 1e6:N0} MB")
+            );
+        }
+
+        var console = AnsiConsole.Create(
+            new AnsiConsoleSettings { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }
+        );
+        console.Profile.Width = 140;
+        console.Write(table);
     }
 
     /// <summary>Q(λ): how close its updates come to what memory gives, both measured here.</summary>

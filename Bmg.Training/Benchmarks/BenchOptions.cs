@@ -9,6 +9,9 @@ namespace Bmg.Training.Benchmarks;
 /// <param name="Threads">Threads of the tensor library; 0 for all cores.</param>
 public sealed record BenchOptions(IReadOnlyList<int> Members, double Seconds, DeviceKind Device, int Threads)
 {
+    /// <summary>Configurations to measure instead of the library's problems; none for those.</summary>
+    public IReadOnlyList<string> Files { get; init; } = [];
+
     /// <summary>Reads configurations.</summary>
     public required ConfigurationReader Reader { get; init; }
 }

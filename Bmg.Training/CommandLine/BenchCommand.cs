@@ -10,6 +10,11 @@ internal static class BenchCommand
     /// <summary>The command.</summary>
     public static Command Create(TrainingHost host)
     {
+        Argument<string[]> files = new("FILE")
+        {
+            Description = "Configurations to measure as they train, instead of the library's problems.",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
         Option<int[]> members = new("--members")
         {
             Description = "Population sizes to measure.",
@@ -47,13 +52,15 @@ internal static class BenchCommand
             "bench",
             """
             Measures how fast this machine trains, and what fraction that is of its matrix-multiply peak (actor-critic) or of its memory's
-            bandwidth (Q(λ)).
+            bandwidth (Q(λ)); and how fast CartPole and the pixel world are. With configurations: how fast those are.
 
             Example: bench --members 1 10 --seconds 10
+            Example: bench paper-configs/cartpole/bmg.json --threads 1
             Example: bench --differentiation
             """
         )
         {
+            files,
             members,
             seconds,
             device,
@@ -71,6 +78,7 @@ internal static class BenchCommand
                         parsed.GetValue(threads)
                     )
                     {
+                        Files = parsed.GetValue(files) ?? [],
                         Reader = host.Reader,
                     },
                     host.Out
