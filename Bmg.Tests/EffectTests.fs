@@ -83,7 +83,7 @@ let private reports =
                 let seeds = Seed.Population(5L, 3)
 
                 let collected () =
-                    let world = Streams(configuration, seeds, 1, 0)
+                    let world = new Streams(configuration, seeds, 1, 0)
 
                     let context =
                         if agent.ContextFeatures.Count = 0 then

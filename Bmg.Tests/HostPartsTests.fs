@@ -46,6 +46,12 @@ let private program () =
         .CreateDefault()
         .AddEnvironment("my-environment", settings, Func<_, IEnvironment>(fun _ -> counter honest))
         .AddEnvironment("my-seeded-environment", settings, Func<_, Seed, IEnvironment>(fun _ _ -> counter honest))
+        .AddBatchedEnvironment(
+            "my-batch",
+            settings,
+            Func<_, _, _>(fun _ (seeds: System.Collections.Generic.IReadOnlyList<Seed>) ->
+                new Batch([| for _ in seeds -> counter honest |], ignore, ignore) :> IBatchedEnvironment)
+        )
         .AddWrapper("my-wrapper", settings, (fun _ inner -> inner))
         .AddExperiment("my-experiment", settings, (fun _ -> ReinforcementLearning() :> IExperimentKind))
         .AddData("my-data", settings, (fun _ -> Spirals.Create(SpiralsSettings()) :> IDataSet))
@@ -193,6 +199,52 @@ let tests =
                 Expect.stringContains error says "what is wrong"
                 Expect.equal (error.TrimEnd().Split('\n').Length) 1 "one line"
             }
+
+        test "an environment of many streams is checked, wrapped, trained and played as one of one stream" {
+            withScratch (fun directory ->
+                let does arguments =
+                    use output = new StringWriter()
+                    use error = new StringWriter()
+
+                    let code =
+                        TrainingCli.Run(
+                            Array.ofList arguments,
+                            ProgramHost.Create(output, error, catalogue = (program ()).Catalogue)
+                        )
+
+                    Expect.equal (code, error.ToString()) (0, "") $"%A{arguments}: {output}"
+                    output.ToString()
+
+                Expect.stringContains
+                    (does [ "check-environment"; "my-batch"; "--steps"; "500" ])
+                    "nothing is wrong"
+                    "check"
+
+                let rewards (name: string) (more: string list) =
+                    let file = Path.Combine(directory, name + ".json")
+                    let run = Path.Combine(directory, name + String.Join("", more))
+
+                    File.WriteAllText(
+                        file,
+                        $"""{{ "name": "mine", "members": 3, "environmentSteps": 200, "environment": {{ "name": "{name}" }},
+                               "learner": {{ "hidden": [4], "copies": 2 }} }}"""
+                    )
+
+                    does ([ "train"; file; "--output"; run; "--quiet" ] @ more) |> ignore
+
+                    does ([ "train"; "--resume"; run; "--quiet"; "--set"; "environmentSteps=400" ])
+                    |> ignore
+
+                    Expect.stringContains (does [ "evaluate"; run; "--episodes"; "5" ]) "mean return" "played"
+
+                    use summary =
+                        System.Text.Json.JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "summary.json")))
+
+                    summary.RootElement.GetProperty("totalReward").GetRawText()
+
+                for more in [ []; [ "--set"; "wrappers.0.name=time-limit"; "--set"; "wrappers.0.steps=3" ] ] do
+                    Expect.equal (rewards "my-batch" more) (rewards "my-environment" more) $"the same numbers %A{more}")
+        }
 
         test "bench measures a configuration of one's own" {
             withScratch (fun directory ->

@@ -419,7 +419,7 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
     let agent = QLambdaAgent.Create configuration
     let meta = agent.MetaLearnerWith(QLambda.target (Reading.qLambda configuration).TargetSteps)
     let seeds = Seed.Population(configuration.Seed, configuration.Members)
-    let streams = Streams(configuration, seeds, 1, 0)
+    let streams = new Streams(configuration, seeds, 1, 0)
     let features = agent.ContextFeatures.Count
 
     let context =

@@ -157,7 +157,7 @@ let private rollouts =
             let description = describe part
             let seeds = Seed.Population(case.Seed, case.Members)
             let agent = agentFor description
-            let streams = Streams(part, seeds, case.Copies, 0)
+            let streams = new Streams(part, seeds, case.Copies, 0)
             let ended = ResizeArray<int * float * int64>()
             streams.EpisodeEnded <- fun m sum count -> ended.Add((m, sum, count))
             let context = RecentContext(case.Members, 2, ContextScaling.Raw)
@@ -295,7 +295,7 @@ let private rollouts =
             let both =
                 [ true; false ]
                 |> List.map (fun plainly ->
-                    let streams = Streams(part, seeds, case.Copies, 0)
+                    let streams = new Streams(part, seeds, case.Copies, 0)
                     collector agent streams seeds null { case with Plainly = plainly })
 
             for _ in 1..3 do
@@ -318,13 +318,13 @@ let private rollouts =
 
                 // Acting on observations that mean nothing draws the same as acting on their numbers.
                 let x = (init agent seeds).Map(fun t -> torch.zeros_like t)
-                let plain = collector agent (Streams(part, seeds, case.Copies, 0)) seeds null case
+                let plain = collector agent (new Streams(part, seeds, case.Copies, 0)) seeds null case
 
                 use normalizer = new Normalizer(case.Members, case.Copies, width, true, true, 0.9)
 
                 let normalized =
                     RolloutCollector(
-                        Streams(part, seeds, case.Copies, 0),
+                        new Streams(part, seeds, case.Copies, 0),
                         agent,
                         seeds,
                         length,
@@ -402,6 +402,109 @@ let private rollouts =
                             scaled[i]
                         |])
 
+        property 120 "are the same of streams that step together" cases (fun case ->
+            use _ = scope ()
+            let part = partOf case
+            let seeds = Seed.Population(case.Seed, case.Members)
+            let agent = agentFor (describe part)
+            let x = init agent seeds
+            let counts = ResizeArray<int>()
+            let ended = ref 0
+            let together = batchOf part counts.Add (fun () -> ended.Value <- ended.Value + 1)
+            use alone = new Streams(part, seeds, case.Copies, 0)
+            let rows = case.Members * case.Copies
+            // Some were made to be described.
+            ended.Value <- 0
+
+            do
+                use batch = new Streams(together, seeds, case.Copies, 0)
+                let plain, collector = collector agent alone seeds null case, collector agent batch seeds null case
+
+                for round in 1..3 do
+                    counts.Clear()
+                    let expected = (plain.Collect x).Data.ToParams()
+                    let found = (collector.Collect x).Data.ToParams()
+                    Expect.sequenceEqual found.Names expected.Names "tensors"
+
+                    let tolerance = if case.Plainly then exact else singlePrecision
+                    near tolerance $"round {round}" (numbersOf expected) (numbersOf found)
+                    Expect.isLessThanOrEqual counts.Count case.Length "a call for all streams at a step"
+                    Expect.isTrue (counts |> Seq.forall (fun n -> n <= rows)) "streams that act"
+
+                    let valid =
+                        if expected.Contains "valid" then
+                            int (Array.sum (numbers expected["valid"]))
+                        else
+                            rows * case.Length
+
+                    Expect.equal (Seq.sum counts) valid "steps in all"
+
+                // Saved, and restored into a batch of its own.
+                use other = new Streams(together, seeds, case.Copies, 0)
+
+                if (describe part).Saves then
+                    for m in 0 .. case.Members - 1 do
+                        other.Restore(m, batch.Save m)
+
+                        for copy in 0 .. case.Copies - 1 do
+                            Expect.sequenceEqual
+                                (other.Observation(m, copy).ToArray())
+                                (batch.Observation(m, copy).ToArray())
+                                "what it showed"
+
+            Expect.equal ended.Value 2 "both are disposed")
+
+        test "a batch that throws or gives what it must not is named" {
+            for what, says in
+                [
+                    "throws", "environment 'batch', 4 streams together, step 1: threw Exception: no luck"
+                    "gives NaN", "environment 'batch', member 0 (seed 1), copy 0, step 1: reward: found NaN"
+                ] do
+                let part = environmentOf [ "environment.name=cartpole" ]
+                let catalogue = LibraryParts.Catalogue()
+
+                let make (seeds: Collections.Generic.IReadOnlyList<Seed>) =
+                    let inner = [| for seed in seeds -> ConfiguredEnvironment.Create(part, seed) |]
+
+                    let environments =
+                        if what = "throws" then
+                            inner
+                        else
+                            inner
+                            |> Array.map (fun each -> {
+                                new EnvironmentWrapper(each) with
+                                    override _.Step(random, action, observation) =
+                                        each.Step(random, action, observation) |> ignore
+                                        StepResult nanf
+                            })
+                            |> Array.map (fun each -> each :> IEnvironment)
+
+                    let stepped _ =
+                        if what = "throws" then
+                            failwith "no luck"
+
+                    new Batch(environments, stepped, ignore) :> IBatchedEnvironment
+
+                catalogue.Add(
+                    EnvironmentKinds.Environment,
+                    "batch",
+                    NoSettings(),
+                    (fun _ -> MakeEnvironment.Batched make)
+                )
+
+                let settings =
+                    (Resolution.Reader catalogue)
+                        .Read("{}", "test", [ "environment.name=batch"; "members=2"; "learner.copies=2"; "threads=1" ])
+
+                use experiment = new PopulationExperiment(settings, DerivedSettings.Of settings)
+
+                try
+                    experiment.Advance() |> ignore
+                    failtest "nothing was raised"
+                with :? EnvironmentException as e ->
+                    Expect.stringContains e.Message says what
+        }
+
         property 60 "a feature of one's own sees what happened" cases (fun case ->
             use _ = scope ()
             let part = partOf case
@@ -428,7 +531,7 @@ let private rollouts =
                         numbers[0] <- float view.Rewards.Length
             }
 
-            let streams = Streams(part, seeds, case.Copies, 0)
+            let streams = new Streams(part, seeds, case.Copies, 0)
             let context = RecentContext(case.Members, 1, ContextScaling.Raw)
             let named = NamedFeature("mine", feature, description, [||])
 
@@ -549,11 +652,11 @@ let private rollouts =
             let agent = agentFor (describe part)
             let seed = Seed.Of case.Seed
             let x = init agent [| seed |]
-            let copies = collector agent (Streams(part, [| seed |], case.Copies, 0)) [| seed |] null case
+            let copies = collector agent (new Streams(part, [| seed |], case.Copies, 0)) [| seed |] null case
             let own = [| for copy in 0 .. case.Copies - 1 -> seedOf seed copy |]
 
             let alone = [|
-                for s in own -> collector agent (Streams(part, [| s |], 1, 0)) [| s |] null case
+                for s in own -> collector agent (new Streams(part, [| s |], 1, 0)) [| s |] null case
             |]
 
             for _ in 1..2 do
@@ -604,7 +707,7 @@ let private rollouts =
             }
 
             let data =
-                ((collector agent (Streams(part, seeds, 1, 0)) seeds null case).Collect(init agent seeds)).Data
+                ((collector agent (new Streams(part, seeds, 1, 0)) seeds null case).Collect(init agent seeds)).Data
 
             let drawn = numbers data.Actions
             Expect.exists drawn (fun a -> a > 1.0) "some beyond the upper end"
@@ -657,7 +760,7 @@ let private savedStreams =
         property 120 "in the middle of an episode, or between two, goes on bit for bit" cases (fun case ->
             let part = partOf case
             let seeds = Seed.Population(case.Seed, case.Members)
-            let first = Streams(part, seeds, case.Copies, 0)
+            let first = new Streams(part, seeds, case.Copies, 0)
             let random = Rng(uint64 case.Seed)
 
             for _ in 1 .. random.Next 30 do
@@ -666,7 +769,7 @@ let private savedStreams =
                         step first random m copy |> ignore
 
             // Of other seeds, so that nothing is right by chance; switching MDPs are what their seed says.
-            let second = Streams(part, seeds, case.Copies, 0)
+            let second = new Streams(part, seeds, case.Copies, 0)
 
             for m in 0 .. case.Members - 1 do
                 for copy in 0 .. case.Copies - 1 do
@@ -720,7 +823,7 @@ let private savedStreams =
             let part = ownEnvironment "silent" (fun _ -> counter silent)
 
             let start () =
-                Streams(part, [| Seed.Of(int64 seed) |], 1, 0)
+                new Streams(part, [| Seed.Of(int64 seed) |], 1, 0)
 
             let first, second = start (), start ()
             let random = Rng seed
@@ -744,7 +847,7 @@ let private savedStreams =
         testCase "as another is refused, whatever is wrong with it"
         <| fun () ->
             let make () =
-                Streams(environmentOf [ "environment.name=cartpole" ], [| Seed.Of 1L |], 2, 0)
+                new Streams(environmentOf [ "environment.name=cartpole" ], [| Seed.Of 1L |], 2, 0)
 
             let streams = make ()
             let whole = streams.Save 0
@@ -792,7 +895,7 @@ let private between =
     testList "a step between episodes" [
         testCase "is no transition: nothing happened, all is allowed, and the next episode is shown"
         <| fun () ->
-            let streams = Streams(ownEnvironment "counter" (fun _ -> counter honest), [| Seed.Of 2L |], 1, 0)
+            let streams = new Streams(ownEnvironment "counter" (fun _ -> counter honest), [| Seed.Of 2L |], 1, 0)
             let random = Rng 9UL
 
             for episode in 1..3 do
@@ -812,7 +915,7 @@ let private between =
         testCase "changes are told in steps of all copies together"
         <| fun () ->
             let streams n =
-                Streams(environmentOf [ "environment.swapPeriod=10" ], [| Seed.Of 2L |], n, 0)
+                new Streams(environmentOf [ "environment.swapPeriod=10" ], [| Seed.Of 2L |], n, 0)
 
             Expect.sequenceEqual ((streams 1).Changes(0L, 30L)) [ 10L; 20L; 30L ] "one copy"
             Expect.sequenceEqual ((streams 3).Changes(0L, 95L)) [ 30L; 60L; 90L ] "three"

@@ -265,7 +265,7 @@ let private freezing =
 
                 let collector () =
                     Acting.RolloutCollector(
-                        Acting.Streams(configuration, seeds, 1, 0),
+                        new Acting.Streams(configuration, seeds, 1, 0),
                         agent.Networks,
                         seeds,
                         16,

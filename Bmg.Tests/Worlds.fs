@@ -172,6 +172,64 @@ let ownEnvironment (name: string) (make: Seed -> IEnvironment) : RunConfiguratio
     catalogue.Add(EnvironmentKinds.Environment, name, NoSettings(), (fun _ -> MakeEnvironment make))
     (Resolution.Reader catalogue).Read("{}", "test", [ $"environment.name={name}" ])
 
+/// Environments of one stream each, as a batch; it tells how many it stepped each time, and that it was disposed.
+type Batch(environments: IEnvironment[], stepped: int -> unit, ended: unit -> unit) =
+    let size = environments[0].Description.Observation.Size
+    let begun = ResizeArray<int>()
+    let seen = ResizeArray<float32[]>()
+    let results = ResizeArray<StepResult>()
+
+    interface IBatchedEnvironment with
+        member _.Description = environments[0].Description
+
+        member _.Reset(stream, random, observation) =
+            environments[stream].Reset(random, observation)
+
+        member _.Begin(streams, randoms, actions) =
+            if begun.Count > 0 then
+                failwith "begun twice"
+
+            stepped streams.Length
+
+            for i in 0 .. streams.Length - 1 do
+                begun.Add streams[i]
+                let observation = Array.zeroCreate size
+                results.Add(environments[streams[i]].Step(randoms[i], actions[i], Span observation))
+                seen.Add observation
+
+        member _.Complete(observations, given) =
+            if begun.Count <> given.Length || observations.Length <> given.Length * size then
+                failwith $"expected rows for {begun.Count} streams, found {given.Length}"
+
+            for i in 0 .. begun.Count - 1 do
+                given[i] <- results[i]
+                seen[i].CopyTo(observations.Slice(i * size, size))
+
+            begun.Clear()
+            results.Clear()
+            seen.Clear()
+
+        member _.Save(stream, writer) = environments[stream].Save writer
+        member _.Restore(stream, reader) = environments[stream].Restore reader
+        member _.Mask(stream, allowed) = environments[stream].Mask allowed
+        member _.Changes(after, until) = environments[0].Changes(after, until)
+        member _.AllObservations() = environments[0].AllObservations()
+        member _.Render(stream) = environments[stream].Render()
+
+    interface IDisposable with
+        member _.Dispose() = ended ()
+
+/// The environment of a configuration as a batch, under the name "batch", with the same settings besides.
+let batchOf (part: RunConfiguration) (stepped: int -> unit) (ended: unit -> unit) : RunConfiguration =
+    let catalogue = LibraryParts.Catalogue()
+
+    let make (seeds: System.Collections.Generic.IReadOnlyList<Seed>) =
+        new Batch([| for seed in seeds -> ConfiguredEnvironment.Create(part, seed) |], stepped, ended)
+        :> IBatchedEnvironment
+
+    catalogue.Add(EnvironmentKinds.Environment, "batch", NoSettings(), (fun _ -> MakeEnvironment.Batched make))
+    (Resolution.Reader catalogue).Read("{}", "test", [ "environment.name=batch" ])
+
 /// Two-colors as the host holds it, one copy a member.
 let twoColorsStreams (seeds: Seed[]) (period: int64) : Streams =
-    Streams(environmentOf [ $"environment.swapPeriod={period}" ], seeds, 1, 0)
+    new Streams(environmentOf [ $"environment.swapPeriod={period}" ], seeds, 1, 0)

@@ -168,13 +168,13 @@ public sealed class RolloutCollector
     {
         var start = Stopwatch.GetTimestamp();
         var pad = new RolloutPad(_streams, _choice, _length);
-        if (_plain is not null)
+        if (_plain is not null && !_streams.StepTogether)
         {
             ActPlainly(x, _plain, pad);
         }
         else
         {
-            ActOnDevice(x, pad);
+            ActTogether(x, pad);
         }
 
         EnvironmentSteps += _length * _streams.Copies;
@@ -339,43 +339,102 @@ public sealed class RolloutCollector
         }
     }
 
-    private void ActOnDevice(Params x, RolloutPad pad)
+    /// <summary>All streams a step at a time: where a device computes for all of them at once, or an environment steps them together.</summary>
+    private void ActTogether(Params x, RolloutPad pad)
     {
         using var noGrad = no_grad();
         int members = _streams.Members,
             copies = _streams.Copies,
             outputs = _agent.Policy.Outputs;
+        var raw = new float[members * copies * outputs];
+        var begun = new List<int>();
         for (var t = 0; t < _length; t++)
         {
             Stop.ThrowIfCancellationRequested();
-            using var scope = NewDisposeScope();
-            var now = zeros([members, copies, _width], dtype: ScalarType.Float32);
-            var rows = TensorMemory.Elements<float>(now);
-            for (var row = 0; row < members * copies; row++)
+            for (var row = 0; t == 0 && row < members * copies; row++)
             {
                 if (!Guard.IsFrozen(row / copies))
                 {
-                    if (t == 0)
-                    {
-                        pad.Observe(row / copies, row % copies, 0);
-                    }
-
-                    Seen(row / copies, _streams.Observation(row / copies, row % copies))
-                        .CopyTo(rows.Slice(row * _width, _width));
+                    pad.Observe(row / copies, row % copies, 0);
                 }
             }
 
-            var input = now.to(_device);
-            var features = _agent.Torso is { } torso ? NetworkModule.apply(torso, x, input) : input;
-            var raw = TensorMemory.Elements<float>(NetworkModule.apply(_agent.Policy, x, features).cpu().contiguous());
+            Outputs(x, raw);
+            begun.Clear();
             for (var row = 0; row < members * copies; row++)
             {
-                if (!Guard.IsFrozen(row / copies))
+                var (member, copy) = (row / copies, row % copies);
+                if (Guard.IsFrozen(member))
                 {
-                    Step(row / copies, row % copies, t, raw.Slice(row * outputs, outputs), pad);
+                    continue;
+                }
+
+                var own = raw.AsSpan(row * outputs, outputs);
+                if (!_streams.StepTogether || _streams.HasEnded(member, copy))
+                {
+                    Step(member, copy, t, own, pad);
+                }
+                else if (IsFinite(member, t, own))
+                {
+                    pad.Begin(member, copy, t, own, _actions[row]);
+                    begun.Add(row);
+                }
+            }
+
+            if (_streams.StepTogether)
+            {
+                _streams.Complete();
+                foreach (var row in begun)
+                {
+                    pad.Complete(row / copies, row % copies, t);
                 }
             }
         }
+    }
+
+    /// <summary>Raw outputs of every stream's policy at what it shows now; of frozen members, and of streams whose next step only starts an
+    /// episode, anything.</summary>
+    private void Outputs(Params x, float[] raw)
+    {
+        int members = _streams.Members,
+            copies = _streams.Copies,
+            outputs = _agent.Policy.Outputs;
+        if (_plain is not null)
+        {
+            var policy = _plain.Bind(x);
+            var scratch = _scratch.AsSpan(outputs);
+            for (var row = 0; row < members * copies; row++)
+            {
+                var (member, copy) = (row / copies, row % copies);
+                if (!Guard.IsFrozen(member) && !_streams.HasEnded(member, copy))
+                {
+                    policy.Apply(
+                        member,
+                        Seen(member, _streams.Observation(member, copy)),
+                        raw.AsSpan(row * outputs, outputs),
+                        scratch
+                    );
+                }
+            }
+
+            return;
+        }
+
+        using var scope = NewDisposeScope();
+        var now = zeros([members, copies, _width], dtype: ScalarType.Float32);
+        var rows = TensorMemory.Elements<float>(now);
+        for (var row = 0; row < members * copies; row++)
+        {
+            if (!Guard.IsFrozen(row / copies))
+            {
+                Seen(row / copies, _streams.Observation(row / copies, row % copies))
+                    .CopyTo(rows.Slice(row * _width, _width));
+            }
+        }
+
+        var input = now.to(_device);
+        var features = _agent.Torso is { } torso ? NetworkModule.apply(torso, x, input) : input;
+        TensorMemory.Elements<float>(NetworkModule.apply(_agent.Policy, x, features).cpu().contiguous()).CopyTo(raw);
     }
 
     /// <summary>An observation as networks take it: bytes as 0 to 1, numbers normalised.</summary>
@@ -405,14 +464,21 @@ public sealed class RolloutCollector
             return;
         }
 
-        var sum = TensorPrimitives.Sum<float>(raw);
+        if (IsFinite(member, t, raw))
+        {
+            pad.Step(member, copy, t, raw, _actions[member * _streams.Copies + copy]);
+        }
+    }
+
+    /// <summary>Whether a policy's outputs are numbers; where members are frozen, nothing of one whose are not happens any more.</summary>
+    private bool IsFinite(int member, int t, ReadOnlySpan<float> raw)
+    {
+        var sum = TensorPrimitives.Sum(raw);
         if (!float.IsFinite(sum))
         {
-            // Where members are frozen, nothing of this one happens any more.
             Guard.Found("the policy's probability", member, EnvironmentSteps + t, sum);
-            return;
         }
 
-        pad.Step(member, copy, t, raw, _actions[member * _streams.Copies + copy]);
+        return float.IsFinite(sum);
     }
 }

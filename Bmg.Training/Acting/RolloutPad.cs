@@ -137,6 +137,22 @@ internal sealed class RolloutPad
     /// <summary>A step of a stream, drawn from a policy's raw outputs, which are overwritten.</summary>
     public void Step(int member, int copy, int t, Span<float> raw, Rng random)
     {
+        Draw(member, copy, t, raw, random);
+        Record(member, copy, t, _streams.Step(member, copy, _choice.Action).Result);
+    }
+
+    /// <summary>The same for streams that step together, up to the step itself.</summary>
+    public void Begin(int member, int copy, int t, Span<float> raw, Rng random)
+    {
+        Draw(member, copy, t, raw, random);
+        _streams.Begin(member, copy, _choice.Action);
+    }
+
+    /// <summary>What came of a step that was begun.</summary>
+    public void Complete(int member, int copy, int t) => Record(member, copy, t, _streams.Last(member, copy).Result);
+
+    private void Draw(int member, int copy, int t, Span<float> raw, Rng random)
+    {
         if (_mask is not null)
         {
             _streams.Mask(member, copy, _choice.Allowed);
@@ -156,8 +172,11 @@ internal sealed class RolloutPad
         {
             _choice.Drawn.CopyTo(TensorMemory.Elements<float>(_actions).Slice(at * _numbers, _numbers));
         }
+    }
 
-        var result = _streams.Step(member, copy, _choice.Action).Result;
+    private void Record(int member, int copy, int t, StepResult result)
+    {
+        var at = Row(member, copy) * _length + t;
         TensorMemory.Elements<float>(Rewards)[at] = result.Reward;
         if (_valid is not null)
         {

@@ -31,9 +31,15 @@ public readonly record struct StreamStep(bool Valid, StepResult Result);
 /// next step of a stream is not valid and shows the first observation of the next episode, so that a reset is never a transition. The first
 /// copy's generator is that of the member's seed for "environment"; further copies have seeds split from it.
 /// </summary>
-public sealed class Streams
+public sealed class Streams : IDisposable
 {
     private readonly Stream[] _streams;
+    private readonly string _name;
+    private readonly IBatchedEnvironment? _together;
+    private readonly List<int> _begun = [];
+    private readonly List<int> _indices = [];
+    private readonly List<float> _values = [];
+    private StreamStep[] _steps = [];
 
     /// <summary>Streams at their beginnings.</summary>
     /// <param name="configuration">Names the environment.</param>
@@ -44,17 +50,28 @@ public sealed class Streams
     {
         Members = seeds.Count;
         Copies = copies;
+        _name = configuration.Environment.Name;
         _streams = new Stream[Members * copies];
+        Seed[] all =
+        [
+            .. from seed in seeds
+            from copy in Enumerable.Range(0, copies)
+            select copy == 0 ? seed : seed.For($"copy {copy}"),
+        ];
+        _together = ConfiguredEnvironment.Together(configuration, all);
         for (var member = 0; member < Members; member++)
         {
             for (var copy = 0; copy < copies; copy++)
             {
-                var seed = copy == 0 ? seeds[member] : seeds[member].For($"copy {copy}");
+                var row = member * copies + copy;
+                var seed = all[row];
                 var name = Bmg.Export.MemberName.Of(first + member, (long)seeds[member].Value);
-                _streams[member * copies + copy] = new Stream(
+                _streams[row] = new Stream(
                     new EnvironmentGuard(
-                        ConfiguredEnvironment.Create(configuration, seed),
-                        configuration.Environment.Name,
+                        _together is null
+                            ? ConfiguredEnvironment.Create(configuration, seed)
+                            : new StreamOfBatch(_together, row, owns: false),
+                        _name,
                         $"{name}, copy {copy}"
                     ),
                     seed.For("environment").Generator()
@@ -94,6 +111,98 @@ public sealed class Streams
         }
     }
 
+    /// <summary>Whether streams step together at little more than the cost of one: see <see cref="Begin"/>.</summary>
+    public bool StepTogether => _together is not null;
+
+    /// <summary>The first half of a step of a stream, for streams that step together; the second is <see cref="Complete"/>, of all at once. Not of
+    /// a stream that has ended, whose step only starts an episode (<see cref="Step"/>).</summary>
+    public void Begin(int member, int copy, EnvironmentAction action)
+    {
+        var row = member * Copies + copy;
+        if (_begun.Count > 0 && _begun[^1] >= row)
+        {
+            throw new InvalidOperationException(
+                $"Streams.Begin: expected a stream after {_begun[^1]}, in the order of members and copies, found {row}."
+            );
+        }
+
+        _streams[row].Environment.Begin(action);
+        _begun.Add(row);
+        foreach (var index in action.Indices)
+        {
+            _indices.Add(index);
+        }
+
+        foreach (var value in action.Values)
+        {
+            _values.Add(value);
+        }
+    }
+
+    /// <summary>Steps all streams that have begun, together; what each gave is <see cref="Last"/>.</summary>
+    public void Complete()
+    {
+        if (_begun.Count == 0)
+        {
+            return;
+        }
+
+        var width = Description.Observation.Size;
+        var streams = _begun.ToArray();
+        var observations = new float[streams.Length * width];
+        var results = new StepResult[streams.Length];
+        try
+        {
+            Rng[] randoms = [.. streams.Select(row => _streams[row].Random)];
+            _together!.Begin(
+                streams,
+                randoms,
+                _values.Count > 0
+                    ? BatchedActions.Of([.. _values], _values.Count / streams.Length)
+                    : BatchedActions.Of([.. _indices], _indices.Count / streams.Length)
+            );
+            _together.Complete(observations, results);
+        }
+        catch (Exception e) when (e is not (EnvironmentException or OperationCanceledException))
+        {
+            throw new EnvironmentException(
+                $"environment '{_name}', {streams.Length} streams together, step {_streams[streams[0]].Steps + 1}: threw {e.GetType().Name}: {e.Message.TrimEnd('.')}.",
+                e
+            );
+        }
+        finally
+        {
+            _begun.Clear();
+            _indices.Clear();
+            _values.Clear();
+        }
+
+        _steps = new StreamStep[_streams.Length];
+        for (var i = 0; i < streams.Length; i++)
+        {
+            var row = streams[i];
+            var seen = observations.AsSpan(i * width, width);
+            var result = _streams[row].Environment.Complete(results[i], seen);
+            seen.CopyTo(_streams[row].Observation);
+            _streams[row].Steps++;
+            _steps[row] = Count(row, result);
+        }
+    }
+
+    /// <summary>What the last step of a stream was that others stepped together with.</summary>
+    public StreamStep Last(int member, int copy) => _steps[member * Copies + copy];
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var stream in _streams)
+        {
+            stream.Environment.Release();
+        }
+
+        _together?.Dispose();
+    }
+
     /// <summary>One step of a stream.</summary>
     public StreamStep Step(int member, int copy, EnvironmentAction action)
     {
@@ -105,13 +214,18 @@ public sealed class Streams
             return new StreamStep(false, default);
         }
 
-        var result = stream.Environment.Step(stream.Random, action, stream.Observation);
+        return Count(member * Copies + copy, stream.Environment.Step(stream.Random, action, stream.Observation));
+    }
+
+    private StreamStep Count(int row, StepResult result)
+    {
+        var stream = _streams[row];
         stream.Return += result.Reward;
         stream.Length++;
         stream.Ended = result.Ended;
         if (result.Ended)
         {
-            EpisodeEnded?.Invoke(member, stream.Return, stream.Length);
+            EpisodeEnded?.Invoke(row / Copies, stream.Return, stream.Length);
         }
 
         return new StreamStep(true, result);

@@ -288,6 +288,7 @@ internal sealed class Population : IPopulation
     /// <inheritdoc/>
     public void Dispose()
     {
+        _streams.Dispose();
         _normalizer?.Dispose();
         _steps?.Dispose();
         Release(_state, null);

@@ -256,6 +256,7 @@ internal sealed class QLambdaPopulation : IPopulation
     /// <inheritdoc/>
     public void Dispose()
     {
+        _streams.Dispose();
         _state.Learner.Dispose();
         ParamsModule.dispose(_state.MetaParameters);
         ParamsModule.dispose(_state.MetaOptimizer);

@@ -59,17 +59,44 @@ public sealed class EnvironmentGuard : IEnvironment
     /// <inheritdoc/>
     public StepResult Step(Rng random, EnvironmentAction action, Span<float> observation)
     {
+        Begin(action);
+        StepResult result;
+        try
+        {
+            result = _inner.Step(random, action, observation);
+        }
+        catch (Exception e) when (IsForeign(e))
+        {
+            throw Threw("Step", e);
+        }
+
+        return Complete(result, observation);
+    }
+
+    /// <summary>The half of a step before the environment acts: counts it, and refuses an action that there is none of.</summary>
+    internal void Begin(EnvironmentAction action)
+    {
         if (!_running)
         {
             throw Broken("Step: found no episode that runs, expected Reset first, and after each end");
         }
 
         _steps++;
-        StepResult result;
         try
         {
             _description.Actions.Require(action);
-            result = _inner.Step(random, action, observation);
+        }
+        catch (Exception e) when (IsForeign(e))
+        {
+            throw Threw("Step", e);
+        }
+    }
+
+    /// <summary>The half of a step after the environment acted: judges what it gave.</summary>
+    internal StepResult Complete(StepResult result, ReadOnlySpan<float> observation)
+    {
+        try
+        {
             JudgeDescription();
         }
         catch (Exception e) when (IsForeign(e))
@@ -215,6 +242,15 @@ public sealed class EnvironmentGuard : IEnvironment
         catch (Exception e) when (IsForeign(e))
         {
             throw Threw("Render", e);
+        }
+    }
+
+    /// <summary>Disposes what is watched, and what that wraps, where it can be.</summary>
+    internal void Release()
+    {
+        for (var each = _inner; each is not null; each = (each as EnvironmentWrapper)?.Inner)
+        {
+            (each as IDisposable)?.Dispose();
         }
     }
 

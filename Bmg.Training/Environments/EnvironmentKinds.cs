@@ -3,10 +3,33 @@ using Bmg.Training.Configuration;
 
 namespace Bmg.Training.Environments;
 
-/// <summary>An environment with its settings: makes as many of it as there are streams.</summary>
-/// <param name="seed">Of the stream, for what belongs to its whole life and is not drawn on the way, such as a set of worlds; chance on the
-/// way comes from the generator that <see cref="IEnvironment.Reset"/> and <see cref="IEnvironment.Step"/> are handed.</param>
-public delegate IEnvironment MakeEnvironment(Seed seed);
+/// <summary>An environment with its settings: makes as many of it as there are streams. Seeds are those of streams, for what belongs to a
+/// whole life and is not drawn on the way, such as a set of worlds; chance on the way comes from the generator that
+/// <see cref="IEnvironment.Reset"/> and <see cref="IEnvironment.Step"/> are handed.</summary>
+public sealed class MakeEnvironment
+{
+    private MakeEnvironment(Func<Seed, IEnvironment> one, Func<IReadOnlyList<Seed>, IBatchedEnvironment>? together)
+    {
+        (One, Together) = (one, together);
+    }
+
+    /// <summary>Of environments of one stream.</summary>
+    public MakeEnvironment(Func<Seed, IEnvironment> one)
+        : this(one, null) { }
+
+    /// <summary>A stream by itself.</summary>
+    public Func<Seed, IEnvironment> One { get; }
+
+    /// <summary>Streams that step together, one a seed; null where each steps by itself.</summary>
+    public Func<IReadOnlyList<Seed>, IBatchedEnvironment>? Together { get; }
+
+    /// <summary>Of environments of many streams.</summary>
+    public static MakeEnvironment Batched(Func<IReadOnlyList<Seed>, IBatchedEnvironment> together)
+    {
+        ArgumentNullException.ThrowIfNull(together);
+        return new MakeEnvironment(seed => new StreamOfBatch(together([seed]), 0, owns: true), together);
+    }
+}
 
 /// <summary>Settings of an environment that needs much memory, so that one that cannot fit is refused before it is made.</summary>
 public interface IEnvironmentMemory
@@ -38,7 +61,7 @@ public static class ConfiguredEnvironment
         var name = configuration.Environment.Name;
         try
         {
-            var made = configuration.Environment.Make(EnvironmentKinds.Environment)(seed);
+            var made = configuration.Environment.Make(EnvironmentKinds.Environment).One(seed);
             if (phase is { } at && made is IPhasedEnvironment phased)
             {
                 made = phased.At(at);
@@ -63,14 +86,56 @@ public static class ConfiguredEnvironment
 
     /// <summary>What it shows and takes.</summary>
     /// <exception cref="EnvironmentException">It cannot be made, or its description cannot be used.</exception>
-    public static EnvironmentDescription Describe(RunConfiguration configuration) =>
-        new EnvironmentGuard(
+    public static EnvironmentDescription Describe(RunConfiguration configuration)
+    {
+        var one = new EnvironmentGuard(
             Create(configuration, Seed.Of(0)),
             configuration.Environment.Name,
             "its description"
-        ).Description;
+        );
+        one.Release();
+        return one.Description;
+    }
+
+    /// <summary>Every observation that there can be, row after row; null where there are too many to list.</summary>
+    public static float[]? AllObservations(RunConfiguration configuration)
+    {
+        var one = new EnvironmentGuard(
+            Create(configuration, Seed.Of(0)),
+            configuration.Environment.Name,
+            "its observations"
+        );
+        var all = one.AllObservations();
+        one.Release();
+        return all;
+    }
+
+    /// <summary>Streams that step together, one a seed; null where each is an environment of its own: of one stream, or wrapped.</summary>
+    /// <exception cref="EnvironmentException">They cannot be made.</exception>
+    public static IBatchedEnvironment? Together(RunConfiguration configuration, IReadOnlyList<Seed> seeds)
+    {
+        if (
+            configuration.Wrappers.Count > 0
+            || configuration.Environment.Make(EnvironmentKinds.Environment).Together is not { } make
+        )
+        {
+            return null;
+        }
+
+        try
+        {
+            return make(seeds);
+        }
+        catch (Exception e) when (e is not (BmgException or OperationCanceledException))
+        {
+            throw new EnvironmentException(
+                $"environment '{configuration.Environment.Name}': making {seeds.Count} streams threw {e.GetType().Name}: {e.Message.TrimEnd('.')}.",
+                e
+            );
+        }
+    }
 
     /// <summary>The environment itself, without wrappers, where it consists of several problems that take turns; null of any other.</summary>
     public static IPhasedEnvironment? Phased(RunConfiguration configuration) =>
-        configuration.Environment.Make(EnvironmentKinds.Environment)(Seed.Of(0)) as IPhasedEnvironment;
+        configuration.Environment.Make(EnvironmentKinds.Environment).One(Seed.Of(0)) as IPhasedEnvironment;
 }

@@ -8,7 +8,7 @@ namespace Bmg.Training.Environments;
 public abstract class EnvironmentWrapper(IEnvironment inner) : IEnvironment
 {
     /// <summary>What is wrapped.</summary>
-    protected IEnvironment Inner { get; } = inner;
+    protected internal IEnvironment Inner { get; } = inner;
 
     /// <inheritdoc/>
     public virtual EnvironmentDescription Description => Inner.Description;

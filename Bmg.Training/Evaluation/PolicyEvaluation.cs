@@ -72,6 +72,28 @@ public static class PolicyEvaluation
         var side = watch is null ? Math.Min(Side, episodes ?? Side) : 1;
         var seeds = Seed.Population(seed, side);
         var worlds = Array.ConvertAll(seeds, s => Make(configuration, mode, s));
+        try
+        {
+            return Play(policy, worlds, seeds, mode, steps, episodes, watch, stop);
+        }
+        finally
+        {
+            Array.ForEach(worlds, world => world.Release());
+        }
+    }
+
+    private static PlayResult Play(
+        IPlayablePolicy policy,
+        EnvironmentGuard[] worlds,
+        Seed[] seeds,
+        PlayMode mode,
+        long steps,
+        int? episodes,
+        Action<string>? watch,
+        CancellationToken stop
+    )
+    {
+        var side = worlds.Length;
         var random = Array.ConvertAll(seeds, s => s.For("environment").Generator());
         var draws = Array.ConvertAll(seeds, s => s.For("evaluation").Generator());
         var description = worlds[0].Description;

@@ -37,6 +37,5 @@ public sealed class ReinforcementLearning : IExperimentKind
         new PopulationExperiment(configuration, derived, abandon);
 
     /// <inheritdoc/>
-    public float[]? KnownInputs(RunConfiguration configuration) =>
-        ConfiguredEnvironment.Create(configuration, Seed.Of(0)).AllObservations();
+    public float[]? KnownInputs(RunConfiguration configuration) => ConfiguredEnvironment.AllObservations(configuration);
 }

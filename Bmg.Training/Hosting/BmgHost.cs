@@ -43,6 +43,23 @@ public sealed class BmgHost
         where TSettings : class =>
         Register(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(seed => make(s, seed)), make);
 
+    /// <summary>Registers an environment of many streams that step together: a native game, or one in another process. It is given the seed of
+    /// each stream.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddBatchedEnvironment<TSettings>(
+        string name,
+        TSettings defaults,
+        Func<TSettings, IReadOnlyList<Seed>, IBatchedEnvironment> make
+    )
+        where TSettings : class =>
+        Register(
+            EnvironmentKinds.Environment,
+            name,
+            defaults,
+            s => MakeEnvironment.Batched(seeds => make(s, seeds)),
+            make
+        );
+
     /// <summary>Registers a wrapper: an environment over another.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddWrapper<TSettings>(
