@@ -227,7 +227,7 @@ let tests =
                     File.WriteAllText(
                         file,
                         $"""{{ "name": "mine", "members": 3, "environmentSteps": 200, "environment": {{ "name": "{name}" }},
-                               "learner": {{ "hidden": [4], "copies": 2 }} }}"""
+                               "learner": {{ "hidden": [4], "copies": 2, "optimizer": {{ "name": "sgd", "learningRate": 0.001 }} }} }}"""
                     )
 
                     does ([ "train"; file; "--output"; run; "--quiet" ] @ more) |> ignore
