@@ -206,8 +206,8 @@ let private index = [
     training
         "copies of a member that share their chance"
         "Acting/Streams.cs"
-        "var seed = copy == 0 ? seeds[member] : seeds[member].For($\"copy {copy}\");"
-        "var seed = seeds[member];"
+        "select copy == 0 ? seed : seed.For($\"copy {copy}\"),"
+        "select seed,"
         [ "streams: rollouts" ]
 
     training
@@ -264,8 +264,8 @@ let private index = [
     training
         "every member played with the first one's parameters"
         "Evaluation/PlayablePolicies.cs"
-        "ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet))"
-        "ParamsModule.ofMember(0, checkpoint.Set(policy.ParameterSet))"
+        "ParamsModule.ofMember(member, all)"
+        "ParamsModule.ofMember(0, all)"
         [ "effects: evaluate prints" ]
 
     training
@@ -420,9 +420,9 @@ let private unit = [
 
     training
         "a context of sums for one of means"
-        collector
-        "_context.Add(member, sum / Math.Max(1, pad.ValidSteps(member)));"
-        "_context.Add(member, sum);"
+        "Acting/ContextFeatures.cs"
+        "TensorPrimitives.Sum(values) / (double)values.Length"
+        "TensorPrimitives.Sum(values)"
         [ "wiring: meta.contextLength" ]
 
     training "a context scaled by its variance" context "Math.Sqrt(Squares / Count)" "Squares / Count" [

@@ -48,41 +48,46 @@ let private here = InstructionSet.Here
 
 /// Whatever the sources' documents show of results is drawn from the files beside them.
 let private results =
-    test "the table of two-colors in the documents is what its results give today" {
-        match Planting.sources () with
-        | null -> skiptest "the sources do not lie above the program"
-        | root ->
-            withScratch (fun directory ->
-                let kept = Path.Combine(root, "docs", "results", "two-colors")
-                let drawn = Path.Combine(directory, "drawn")
-                Directory.CreateDirectory drawn |> ignore
+    testList "the tables in the documents are what their results give today" [
+        for study in [ "two-colors"; "cartpole"; "pendulum"; "pixels" ] do
+            test study {
+                match Planting.sources () with
+                | null -> skiptest "the sources do not lie above the program"
+                | root when not (Directory.Exists(Path.Combine(root, "docs", "results", study))) ->
+                    skiptest $"there are no results of {study}"
+                | root ->
+                    withScratch (fun directory ->
+                        let kept = Path.Combine(root, "docs", "results", study)
+                        let drawn = Path.Combine(directory, "drawn")
+                        Directory.CreateDirectory drawn |> ignore
 
-                for file in Directory.GetFiles(kept, "*.json") do
-                    File.Copy(file, Path.Combine(drawn, nonNull (Path.GetFileName file)))
+                        for file in Directory.GetFiles(kept, "*.json") do
+                            File.Copy(file, Path.Combine(drawn, nonNull (Path.GetFileName file)))
 
-                use output = new StringWriter()
-                use error = new StringWriter()
-                let study = Path.Combine(root, "paper-configs", "studies", "two-colors.json")
+                        use output = new StringWriter()
+                        use error = new StringWriter()
+                        let file = Path.Combine(root, "paper-configs", "studies", study + ".json")
 
-                let code =
-                    TrainingCli.Run(
-                        [| "reproduce"; study; "--show"; "--quiet"; "--results"; drawn |],
-                        ProgramHost.Create(output, error)
-                    )
+                        let code =
+                            TrainingCli.Run(
+                                [| "reproduce"; file; "--show"; "--quiet"; "--results"; drawn |],
+                                ProgramHost.Create(output, error)
+                            )
 
-                Expect.equal (code, string error) (0, "") "reproduce --show"
+                        Expect.equal (code, string error) (0, "") "reproduce --show"
 
-                for name in [ "table.txt"; "table.csv"; "report.html" ] do
-                    Expect.equal
-                        (File.ReadAllText(Path.Combine(kept, name)))
-                        (File.ReadAllText(Path.Combine(drawn, name)))
-                        $"docs/results/two-colors/{name}, drawn anew by reproduce two-colors --show"
+                        for name in [ "table.txt"; "table.csv"; "report.html" ] do
+                            Expect.equal
+                                (File.ReadAllText(Path.Combine(kept, name)))
+                                (File.ReadAllText(Path.Combine(drawn, name)))
+                                $"docs/results/{study}/{name}, drawn anew by reproduce {study} --show"
 
-                Expect.stringContains
-                    (File.ReadAllText(Path.Combine(root, "docs", "results", "README.md")))
-                    ("```\n" + File.ReadAllText(Path.Combine(drawn, "table.txt")).TrimEnd() + "\n```")
-                    "docs/results/README.md")
-    }
+                        Expect.stringContains
+                            (File.ReadAllText(Path.Combine(root, "docs", "results", "README.md")))
+                            ("```\n" + File.ReadAllText(Path.Combine(drawn, "table.txt")).TrimEnd() + "\n```")
+                            "docs/results/README.md")
+            }
+    ]
 
 let tests =
     testList "samples" [

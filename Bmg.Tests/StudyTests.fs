@@ -828,6 +828,39 @@ let private measures =
             Expect.equal (csv[3][4..9]) [| ""; ""; ""; ""; ""; "" |] "missing"
         }
 
+        test "a study without published numbers has no columns for them" {
+            let only =
+                table.Rows
+                |> Seq.map (fun row ->
+                    ReproductionRow(CellDescription(Id = row.Cell.Id, Config = "a"), row.Result, row.Change))
+                |> Seq.toArray
+
+            let rows = Reproduction(table.Study, only).Cells()
+            let both = table.Cells()
+
+            let without (row: string[]) =
+                Array.append row[..0] row[2..] |> fun row -> Array.append row[..2] row[4..]
+
+            Expect.equal
+                rows[0]
+                [|
+                    "cell"
+                    "ours"
+                    "± 95 %"
+                    "steps × seeds"
+                    "reward a step (last tenth)"
+                    "time"
+                    "commit"
+                |]
+                "headings"
+
+            for i in 1 .. rows.Count - 1 do
+                Expect.equal rows[i] (without both[i]) "the same besides"
+
+            let notes = Reproduction(table.Study, only).Notes()
+            Expect.allEqual (notes |> Seq.map (fun note -> note.Contains "published")) false "notes"
+        }
+
         test "the interval is Student's" {
             for freedom, t in
                 [

@@ -86,24 +86,6 @@ internal sealed class RolloutPad
         _truncated is not null
         && (IsTerminated(row, t) || TensorMemory.Elements<float>(_truncated)[row * _length + t] != 0);
 
-    /// <summary>Steps of a member that happened.</summary>
-    public int ValidSteps(int member)
-    {
-        var size = _streams.Copies * _length;
-        if (_valid is null)
-        {
-            return size;
-        }
-
-        var count = 0;
-        foreach (var valid in TensorMemory.Elements<float>(_valid).Slice(member * size, size))
-        {
-            count += valid != 0 ? 1 : 0;
-        }
-
-        return count;
-    }
-
     /// <summary>Writes what a stream shows now, and what it allows, as the state before step <paramref name="t"/>.</summary>
     public void Observe(int member, int copy, int t)
     {

@@ -53,6 +53,9 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
     /// <summary>Whether its results are returns of episodes.</summary>
     public bool HasEpisodes => Rows.Any(row => row.Result?.HasEpisodes == true);
 
+    /// <summary>Whether there is a published number to compare with.</summary>
+    public bool HasPublished => Rows.Any(row => row.Cell.Published is not null);
+
     /// <summary>Total reward, or mean return, in the study's unit, mean and deviation over seeds.</summary>
     public Spread Total(CellResult result)
     {
@@ -83,6 +86,8 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 "commit",
             ],
         ];
+        string[] compared = ["published", "difference"];
+        int[] dropped = HasPublished ? [] : [.. compared.Select(name => Array.IndexOf(rows[0], name))];
         foreach (ReproductionRow row in Rows)
         {
             string published = row.Cell.Published is { } number ? Text(number.Mean, number.Deviation) : "–";
@@ -111,7 +116,7 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
                 result.Commit is { } commit ? commit[..Math.Min(ShownCommit, commit.Length)] : "unknown",
             ]);
         }
-        return rows;
+        return [.. rows.Select(row => row.Where((_, column) => !dropped.Contains(column)).ToArray())];
     }
 
     /// <summary>The table and the answers of the meta-networks, a line each.</summary>
@@ -142,7 +147,9 @@ public sealed record Reproduction(StudyDescription Study, IReadOnlyList<Reproduc
     /// <summary>What a reader of the table must know.</summary>
     public IEnumerable<string> Notes()
     {
-        yield return $"published, ours: {Study.Unit}, mean (deviation over seeds). ± 95 %: half-width of the 95 % interval of our mean (Student). difference: in published deviations. short, longer: fewer or more than {Figures.Count(Study.FullSteps)} steps, and no total to compare.";
+        yield return !HasPublished
+            ? $"ours: {Study.Unit}, mean (deviation over seeds). ± 95 %: half-width of the 95 % interval of our mean (Student)."
+            : $"published, ours: {Study.Unit}, mean (deviation over seeds). ± 95 %: half-width of the 95 % interval of our mean (Student). difference: in published deviations. short, longer: fewer or more than {Figures.Count(Study.FullSteps)} steps, and no total to compare.";
         if (Study.Source.Length > 0)
         {
             yield return $"published in: {Study.Source}";
