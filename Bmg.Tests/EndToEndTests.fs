@@ -12,6 +12,7 @@ open Bmg.Training.CommandLine
 open Bmg.Training.Configuration
 open Bmg.Training.Agents
 open Bmg.Training.Acting
+open Bmg.Training.Environments
 open Bmg.Training.Experiments
 open Expecto
 open FsCheck
@@ -121,6 +122,52 @@ let private resumeTests =
                 resumed.Save(file "resumed", "")
                 Expect.isTrue (List.forall2 same expected found) "the same reports"
                 Expect.equal (bits (file "resumed")) (bits (file "straight")) "the same parameters, moments and worlds")
+
+        testList "every environment of the library, learned by every method, is saved and goes on bit for bit" [
+            for name in
+                [
+                    for part in (Bmg.Training.Library.LibraryParts.Catalogue()).Parts EnvironmentKinds.Environment.Name ->
+                        part.Name
+                ] do
+                for method in [ "bmg"; "mg"; "fixed" ] do
+                    test $"{name}, {method}" {
+                        withScratch (fun directory ->
+                            let file name =
+                                Path.Combine(directory, name + ".safetensors")
+
+                            let settings =
+                                Reading.reader.Read(
+                                    "{}",
+                                    "test",
+                                    [
+                                        $"environment.name={name}"
+                                        $"meta.method={method}"
+                                        "members=2"
+                                        "learner.hidden=[4]"
+                                        "learner.copies=2"
+                                        "learner.rolloutLength=4"
+                                        "learner.rewardScale=0.01"
+                                        "learner.targetSteps=2"
+                                    ]
+                                )
+
+                            use straight = experiment settings
+
+                            for _ in 1..4 do
+                                straight.Advance() |> ignore
+
+                            straight.Save(file "half", "")
+                            use resumed = experiment settings
+                            resumed.Restore(file "half") |> ignore
+
+                            for _ in 1..4 do
+                                Expect.isTrue (same (straight.Advance()) (resumed.Advance())) "the same reports"
+
+                            straight.Save(file "straight", "")
+                            resumed.Save(file "resumed", "")
+                            Expect.equal (bits (file "resumed")) (bits (file "straight")) "the same numbers")
+                    }
+        ]
 
         test "threads change nothing, and a checkpoint of one number of them goes on with another" {
             for method in methods do

@@ -26,7 +26,7 @@ public static class CheckpointFile
     /// before is untouched. Tensors may lie on any device and are not changed.
     /// </summary>
     /// <exception cref="IOException">The file cannot be written; the message has the path and the free space.</exception>
-    /// <exception cref="ArgumentException">A tensor is neither float32, float64 nor int64, or larger than 2 GB; or a name is no valid
+    /// <exception cref="ArgumentException">A tensor is neither float32, float64, int64 nor uint8, or larger than 2 GB; or a name is no valid
     /// Unicode.</exception>
     public static void Write(string path, Checkpoint checkpoint)
     {

@@ -45,6 +45,7 @@ internal static class CheckpointHeader
         ("F32", torch.ScalarType.Float32, sizeof(float)),
         ("F64", torch.ScalarType.Float64, sizeof(double)),
         ("I64", torch.ScalarType.Int64, sizeof(long)),
+        ("U8", torch.ScalarType.Byte, sizeof(byte)),
     ];
 
     // Offsets in the data section: wide elements first, so that every tensor is aligned; the order of the header stays that of the sets.
@@ -59,7 +60,7 @@ internal static class CheckpointHeader
             if (type.Code is null)
             {
                 throw new ArgumentException(
-                    $"CheckpointFile.Write: tensor '{set}/{name}' must be float32, float64 or int64, found {tensor.dtype}.",
+                    $"CheckpointFile.Write: tensor '{set}/{name}' must be float32, float64, int64 or uint8, found {tensor.dtype}.",
                     nameof(tensors)
                 );
             }
