@@ -650,8 +650,43 @@ let private onnx =
                     use session = new ModelSession(model.ToBytes())
                     Expect.sequenceEqual session.InputShape case.Network.InputShape "axes of an input"
                     Expect.equal session.Features case.Network.Inputs "numbers of an input"
-                    let report = ParityCheck.Run(model, count = 1 + 17 * m, seed = 5L)
-                    Expect.isTrue report.Passed $"member {m}: {report}")
+                    // A normalisation of numbers that are nearly equal amplifies what float32 rounds, on both sides: in such a network
+                    // the two may differ by more than an export allows, but neither is farther from the truth than the other.
+                    let rows = 1 + 17 * m
+                    let seed = Seed.Of 5L
+                    let own = seed.For $"member {m}"
+                    let rng = own.Generator()
+
+                    let inputs = [|
+                        for row in 0 .. rows - 1 do
+                            for _ in 1 .. case.Network.Inputs ->
+                                if row % 3 = 0 then
+                                    float32 (rng.Next 2)
+                                else
+                                    float32 (rng.NextNormal())
+                    |]
+
+                    session.Run(ReadOnlySpan inputs, rows)
+                    let found = session.Floats("y").ToArray() |> Array.map float
+
+                    let applied (dtype: torch.ScalarType) =
+                        let set (p: Params) =
+                            p |> Params.ofMember (int64 m) |> Params.convert dtype torch.CPU
+
+                        let x = torch.tensor(inputs).``to``(dtype).reshape(1L, int64 rows, int64 case.Network.Inputs)
+                        numbers (Network.applyStored case.Network (set case.Parameters) (set case.Statistics) x)
+
+                    let truth, single = applied torch.float64, applied torch.float32
+
+                    let error (values: float[]) =
+                        Array.map2 (fun a b -> abs (a - b)) values truth |> Array.max
+
+                    let scale = truth |> Array.map abs |> Array.max |> max 1.0
+
+                    Expect.isLessThanOrEqual
+                        (error found)
+                        (8.0 * error single + 1e-5 * scale)
+                        $"member {m}: distance from float64, TorchSharp's is {error single}")
 
         for name, make in eachLayer do
             scoped $"parity: {name}" (fun () ->
