@@ -19,7 +19,7 @@ public sealed class ContextView
     private readonly int _copies;
     private readonly int _length;
     private readonly double[] _cosines;
-    private readonly double[][] _hyperParameters;
+    private readonly Lazy<double[][]> _hyperParameters;
     private float[]? _valuesOfAll;
     private float[]? _probabilitiesOfAll;
     private float[]? _values;
@@ -37,12 +37,12 @@ public sealed class ContextView
         float[] asTheyAre,
         float discount,
         double[] cosines,
-        double[][] hyperParameters
+        Func<double[][]> hyperParameters
     )
     {
         (_agent, _x, _pad, _device, _asTheyAre, _discount) = (agent, x, pad, device, asTheyAre, discount);
         (_world, _copies, _length) = (streams.Description, streams.Copies, length);
-        (_cosines, _hyperParameters) = (cosines, hyperParameters);
+        (_cosines, _hyperParameters) = (cosines, new Lazy<double[][]>(hyperParameters));
     }
 
     /// <summary>Index of the member among those that learn in one batch.</summary>
@@ -87,7 +87,7 @@ public sealed class ContextView
             );
 
     /// <summary>What the meta-parameters gave in the context before this rollout, in their order.</summary>
-    public ReadOnlySpan<double> HyperParameters => _hyperParameters[Member];
+    public ReadOnlySpan<double> HyperParameters => _hyperParameters.Value[Member];
 
     /// <summary>The same rollout as another member saw it.</summary>
     internal ContextView Of(int member)

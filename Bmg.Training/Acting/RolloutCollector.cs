@@ -159,12 +159,12 @@ public sealed class RolloutCollector
     /// frozen.</exception>
     /// <exception cref="EnvironmentException">An environment does what it must not.</exception>
     /// <exception cref="ContextFeatureException">A feature of the context does.</exception>
-    public Experience<Rollout> Collect(Params x) => Collect(x, [.. _rewards.Select(_ => Array.Empty<double>())]);
+    public Experience<Rollout> Collect(Params x) => Collect(x, () => [.. _rewards.Select(_ => Array.Empty<double>())]);
 
     /// <summary>The same, for features that see what the meta-parameters gave before.</summary>
     /// <param name="x">Parameters.</param>
-    /// <param name="hyperParameters">[member][hyper-parameter]</param>
-    internal Experience<Rollout> Collect(Params x, double[][] hyperParameters)
+    /// <param name="hyperParameters">[member][hyper-parameter]; asked once, where a feature wants to know.</param>
+    internal Experience<Rollout> Collect(Params x, Func<double[][]> hyperParameters)
     {
         var start = Stopwatch.GetTimestamp();
         var pad = new RolloutPad(_streams, _choice, _length);
@@ -259,7 +259,7 @@ public sealed class RolloutCollector
         Params x,
         RolloutPad pad,
         float[] asTheyAre,
-        double[][] hyperParameters
+        Func<double[][]> hyperParameters
     )
     {
         var view = new ContextView(

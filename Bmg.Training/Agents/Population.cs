@@ -320,7 +320,7 @@ internal sealed class Population : IPopulation
 
     private Experience<Rollout> Collect(Params x, Params w)
     {
-        var experience = _agent.MetaNetwork is null ? _collector.Collect(x) : _collector.Collect(x, Given(w));
+        var experience = _agent.MetaNetwork is null ? _collector.Collect(x) : _collector.Collect(x, () => Given(w));
         if (experience.Context is { } context)
         {
             _lastContext?.Dispose();
