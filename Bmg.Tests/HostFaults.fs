@@ -208,14 +208,14 @@ let private index = [
         "Acting/Streams.cs"
         "select copy == 0 ? seed : seed.For($\"copy {copy}\"),"
         "select seed,"
-        [ "streams: rollouts" ]
+        [ "streams: hold what happened" ]
 
     training
         "rows of a member's copies written over another member's"
         "Acting/RolloutPad.cs"
         "=> member * _streams.Copies + copy;"
         "=> copy * _streams.Members + member;"
-        [ "streams: rollouts" ]
+        [ "streams: hold what happened" ]
 
     training
         "a part restores the first members' tensors"
@@ -416,7 +416,7 @@ let private unit = [
         "Checkpoints/ActionDescription.cs"
         "low + (high - low) * share"
         "low + share"
-        [ "streams: rollouts" ]
+        [ "streams: hold what happened" ]
 
     training
         "a context of sums for one of means"

@@ -81,8 +81,13 @@ let private copyTree (root: string) (tree: string) =
     Directory.CreateDirectory configs |> ignore
     File.Copy(Path.Combine(root, "paper-configs", "quickstart.json"), Path.Combine(configs, "quickstart.json"))
 
+    // What the training program refers to, and no fault is planted in.
+    copyDeep (Path.Combine(root, "Bmg.Tests", "Verify")) (Path.Combine(tree, "Bmg.Tests", "Verify"))
+
     for project in projects do
         copyDeep (Path.Combine(root, project)) (Path.Combine(tree, project))
+
+    for project in projects @ [ "Bmg.Verify" ] do
         let built = Path.Combine(tree, "artifacts", "bin", project, "release")
         Directory.CreateDirectory built |> ignore
         File.Copy(Path.Combine(AppContext.BaseDirectory, project + ".dll"), Path.Combine(built, project + ".dll"))
