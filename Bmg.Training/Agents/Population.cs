@@ -373,24 +373,22 @@ internal sealed class Population : IPopulation
     private double[][] Given(Params w)
     {
         using var scope = NewDisposeScope();
-        using var noGrad = no_grad();
-        var context = _lastContext ?? zeros([Members, _context!.Size], dtype: ScalarType.Float32, device: _device);
-        var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(w, context);
-        double[][] byName =
-        [
-            .. _agent.HyperOutputs.Select(each =>
-                hyper[each.Name].cpu().data<float>().Select(v => (double)v).ToArray()
-            ),
-        ];
+        var byName = HyperParametersIn(
+            w,
+            _lastContext ?? zeros([Members, _context!.Size], dtype: ScalarType.Float32, device: _device)
+        );
         return [.. Enumerable.Range(0, Members).Select(m => byName.Select(values => values[m]).ToArray())];
     }
 
     /// <summary>The hyper-parameters that the meta-parameters give in the latest context, in the agent's order.</summary>
-    private double[][] CurrentHyperParameters()
+    private double[][] CurrentHyperParameters() => HyperParametersIn(_state.MetaParameters, _lastContext);
+
+    /// <summary>What meta-parameters give in a context, [hyper-parameter][member], in the agent's order.</summary>
+    private double[][] HyperParametersIn(Params w, Tensor? context)
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(_state.MetaParameters, _lastContext);
+        var hyper = _agent.MetaLearner.MetaParameters.Apply.Invoke(w, context);
         return
         [
             .. _agent.HyperOutputs.Select(each =>
