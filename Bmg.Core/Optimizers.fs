@@ -70,6 +70,10 @@ module HyperParameters =
     [<Literal>]
     let LearningRate = "learningRate"
 
+    /// Largest norm of a member's whole gradient, positive.
+    [<Literal>]
+    let GradientClip = "gradientClip"
+
     /// ε, the rate of exploration, in [0, 1].
     [<Literal>]
     let Epsilon = "epsilon"
@@ -476,24 +480,34 @@ module Transformations =
                 })
         )
 
-    /// Scales each member's whole gradient down to norm `maximum` where it is longer (Pascanu et al. 2013), per member.
-    /// The norm's derivative is defined at zero: an epsilon of 1e-24 stands inside the root.
-    let clipByGlobalNorm (maximum: float) : GradientTransformation =
-        Check.require "Transformations.clipByGlobalNorm" "maximum" "positive" maximum (maximum > 0.0)
-        let limit, one, tiny = scalar maximum, scalar 1.0, scalar 1e-24
+    /// Gradients whose longest norm is what `limited` makes of 1 / norm, [P]: limit / norm. Hyper-parameters are its second argument.
+    let private clipped (name: string) (limited: Tensor -> Params -> Tensor) : GradientTransformation =
+        let one, tiny = scalar 1.0, scalar 1e-24
 
-        GradientTransformation.Create(
-            $"clip({maximum})",
+        GradientTransformation.CreateAt(
+            name,
             (fun _ -> Params.Empty),
-            (fun g s ->
+            (fun g s _ hyper ->
                 let norm = (Params.squaredNorm g).plus(tiny).sqrt()
-                let factor = norm.reciprocal().mul(limit).clamp_max one
+                let factor = (limited (norm.reciprocal ()) hyper).clamp_max one
 
                 {
                     Direction = Params.map (fun t -> t.mul (Params.broadcast factor t)) g
                     State = s
                 })
         )
+
+    /// Scales each member's whole gradient down to norm `maximum` where it is longer (Pascanu et al. 2013), per member.
+    /// The norm's derivative is defined at zero: an epsilon of 1e-24 stands inside the root.
+    let clipByGlobalNorm (maximum: float) : GradientTransformation =
+        Check.require "Transformations.clipByGlobalNorm" "maximum" "positive" maximum (maximum > 0.0)
+        let limit = scalar maximum
+        clipped $"clip({maximum})" (fun inverse _ -> inverse.mul limit)
+
+    /// `clipByGlobalNorm` with its maximum taken from the hyper-parameter `name`, [P]. The maximum has a derivative where the gradient is
+    /// longer than it, and none, exactly 0, where nothing is clipped.
+    let clipByLearnedNorm (name: string) : GradientTransformation =
+        clipped $"clip({name})" (fun inverse hyper -> inverse.mul hyper[name])
 
 /// Optimizers: compositions of transformations with a learning rate.
 [<RequireQualifiedAccess>]

@@ -462,6 +462,25 @@ let private numberTests =
                     outside
         }
 
+        test "what can not be learned is refused, and says why" {
+            let named name low =
+                $"""meta.hyperParameters=[{{ "name": "{name}", "low": {low}, "high": 2 }}]"""
+
+            let fault overrides =
+                theFault (fun () -> read "{}" overrides)
+
+            let none = fault [ named "gradientClip" "0.1" ]
+            Expect.equal none.Path "learner.gradientClip" "a maximum to start at"
+            Expect.stringContains none.Problem "null" "found"
+            let zero = fault [ named "gradientClip" "0"; "learner.gradientClip=1" ]
+            Expect.equal zero.Path "meta.hyperParameters.0.low" "positive"
+            let outside = fault [ named "gradientClip" "0.1"; "learner.gradientClip=3" ]
+            Expect.equal outside.Path "learner.gradientClip" "between its bounds"
+            let ofQ = fault [ "learner.agent=q-lambda"; named "discount" "0.1" ]
+            Expect.equal ofQ.Path "meta.hyperParameters" "nothing but ε"
+            Expect.stringContains ofQ.Problem "K = 0" "why"
+        }
+
         test "numbers on the command line" {
             refused [ "evaluate"; "x"; "--steps"; "9223372036854775807" ] [ "--steps: found"; "at most 1000000000000" ]
             refused [ "bench"; "--members"; "100000000" ] [ "--members"; "at most 10000" ]

@@ -68,6 +68,20 @@ let private byHand =
             near rounding "a" [| -0.6; -0.3; 0 |] (numbers next["a"])
             near rounding "b" [| -0.8; -0.4; 0 |] (numbers next["b"]))
 
+        scoped "a learned maximum clips like a constant one, and has a derivative where it clips" (fun () ->
+            let optimizer = Optimizers.before (Transformations.clipByLearnedNorm "clip") (Optimizers.sgd 1.0)
+            let x = Params.Single("a", tensor [ 3; 2 ] [| 0; 0; 0; 0; 0; 0 |])
+            // Norms 5, 0.5 and 0, and a maximum for each member.
+            let g = Params.Single("a", tensor [ 3; 2 ] [| 3; 4; 0.3; 0.4; 0; 0 |])
+            let clip = (tensor [ 3 ] [| 2; 1; 1 |]).requires_grad_()
+
+            let struct (next, _) =
+                Optimizers.apply optimizer x (Optimizers.init optimizer x) g (Params.Single("clip", clip))
+
+            near rounding "x" [| -1.2; -1.6; -0.3; -0.4; 0; 0 |] (numbers (next["a"].detach()))
+            let slope = (Gradients.gradient (next["a"].sum [| 1L |]) (Params.Single("clip", clip)) false)["clip"]
+            near rounding "by the maximum" [| -7.0 / 5.0; 0; 0 |] (numbers slope))
+
         test "settings out of range are refused" {
             refuses [ "Optimizers.sgd"; "'learningRate'"; "found -1" ] (fun () -> Optimizers.sgd -1.0 |> ignore)
 

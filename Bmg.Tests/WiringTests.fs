@@ -750,11 +750,13 @@ let private hyperParameterEffects = [
                     "traceDecay", 0.5, 1.0
                     "valueWeight", 0.0, 4.0
                     "learningRate", 0.03125, 0.5
+                    "gradientClip", 0.25, 2.0
                 ] do
                 Expect.equal
                     (learnedOf [
                         // The value loss moves what the policy stands on alone.
                         "learner.torso.0.name=linear"
+                        "learner.gradientClip=0.5"
                         "meta.hyperParameters=[" + byName name low high + "]"
                     ])
                     [ "entropyWeight", 0.1, 0.9; name, low, high ]

@@ -133,6 +133,12 @@ module Library =
             )
             .WithMetaParameters(fun _ -> Ingredients.learnedRate)
         Subject
+            .Of(
+                "learned clip",
+                gradient (Optimizers.before (Transformations.clipByLearnedNorm "clip") (Optimizers.momentum 0.2 0.5))
+            )
+            .WithMetaParameters(fun _ -> MetaParameters.boundedScalar "clip" 0.1 2.0 0.6)
+        Subject
             .Of("rate per tensor", gradient (Optimizers.withRatePerTensor "rate/" (Optimizers.momentum 0.1 0.5)))
             .WithMetaParameters(fun x -> MetaParameters.ratePerTensor "rate/" x 0.1)
         Subject

@@ -106,12 +106,12 @@ public sealed class ActorCriticAgent : Agent
             .WithTraceDecay(Or(HyperParameters.TraceDecay, judge.TraceDecay))
             .WithValueWeight(Or(HyperParameters.ValueWeight, judge.ValueWeight));
         var plain = learner.Optimizer.Make(AgentKinds.Optimizer);
-        var optimizer = Clipped(
-            learned.Contains(HyperParameters.LearningRate)
-                ? Optimizers.withLearnedRate(HyperParameters.LearningRate, plain)
-                : plain,
-            learner.GradientClip
-        );
+        var rated = learned.Contains(HyperParameters.LearningRate)
+            ? Optimizers.withLearnedRate(HyperParameters.LearningRate, plain)
+            : plain;
+        var optimizer = learned.Contains(HyperParameters.GradientClip)
+            ? Optimizers.before(Transformations.clipByLearnedNorm(HyperParameters.GradientClip), rated)
+            : Clipped(rated, learner.GradientClip);
         var features = FeaturesOf(configuration);
         var metaLearner = MetaLearner<Rollout>
             .Create(
@@ -191,6 +191,7 @@ public sealed class ActorCriticAgent : Agent
             HyperParameters.TraceDecay => learner.TraceDecay,
             HyperParameters.ValueWeight => learner.ValueWeight,
             HyperParameters.LearningRate => PlainRateOf(optimizer),
+            HyperParameters.GradientClip => learner.GradientClip,
             _ => null,
         };
 

@@ -8,6 +8,8 @@ namespace Bmg.Training.Agents;
 /// <param name="settings">Settings of the learner.</param>
 public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
 {
+    private const double SmallClip = 1e-6;
+
     /// <inheritdoc/>
     public Agent Create(RunConfiguration configuration, CancellationToken cancellation) =>
         ActorCriticAgent.Create(configuration, stop: cancellation);
@@ -131,12 +133,18 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
                 continue;
             }
 
+            if (each.Name == HyperParameters.GradientClip && settings.GradientClip is null)
+            {
+                yield return new BrokenRule("learner.gradientClip", "null", "a number: where what is learned starts");
+                continue;
+            }
+
             if (ActorCriticAgent.InitialOf(each.Name, settings, optimizer) is not { } initial)
             {
                 yield return new BrokenRule(
                     $"{at}.name",
                     $"\"{each.Name}\"",
-                    "one of \"discount\", \"traceDecay\", \"valueWeight\", \"learningRate\"; meta.entropyWeight.learned says of the entropy weight"
+                    "one of \"discount\", \"traceDecay\", \"valueWeight\", \"learningRate\", \"gradientClip\"; meta.entropyWeight.learned says of the entropy weight"
                 );
                 continue;
             }
@@ -155,12 +163,14 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
                 yield return new BrokenRule($"{at}.high", FormattableString.Invariant($"{each.High}"), "at most 1");
             }
 
-            if (each.Name == HyperParameters.LearningRate && each.Low <= 0)
+            if (each.Name is HyperParameters.LearningRate or HyperParameters.GradientClip && each.Low <= 0)
             {
                 yield return new BrokenRule(
                     $"{at}.low",
                     FormattableString.Invariant($"{each.Low}"),
-                    "more than 0: a step size is positive"
+                    each.Name == HyperParameters.LearningRate
+                        ? "more than 0: a step size is positive"
+                        : "more than 0: the largest norm of a gradient is positive"
                 );
             }
 
@@ -199,7 +209,12 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
                 ? [configuration.Meta.EntropyWeight.Initial]
                 : Array.Empty<double>(),
             .. configuration.Meta.HyperParameters.Select(each =>
-                ActorCriticAgent.InitialOf(each.Name, settings, settings.Optimizer.Make(AgentKinds.Optimizer))!.Value
+                // So small that every gradient is clipped: what is longer than all of them has no derivative here, and may have one in a life.
+                each.Name == HyperParameters.GradientClip
+                    ? SmallClip
+                    : ActorCriticAgent
+                        .InitialOf(each.Name, settings, settings.Optimizer.Make(AgentKinds.Optimizer))!
+                        .Value
             ),
         ];
         foreach (

@@ -44,6 +44,7 @@ public sealed record Metric(string Name, string Label, string Unit, Aggregation 
             HyperParameters.TraceDecay => "trace decay λ",
             HyperParameters.ValueWeight => "value weight",
             HyperParameters.LearningRate => "learning rate",
+            HyperParameters.GradientClip => "gradient clip",
             _ => name,
         };
 }

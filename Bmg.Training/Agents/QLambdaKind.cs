@@ -47,6 +47,15 @@ public sealed class QLambdaKind(QLambdaSettings settings) : IAgentKind
             );
         }
 
+        if (configuration.Meta.HyperParameters.Count > 0 && configuration.Meta.Method != MetaMethod.Fixed)
+        {
+            yield return new BrokenRule(
+                "meta.hyperParameters",
+                $"\"{configuration.Meta.HyperParameters[0].Name}\"",
+                "none: agent \"q-lambda\" learns ε alone, since with K = 0 nothing else reaches what w is judged by"
+            );
+        }
+
         var world = ConfiguredEnvironment.Describe(configuration);
         if (world.Actions is not ActionSpace.Discrete || world.Masks)
         {

@@ -91,7 +91,7 @@ public sealed record EntropyWeightSettings
 public sealed record LearnedSettings
 {
     [Description(
-        "Which: of agent \"actor-critic\" \"discount\", \"traceDecay\", \"valueWeight\" or \"learningRate\". It starts at the learner's setting of that name, which lies between low and high."
+        "Which: of agent \"actor-critic\" \"discount\", \"traceDecay\", \"valueWeight\", \"learningRate\" or \"gradientClip\". It starts at the learner's setting of that name, which lies between low and high."
     )]
     [RegularExpression("^[A-Za-z][A-Za-z0-9]*$")]
     public string Name { get; init; } = "discount";
