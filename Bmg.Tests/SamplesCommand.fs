@@ -23,7 +23,7 @@ type Sample = {
     Make: FileInfo | null -> string[]
 }
 
-/// The quickstart's output, from its table to what it played.
+/// The quickstart's output, from its sketch to the difference.
 let private quickstart (recorded: FileInfo | null) : string[] =
     let lines =
         match recorded with
@@ -47,9 +47,9 @@ let private quickstart (recorded: FileInfo | null) : string[] =
 
     let first =
         lines
-        |> Array.findIndex (fun l -> l.TrimStart().StartsWith "member " && l.Contains "total reward")
+        |> Array.findIndex (fun l -> l.StartsWith "reward per environment step, from ")
 
-    let last = lines |> Array.findIndexBack (fun l -> l.StartsWith "Played it ")
+    let last = lines |> Array.findIndexBack (fun l -> l.StartsWith "learned less fixed")
     lines[first..last] |> Array.map (fun l -> l.TrimEnd())
 
 /// A report of the laws; of one that names something broken, its heading and the first law that is.
