@@ -6,6 +6,7 @@ open System
 open System.Collections.Generic
 open System.Diagnostics
 open System.IO
+open System.Text.Json
 open Bmg
 open Bmg.Export.Checkpoints
 open Bmg.Training
@@ -1626,10 +1627,83 @@ let private runEffects = [
         Expect.equal saves [ 0L; 35L; 63L; 91L; 105L ] "at the start, every 30 steps, and at the end"
         let _, saves, _ = ran [ "run.checkpointEvery=1000" ]
         Expect.equal saves [ 0L; 105L ] "at the start and at the end")
+    let kept (folder: string) (settings: string list) =
+        let file, run = Path.Combine(folder, "a.json"), Path.Combine(folder, Guid.NewGuid().ToString "N")
+        File.WriteAllText(file, brief)
+
+        let all =
+            [ "environmentSteps=105"; "run.checkpointEvery=30"; "run.metricsEvery=7" ]
+            @ settings
+            |> List.collect (fun setting -> [ "--set"; setting ])
+
+        let code, _, error = command ([ "train"; file; "--output"; run; "--quiet" ] @ all)
+        Expect.equal (code, error) (0, "") "train"
+
+        run,
+        Directory.GetFiles(Path.Combine(run, "checkpoints"))
+        |> Array.map (fun path -> nonNull (Path.GetFileName path))
+        |> Array.sort
+        |> List.ofArray
+
+    effect "run.keepLast" (fun () ->
+        inDirectory (fun folder ->
+            let _, none = kept folder []
+            Expect.equal none [ "latest.safetensors" ] "the latest alone"
+            let run, two = kept folder [ "run.keepLast=2" ]
+
+            Expect.equal
+                two
+                [
+                    "latest.safetensors"
+                    "step-000000000091.safetensors"
+                    "step-000000000105.safetensors"
+                ]
+                "and the last two"
+
+            let file = Path.Combine(run, "checkpoints", "step-000000000091.safetensors")
+            use checkpoint = CheckpointFile.Read file
+            Expect.equal checkpoint.Manifest.EnvironmentSteps 91L "what it says"
+            let code, _, error = command [ "evaluate"; file; "--steps"; "20" ]
+            Expect.equal (code, error) (0, "") "it can be played"))
+
+    effect "run.keepBest" (fun () ->
+        inDirectory (fun folder ->
+            let run, files = kept folder [ "run.keepBest=true"; "seed=3" ]
+            Expect.equal files [ "best.safetensors"; "latest.safetensors" ] "the best and the latest"
+            use best = CheckpointFile.Read(Path.Combine(run, "checkpoints", "best.safetensors"))
+
+            let rewards =
+                File.ReadAllLines(Path.Combine(run, "metrics.jsonl"))
+                |> Array.map (fun line ->
+                    use json = JsonDocument.Parse line
+
+                    json.RootElement.GetProperty("environmentSteps").GetInt64(),
+                    [
+                        for v in json.RootElement.GetProperty("reward").EnumerateArray() -> v.GetDouble()
+                    ]
+                    |> List.average)
+
+            // Checkpoints are at 35, 63, 91 and 105; each is judged by the intervals since the one before.
+            let score (from: int64, until: int64) =
+                rewards
+                |> Array.filter (fun (at, _) -> at > from && at <= until)
+                |> Array.averageBy snd
+
+            let _, expected =
+                [ 0L, 35L; 35L, 63L; 63L, 91L; 91L, 105L ]
+                |> List.maxBy (fun span -> score span, -fst span)
+
+            Expect.equal
+                best.Manifest.EnvironmentSteps
+                expected
+                "the one with the greatest reward since the one before"))
+
     effect "run.whenNotFinite=stop" (fun () ->
         Expect.throwsT<NumericalFailureException> (fun () -> burst "stop" |> ignore) "the run ends")
+
     effect "run.whenNotFinite=freeze" (fun () ->
         Expect.equal (burst "freeze") [ 1, 8L ] "the member and its seed; the other goes on")
+
     effect "threads" (fun () ->
         for threads, parts in [ 1, 1; 2, 2; 3, 3; 4, 3; 0, min 3 Environment.ProcessorCount ] do
             let configuration = configured anActorCritic [ $"threads={threads}"; "members=3" ]
@@ -1642,6 +1716,7 @@ let private runEffects = [
 
             use experiment = new PopulationExperiment(configuration, derived)
             Expect.equal experiment.Parts parts $"parts with threads={threads}")
+
     effect "device=cpu" (fun () ->
         use _ = scope ()
         let configuration = configured anActorCritic [ "device=cpu" ]
@@ -1651,6 +1726,7 @@ let private runEffects = [
         for set in population.Tensors().Values do
             for t in set.Tensors do
                 Expect.equal t.device_type DeviceType.CPU "where a tensor lives")
+
     effect "device=cuda" (fun () ->
         if torch.cuda.is_available () then
             use _ = scope ()
