@@ -240,9 +240,11 @@ module ActorCriticDescent =
         }
 
     /// φ: one step of SGD on the whole actor-critic loss.
+    [<CompiledName "Learner">]
     let learner (agent: ActorCritic) (rate: float) : UpdateRule<Rollout> =
-        around (UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd rate)) agent rate true
+        around (UpdateRule.gradient (ActorCritic.loss agent) (Optimizers.sgd rate)) agent rate true
 
     /// The target's last step: one step of SGD on the policy-gradient loss alone.
+    [<CompiledName "Greedy">]
     let greedy (agent: ActorCritic) (rate: float) : UpdateRule<Rollout> =
-        around (UpdateRule.gradient (ActorCritic.policyObjective agent 0.0) (Optimizers.sgd rate)) agent rate false
+        around (UpdateRule.gradient (ActorCritic.policyLoss agent 0.0) (Optimizers.sgd rate)) agent rate false

@@ -26,17 +26,21 @@ module Categorical =
     let internal bounded (t: Tensor) : Tensor = t.clamp (minusFar, far)
 
     /// log π(a) for every action, [.., A], and −1e18 where that is less, as for a masked action: no gradient passes there.
+    [<CompiledName "LogProbabilities">]
     let logProbabilities (logits: Tensor) : Tensor =
         (logits.log_softmax -1L).clamp_min minusFar
 
     /// π(a) for every action, [.., A].
+    [<CompiledName "Probabilities">]
     let probabilities (logits: Tensor) : Tensor = logits.softmax (-1L)
 
     /// log π(action) of the chosen actions: logits [.., A], actions [..] (int64) → [..].
+    [<CompiledName "LogProbability">]
     let logProbability (logits: Tensor) (actions: Tensor) : Tensor =
         (logProbabilities logits).gather(-1L, actions.unsqueeze (-1L)).squeeze(-1L)
 
     /// Entropy in nats, −Σ π log π, [..].
+    [<CompiledName "Entropy">]
     let entropy (logits: Tensor) : Tensor =
         let logp = logProbabilities logits
         (logp.exp().mul logp).sum(-1L).neg()
@@ -77,6 +81,7 @@ module Categorical =
         value.masked_fill (forbidden.any -1L, infinite)
 
     /// KL(p ‖ q) = Σ p (log p − log q) in nats, [..].
+    [<CompiledName "Kl">]
     let kl (p: Tensor) (q: Tensor) : Tensor =
         divergence
             "Categorical.kl"
@@ -89,6 +94,7 @@ module Categorical =
 
     /// Jensen-Shannon divergence ½KL(p ‖ m) + ½KL(q ‖ m) with m = ½(p + q), in nats, [..]: in [0, log 2]. With d = log q − log p,
     /// log(p/m) = log 2 + log σ(−d), whose derivatives are bounded.
+    [<CompiledName "JensenShannon">]
     let jensenShannon (p: Tensor) (q: Tensor) : Tensor =
         divergence
             "Categorical.jensenShannon"
@@ -110,6 +116,7 @@ module Categorical =
             q
 
     /// Jeffreys' divergence KL(p ‖ q) + KL(q ‖ p) = Σ (p − q)(log p − log q) in nats, [..].
+    [<CompiledName "Jeffreys">]
     let jeffreys (p: Tensor) (q: Tensor) : Tensor =
         let terms (logp: Tensor) (logq: Tensor) =
             (logp.exp().minus(logq.exp ())).mul(logp.minus logq)
@@ -125,6 +132,7 @@ module Categorical =
             q
 
     /// Squared Hellinger distance 1 − Σ √(pq) = ½ Σ (√p − √q)², [..]: in [0, 1]. √p = exp(½ log p) has no root to differentiate at 0.
+    [<CompiledName "SquaredHellinger">]
     let squaredHellinger (p: Tensor) (q: Tensor) : Tensor =
         Check.shape "Categorical.squaredHellinger" "q" "the shape of p" p.shape q
 
@@ -134,6 +142,7 @@ module Categorical =
         ((root p).minus(root q)).squared().sum(-1L).mul half
 
     /// Variance of a number per action, `values` [.., A], under p: Σ p (v − Σ p v)², [..]. Values count as within ±1e18.
+    [<CompiledName "Variance">]
     let variance (p: Tensor) (values: Tensor) : Tensor =
         Check.shape "Categorical.variance" "values" "the shape of p" p.shape values
         let p, values = probabilities p, bounded values
@@ -143,6 +152,7 @@ module Categorical =
     /// One action for a row of probabilities, by inversion of one uniform draw in [0, 1). Plain numbers: acting needs no tensor. It never
     /// throws and always gives an action that there is, if there is one: of a row that is no distribution, the first where all are 0, and
     /// where there is a NaN it or the first. Whoever acts looks for numbers that are not finite where they are made.
+    [<CompiledName "Sample">]
     let sample (probabilities: System.ReadOnlySpan<float32>, uniform: float) : int =
         let mutable left = float32 uniform
         let mutable action = 0

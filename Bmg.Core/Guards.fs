@@ -66,6 +66,7 @@ module Guards =
         p.TensorArray |> Array.exists (fun t -> t.requires_grad)
 
     /// μ must give one finite number a member, and depend on the learner where the learner is part of a graph.
+    [<CompiledName "Matching">]
     let matching (matching: MatchingFunction) : MatchingFunction =
         let name = $"matching function '{matching.Name}'"
 
@@ -92,6 +93,7 @@ module Guards =
         }
 
     /// ξ must make parameters of the learner's names and shapes, and a learner that goes on living.
+    [<CompiledName "Target">]
     let target (target: TargetBootstrap<'Data>) : TargetBootstrap<'Data> =
         let name = $"target bootstrap '{target.Name}'"
 
@@ -122,6 +124,7 @@ module Guards =
         }
 
     /// φ must give back parameters and state of the names and shapes that went in, depending on them where that is asked for.
+    [<CompiledName "UpdateRule">]
     let updateRule (numbers: bool) (rule: UpdateRule<'Data>) : UpdateRule<'Data> =
         let name = $"update rule '{rule.Name}'"
 
@@ -154,6 +157,7 @@ module Guards =
         }
 
     /// A gradient transformation must put out a direction of the gradients' names and shapes, and a state like the one that went in.
+    [<CompiledName "Optimizer">]
     let optimizer (numbers: bool) (optimizer: Optimizer) : Optimizer =
         let name = $"optimizer '{optimizer.Name}'"
         let inner = optimizer.Transformation

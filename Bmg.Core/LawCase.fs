@@ -23,13 +23,13 @@ type LawCase<'Data> = {
     Part: Parts
     /// Where the directions and offsets that laws draw come from.
     Seed: Seed
-    /// φ, K, w and the model. Its objective is put together from `Target` and `Matching` by each law.
+    /// φ, K, w and the model. Its meta-objective is put together from `Target` and `Matching` by each law.
     Learner: MetaLearner<'Data>
     State: MetaState<'Data>
     Target: TargetBootstrap<'Data>
     Matching: MatchingFunction
     /// f: a loss without stopped parts that does not depend on w by itself.
-    Loss: Objective<'Data>
+    Loss: LossFunction<'Data>
     /// Experience in the order in which it is handed out, whoever asks; as much as one meta-step takes.
     Batches: Experience<'Data>[]
     /// Other learner parameters of the same shapes, at least three.
@@ -55,10 +55,10 @@ type LawCase<'Data> = {
     Rounded: Func<torch.ScalarType, LawCase<'Data>>
 } with
 
-    /// The learner judged by another objective.
-    member this.JudgedBy(objective: MetaObjective<'Data>) : MetaLearner<'Data> = {
+    /// The learner judged by another meta-objective.
+    member this.JudgedBy(metaObjective: MetaObjective<'Data>) : MetaLearner<'Data> = {
         this.Learner with
-            Objective = objective
+            MetaObjective = metaObjective
     }
 
     /// Every tensor of the case, by name: what no step may write to.
@@ -117,7 +117,7 @@ type Trial<'Data>(case: LawCase<'Data>) =
 
     static let evaluate (case: LawCase<'Data>) (learner: MetaLearner<'Data>) =
         let prepared = PreparedExperience case.Batches
-        MetaLearner.metaGradient learner case.State (Func<_, _, _>(fun _ _ -> prepared.Next()))
+        MetaLearner.metaGradient learner case.State (fun _ _ -> prepared.Next())
 
     let bootstrapped =
         lazy (evaluate case (case.JudgedBy(MetaObjective.Bootstrapped(case.Target, case.Matching))))
@@ -171,9 +171,9 @@ type Trial<'Data>(case: LawCase<'Data>) =
             Matching.parameterL2 (1.0 / (2.0 * Trial<'Data>.Rate))
         )
 
-    /// The meta-gradient under any objective.
-    member _.Under(objective: MetaObjective<'Data>) : MetaGradientResult<'Data> =
-        evaluate case (case.JudgedBy objective)
+    /// The meta-gradient under any meta-objective.
+    member _.Under(metaObjective: MetaObjective<'Data>) : MetaGradientResult<'Data> =
+        evaluate case (case.JudgedBy metaObjective)
 
     /// The bootstrapped meta-gradient under another matching function.
     member this.Matched(matching: MatchingFunction) : MetaGradientResult<'Data> =
@@ -208,7 +208,7 @@ type Trial<'Data>(case: LawCase<'Data>) =
         Prediction(x, outputs)
 
     /// The bootstrapped meta-objective as a function of w with x̃ held fixed, [P].
-    member this.Objective(target: Params, evaluation: Experience<'Data>) : Func<Params, Tensor> =
+    member this.MetaObjective(target: Params, evaluation: Experience<'Data>) : Func<Params, Tensor> =
         let frozen = this.Predict(target, this.W, evaluation)
         // Computed here, for the scope of the case, rather than in that of the first difference.
         frozen.Outputs |> ignore

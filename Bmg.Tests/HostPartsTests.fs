@@ -61,7 +61,7 @@ let private program () =
         .AddUpdateRule(
             "my-rule",
             settings,
-            Func<_, _, _>(fun _ (context: UpdateRuleContext) -> UpdateRule.gradient context.Objective context.Optimizer)
+            Func<_, _, _>(fun _ (context: UpdateRuleContext) -> UpdateRule.gradient context.Loss context.Optimizer)
         )
         .AddTarget(
             "my-target",

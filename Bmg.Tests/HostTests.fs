@@ -985,7 +985,7 @@ let private abandonTests =
 
             let watched =
                 MetaParameters.contextualWatched
-                    (Action(fun () -> calls <- calls + 1))
+                    (fun () -> calls <- calls + 1)
                     "ε"
                     network
                     0.0

@@ -60,10 +60,10 @@ public enum PolicyKind
     /// <summary>Predictions of numbers, from regression: no action is taken.</summary>
     Predictions,
 
-    /// <summary>Logits of several discrete actions at once, side by side (see <c>Distributions.categoricals</c>).</summary>
+    /// <summary>Logits of several discrete actions at once, side by side (see <c>Distributions.Categoricals</c>).</summary>
     SeveralLogits,
 
-    /// <summary>Of actions that are numbers the means, and then the logarithms of the deviations (see <c>Distributions.gaussian</c>), in
+    /// <summary>Of actions that are numbers the means, and then the logarithms of the deviations (see <c>Distributions.Gaussian</c>), in
     /// the policy's own range, in which −1 and 1 are the bounds.</summary>
     Gaussian,
 }

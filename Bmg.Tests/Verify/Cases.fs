@@ -87,8 +87,8 @@ module Cases =
 
     /// How a learner rests at w, and only at this w: φ descends ½‖x − c − (α(w) − α₀)·v‖² from x = c, with α₀ = α at w. So g = 0 and
     /// J = ∂x⁽ᴷ⁾/∂w ≠ 0.
-    let private pull (at: Params) (towards: Params) (rest: Tensor voption) : Objective<Rollout> =
-        Objective<Rollout>
+    let private pull (at: Params) (towards: Params) (rest: Tensor voption) : LossFunction<Rollout> =
+        LossFunction<Rollout>
             .Create(
                 "pull",
                 (fun x hyper _ ->
@@ -254,10 +254,10 @@ module Cases =
 
         let model = (Ingredients.find "model" Ingredients.models spec.Model).Invoke agent
 
-        let makeTarget (f: Objective<Rollout>) (others: Params[]) =
+        let makeTarget (f: LossFunction<Rollout>) (others: Params[]) =
             let ingredients = {
                 Steps = spec.TargetSteps
-                Objective = f
+                Loss = f
                 Agent = agent
                 Model = model
                 Other = others[2]
@@ -274,7 +274,7 @@ module Cases =
 
         let batches = drawn.Batches |> Array.map (convert chosen)
 
-        let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4
+        let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4 1e-16
 
         let metaLearner: MetaLearner<Rollout> =
             MetaLearner<Rollout>.Create(rule, spec.InnerSteps, meta, MetaObjective.Fixed, model, metaOptimizer)
@@ -283,7 +283,7 @@ module Cases =
             Learner = learner
             MetaParameters = w
             MetaOptimizer = Optimizers.init metaOptimizer w
-            Pending = ValueNone
+            Pending = null
         }
 
         let case = {

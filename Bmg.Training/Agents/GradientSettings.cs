@@ -1,6 +1,6 @@
 namespace Bmg.Training.Agents;
 
-/// <summary>The update rule that steps down the gradient of the learner's objective under its optimizer; it has no settings.</summary>
+/// <summary>The update rule that steps down the gradient of the learner's loss under its optimizer; it has no settings.</summary>
 public sealed record GradientSettings;
 
 /// <summary>A matching function without settings.</summary>

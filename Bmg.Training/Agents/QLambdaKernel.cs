@@ -12,7 +12,7 @@ namespace Bmg.Training.Agents;
 /// </summary>
 internal sealed unsafe class QLambdaKernel
 {
-    /// <summary>Added inside Adam's root, as Optimizers.adam does.</summary>
+    /// <summary>Added inside Adam's root, as Optimizers.Adam does.</summary>
     private const float InsideRoot = 1e-16f;
 
     private readonly record struct Layer(int Inputs, int Outputs, string Weight, string Bias);
