@@ -326,12 +326,13 @@ let private kernel =
         let hidden = Array.init (rng.Next 3) (fun _ -> widths[rng.Next widths.Length])
         let agent = qlearner inputs hidden actions (rng.NextDouble())
 
-        let adam = AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2)
+        let adam =
+            AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2, EpsilonRoot = 1e-3)
 
         let rule =
             QLambda.learner
                 (agent.WithDiscount(Setting.Learned HyperParameters.Discount))
-                (Optimizers.adam adam.LearningRate adam.Beta1 adam.Beta2 adam.Epsilon 1e-16)
+                (Optimizers.adam adam.LearningRate adam.Beta1 adam.Beta2 adam.Epsilon adam.EpsilonRoot)
 
         let x =
             QLambda.init agent Initialization.Uniform (Seed.Population(int64 seed.Get, members)) torch.float32 torch.CPU

@@ -515,6 +515,18 @@ let effects: (string * (unit -> unit)) list = [
                 0.1, Optimizers.rmsProp 0.1 0.9 0.1 1e-16
                 1.0, Optimizers.rmsProp 0.1 0.9 1.0 1e-16
             ]
+            "epsilonRoot",
+            "rmsprop",
+            [
+                1e-16, Optimizers.rmsProp 0.1 0.9 1e-8 1e-16
+                0.25, Optimizers.rmsProp 0.1 0.9 1e-8 0.25
+            ]
+            "epsilonRoot",
+            "adam",
+            [
+                1e-16, Optimizers.adam 0.1 0.9 0.999 1e-8 1e-16
+                0.25, Optimizers.adam 0.1 0.9 0.999 1e-8 0.25
+            ]
             "beta1",
             "adam",
             [

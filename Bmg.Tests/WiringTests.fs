@@ -1041,6 +1041,11 @@ let private learnerEffects = [
             "0.01", id
             "0.2", optimizer (Optimizers.adam 0.05 0.7 0.9 0.2 1e-16)
         ]
+
+        numeric "learner.optimizer.epsilonRoot" start [
+            "1e-16", id
+            "0.04", optimizer (Optimizers.adam 0.05 0.7 0.9 1e-2 0.04)
+        ]
     for name, make in
         [
             "momentum", (fun decay -> Optimizers.momentum 0.05 decay)
@@ -1060,6 +1065,10 @@ let private learnerEffects = [
     numeric "learner.optimizer.epsilon" (anActorCritic |> given [ $"learner.optimizer={rmsProp}" ] id) [
         "0.01", optimizer (Optimizers.rmsProp 0.05 0.75 0.01 1e-16)
         "0.2", optimizer (Optimizers.rmsProp 0.05 0.75 0.2 1e-16)
+    ]
+    numeric "learner.optimizer.epsilonRoot" (anActorCritic |> given [ $"learner.optimizer={rmsProp}" ] id) [
+        "1e-16", optimizer (Optimizers.rmsProp 0.05 0.75 0.01 1e-16)
+        "0.04", optimizer (Optimizers.rmsProp 0.05 0.75 0.01 0.04)
     ]
     for rate, make, start in
         [
@@ -1208,6 +1217,16 @@ let private targetEffects = [
         "0.01", last (Some(Optimizers.adam 0.3 0.9 0.999 0.01 1e-16))
         "0.3", last (Some(Optimizers.adam 0.3 0.9 0.999 0.3 1e-16))
     ]
+
+    for name, make in
+        [
+            "rmsprop", (fun inRoot -> Optimizers.rmsProp 0.3 0.9 1e-2 inRoot)
+            "adam", (fun inRoot -> Optimizers.adam 0.3 0.9 0.999 1e-2 inRoot)
+        ] do
+        numeric "target.optimizer.epsilonRoot" (ownLast name) [
+            "1e-16", last (Some(make 1e-16))
+            "0.09", last (Some(make 0.09))
+        ]
     // A first step of Adam is the same under every β: what is built says which it has.
     for key, overrides, name in
         [

@@ -90,7 +90,9 @@ public sealed class QLambdaAgent : Agent
         get
         {
             var adam = Settings.Optimizer.As<AdamSettings>();
-            return Learner.Learner(Optimizers.Adam(adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon));
+            return Learner.Learner(
+                Optimizers.Adam(adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon, adam.EpsilonRoot)
+            );
         }
     }
 

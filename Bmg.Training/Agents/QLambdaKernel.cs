@@ -12,9 +12,6 @@ namespace Bmg.Training.Agents;
 /// </summary>
 internal sealed unsafe class QLambdaKernel
 {
-    /// <summary>Added inside Adam's root, as Optimizers.Adam does.</summary>
-    private const float InsideRoot = 1e-16f;
-
     private readonly record struct Layer(int Inputs, int Outputs, string Weight, string Bias);
 
     private readonly Layer[] _layers;
@@ -22,6 +19,7 @@ internal sealed unsafe class QLambdaKernel
     private readonly double _beta1;
     private readonly double _beta2;
     private readonly float _epsilon;
+    private readonly float _epsilonRoot;
     private readonly double _decay;
     private readonly float[] _gradient;
     private readonly int[] _live;
@@ -72,6 +70,7 @@ internal sealed unsafe class QLambdaKernel
         _beta1 = adam.Beta1;
         _beta2 = adam.Beta2;
         _epsilon = (float)adam.Epsilon;
+        _epsilonRoot = (float)adam.EpsilonRoot;
         _decay = agent.TraceDecay is Setting.Constant { Item: var decay }
             ? decay
             : throw new NotSupportedException("QLambdaKernel: expected a constant λ, found a learned one.");
@@ -206,6 +205,7 @@ internal sealed unsafe class QLambdaKernel
             (float)(1 / correction2),
             (float)(_rate / correction1),
             _epsilon,
+            _epsilonRoot,
             ended ? 0 : (float)(_decay * discount)
         );
 
@@ -422,7 +422,7 @@ internal sealed unsafe class QLambdaKernel
             beta2 = Vector512.Create(step.Beta2),
             rest2 = Vector512.Create(step.Rest2),
             unbias2 = Vector512.Create(step.Unbias2),
-            inside = Vector512.Create(InsideRoot),
+            inside = Vector512.Create(step.EpsilonRoot),
             rate = Vector512.Create(step.Rate),
             epsilon = Vector512.Create(step.Epsilon),
             decay = Vector512.Create(step.Decay);
@@ -498,7 +498,7 @@ internal sealed unsafe class QLambdaKernel
         var second = *v * step.Beta2 + gradient * gradient * step.Rest2;
         *m1 = first;
         *v1 = second;
-        *x1 = *x - first * step.Rate / (MathF.Sqrt(second * step.Unbias2 + InsideRoot) + step.Epsilon);
+        *x1 = *x - first * step.Rate / (MathF.Sqrt(second * step.Unbias2 + step.EpsilonRoot) + step.Epsilon);
     }
 
     /// <summary>The layers' inputs and outputs of one forward pass.</summary>
@@ -563,6 +563,7 @@ internal sealed unsafe class QLambdaKernel
         float Unbias2,
         float Rate,
         float Epsilon,
+        float EpsilonRoot,
         float Decay
     );
 }

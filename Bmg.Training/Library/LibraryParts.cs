@@ -77,13 +77,13 @@ public static class LibraryParts
             AgentKinds.Optimizer,
             "rmsprop",
             new RmsPropSettings(),
-            s => Optimizers.RmsProp(s.LearningRate, s.Decay, s.Epsilon)
+            s => Optimizers.RmsProp(s.LearningRate, s.Decay, s.Epsilon, s.EpsilonRoot)
         );
         catalogue.Add(
             AgentKinds.Optimizer,
             "adam",
             new AdamSettings(),
-            s => Optimizers.Adam(s.LearningRate, s.Beta1, s.Beta2, s.Epsilon)
+            s => Optimizers.Adam(s.LearningRate, s.Beta1, s.Beta2, s.Epsilon, s.EpsilonRoot)
         );
 
         catalogue.Add(
