@@ -14,7 +14,22 @@ type Law<'Data> = {
     /// What it is asked of.
     Parts: Parts
     Judge: Func<Trial<'Data>, Judgement>
-}
+} with
+
+    /// <summary>A law from its parts.</summary>
+    /// <param name="name">Short, for a column and a command line.</param>
+    /// <param name="statement">The law in a sentence.</param>
+    /// <param name="parts">What it is asked of.</param>
+    /// <param name="judge">A case under judgement → what the law says of it.</param>
+    /// <returns>The law.</returns>
+    static member Create
+        (name: string, statement: string, parts: Parts, judge: Func<Trial<'Data>, Judgement>)
+        : Law<'Data> = {
+        Name = name
+        Statement = statement
+        Parts = parts
+        Judge = judge
+    }
 
 /// The laws of meta-updates. Derivatives are judged in float64, with data and targets held fixed; one law compares float32 with that.
 [<RequireQualifiedAccess>]
@@ -1261,12 +1276,8 @@ module Laws =
                 (numbersOf trial.Bootstrapped.Gradient)
                 (numbersOf (through trial ThroughSteps.FirstOrder).Gradient)
 
-    let private law name parts statement judge : Law<'Data> = {
-        Name = name
-        Statement = statement
-        Parts = parts
-        Judge = Func<_, _>(judge)
-    }
+    let private law name parts statement (judge: Trial<'Data> -> Judgement) : Law<'Data> =
+        Law<'Data>.Create(name, statement, parts, judge)
 
     /// Every law, in the order in which they are reported.
     [<CompiledName "All">]

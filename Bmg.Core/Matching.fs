@@ -11,7 +11,10 @@ type Model<'Data> = {
     Predict: Func<Params, Params, 'Data, Params>
 } with
 
-    /// A model from a name and a function.
+    /// <summary>A model from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="predict">(x, hyper-parameters, data) → named outputs, [P, …] each.</param>
+    /// <returns>The model.</returns>
     static member Create(name: string, predict: Func<Params, Params, 'Data, Params>) : Model<'Data> = {
         Name = name
         Predict = predict
@@ -72,7 +75,11 @@ type MatchingFunction = {
     Compare: Func<Prediction, Prediction, Tensor>
 } with
 
-    /// A matching function from its parts.
+    /// <summary>A matching function from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="claims">What the laws hold it to.</param>
+    /// <param name="compare">(target, learner) → [P]. The target holds constants.</param>
+    /// <returns>μ</returns>
     static member Create
         (name: string, claims: MatchingClaims, compare: Func<Prediction, Prediction, Tensor>)
         : MatchingFunction = {

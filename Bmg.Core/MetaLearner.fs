@@ -10,9 +10,9 @@ type MetaObjective<'Data> =
     /// No meta-learning: w stays as it is.
     | Fixed
     /// The learner's own loss after K steps, on one more batch of experience, which is also the first of the next window (Xu et al. 2018).
-    | MetaGradient of outerLoss: LossFunction<'Data>
+    | MetaGradient of OuterLoss: LossFunction<'Data>
     /// The match of the learner after K steps with a target that it bootstraps itself (Flennerhag et al. 2022).
-    | Bootstrapped of target: TargetBootstrap<'Data> * matching: MatchingFunction
+    | Bootstrapped of Target: TargetBootstrap<'Data> * Matching: MatchingFunction
 
 /// How the meta-gradient gets through the K steps of φ. The first three give the same numbers (truncated where it reaches back over all
 /// K); they differ in what they cost.
@@ -22,7 +22,7 @@ type ThroughSteps =
     | Reverse
     /// Reverse mode through the last `steps` of the K steps, at least one; the dependence of those before on w is left out (Shaban et al.
     /// 2019, truncated back-propagation).
-    | Truncated of steps: int
+    | Truncated of Steps: int
     /// Forward mode: the tangents of x and h by each entry of w are carried from step to step (Franceschi et al. 2017, forward
     /// hyper-gradients), each step's by differentiating its vector-Jacobian product once more. Memory does not grow with K; time grows with
     /// the number of meta-parameters.
@@ -140,7 +140,14 @@ type MetaLearner<'Data> = {
     Through: ThroughSteps
 } with
 
-    /// A meta-learner that differentiates in reverse mode through all of its `innerSteps` steps.
+    /// <summary>A meta-learner that differentiates in reverse mode through all of its steps.</summary>
+    /// <param name="updateRule">φ</param>
+    /// <param name="innerSteps">K, at least 0.</param>
+    /// <param name="metaParameters">w, and what φ gets from it.</param>
+    /// <param name="metaObjective">What judges w.</param>
+    /// <param name="model">What μ compares; a plain meta-gradient does not ask it.</param>
+    /// <param name="metaOptimizer">What moves w.</param>
+    /// <returns>The meta-learner.</returns>
     static member Create
         (
             updateRule: UpdateRule<'Data>,

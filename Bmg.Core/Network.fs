@@ -73,11 +73,12 @@ type Network = private {
                 2L * int64 i * int64 kernel * int64 kernel * LayerSites.size site.OutputShape
             | _ -> 0L)
 
-    /// Layers one after the other.
+    /// <summary>Layers one after the other.</summary>
     /// <param name="name">Prefix of the parameters' names.</param>
     /// <param name="inputShape">Axes of an input, without P and B: [features] or [channels, height, width].</param>
     /// <param name="layers">From input to output; none is the identity.</param>
-    /// An ArgumentException names the first layer that does not fit, with what it expects and what it is given.
+    /// <returns>The network.</returns>
+    /// <exception cref="T:System.ArgumentException">A layer does not fit: the first such, with what it expects and what it is given.</exception>
     static member Create(name: string, inputShape: int[], layers: Layer[]) : Network =
         Check.require
             "Network.Create"
@@ -95,7 +96,13 @@ type Network = private {
             sites = LayerSites.make name name "" layers inputShape
         }
 
-    /// A multi-layer perceptron: linear layers of the given widths with an activation between, none after the last.
+    /// <summary>A multi-layer perceptron: linear layers with an activation between, none after the last.</summary>
+    /// <param name="name">Prefix of the parameters' names; distinct among the networks of one learner.</param>
+    /// <param name="inputs">Numbers that go in.</param>
+    /// <param name="hidden">Widths of the layers between.</param>
+    /// <param name="outputs">Numbers that come out.</param>
+    /// <param name="activation">What stands between layers.</param>
+    /// <returns>The network.</returns>
     static member Mlp(name: string, inputs: int, hidden: int[], outputs: int, activation: Activation) : Network =
         let widths = Array.concat [ [| inputs |]; hidden; [| outputs |] ]
 
@@ -112,7 +119,10 @@ type Network = private {
 
         Network.Create(name, [| inputs |], layers)
 
-    /// A builder that knows the shape that each layer is given, and so asks for no sizes of inputs.
+    /// <summary>A builder that knows the shape that each layer is given, and so asks for no sizes of inputs.</summary>
+    /// <param name="name">Prefix of the parameters' names.</param>
+    /// <param name="inputShape">Axes of an input, without P and B: [features] or [channels, height, width].</param>
+    /// <returns>A builder without layers.</returns>
     static member Build(name: string, [<ParamArray>] inputShape: int[]) : NetworkBuilder =
         NetworkBuilder(name, inputShape, [||])
 

@@ -20,7 +20,11 @@ type GradientTransformation = {
     Update: Func<Params, Params, Params, Params, TransformationStep>
 } with
 
-    /// A transformation of gradients and state alone.
+    /// <summary>A transformation of gradients and state alone.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="init">Parameters → first state.</param>
+    /// <param name="update">(gradients, state) → direction and next state.</param>
+    /// <returns>The transformation.</returns>
     static member Create
         (name: string, init: Func<Params, Params>, update: Func<Params, Params, TransformationStep>)
         : GradientTransformation = {
@@ -29,7 +33,11 @@ type GradientTransformation = {
         Update = Func<_, _, _, _, _>(fun gradients state _ _ -> update.Invoke(gradients, state))
     }
 
-    /// A transformation that also reads the parameters or the hyper-parameters: (gradients, state, x, hyper-parameters) → step.
+    /// <summary>A transformation that also reads the parameters or the hyper-parameters.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="init">Parameters → first state.</param>
+    /// <param name="update">(gradients, state, x, hyper-parameters) → direction and next state.</param>
+    /// <returns>The transformation.</returns>
     static member CreateAt
         (name: string, init: Func<Params, Params>, update: Func<Params, Params, Params, Params, TransformationStep>)
         : GradientTransformation = {
@@ -46,7 +54,7 @@ type Setting =
     | Learned of string
     /// For each tensor of the parameters a hyper-parameter of its own, named by this prefix and the tensor's name: one number a member,
     /// [P], or the tensor's own shape, [P, …], and then element by element. The population axis is at P, or at 1 where it is shared.
-    | LearnedPerTensor of prefix: string
+    | LearnedPerTensor of Prefix: string
 
 /// Names of the hyper-parameters that the library's agents and optimizers read where a setting is learned and nothing else is said.
 [<RequireQualifiedAccess>]
@@ -159,7 +167,10 @@ type Schedule = {
     Factor: Func<Tensor, Tensor>
 } with
 
-    /// A schedule from a function: `Schedule.Create("1/√t", fun t -> t.plus(1.0).rsqrt())`.
+    /// <summary>A schedule from a function.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="factor">Steps made before this one, [P], float64 → factor of the direction, [P].</param>
+    /// <returns>The schedule.</returns>
     static member Create(name: string, factor: Func<Tensor, Tensor>) : Schedule = { Name = name; Factor = factor }
 
 /// A learning rate and a gradient transformation: x ← x − rate · direction.

@@ -25,12 +25,19 @@ type Params private (names: string[], tensors: Tensor[], index: Dictionary<strin
     /// The set that holds nothing: the state of an optimizer without moments, say.
     static member Empty: Params = empty
 
-    /// A set from names and tensors of equal number, in that order.
+    /// <summary>A set from names and tensors, in that order.</summary>
+    /// <param name="names">Distinct names.</param>
+    /// <param name="tensors">As many tensors, [P, …] each; they are not copied.</param>
+    /// <returns>The set.</returns>
+    /// <exception cref="T:System.ArgumentException">The numbers differ, or a name stands twice.</exception>
     static member Create(names: string[], tensors: Tensor[]) : Params =
         Check.require "Params.Create" "tensors" $"{names.Length} tensors" tensors.Length (tensors.Length = names.Length)
         new Params(Array.copy names, Array.copy tensors, Params.IndexOf names)
 
-    /// One named tensor.
+    /// <summary>One named tensor.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="tensor">[P, …]</param>
+    /// <returns>The set.</returns>
     static member Single(name: string, tensor: Tensor) : Params = Params.Create([| name |], [| tensor |])
 
     /// The same names with other tensors; takes ownership of the array.
@@ -54,7 +61,9 @@ type Params private (names: string[], tensors: Tensor[], index: Dictionary<strin
     /// Whether there is a tensor of this name.
     member _.Contains(name: string) : bool = index.ContainsKey name
 
-    /// Applies `f` to every tensor.
+    /// <summary>Applies a function to every tensor.</summary>
+    /// <param name="f">Tensor → tensor.</param>
+    /// <returns>A set of the same names.</returns>
     member _.Map(f: Func<Tensor, Tensor>) : Params =
         new Params(names, Array.map f.Invoke tensors, index)
 

@@ -92,7 +92,10 @@ type TargetBootstrap<'Data> = {
     Bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>
 } with
 
-    /// A target bootstrap from its parts, claiming all there is to claim.
+    /// <summary>A target bootstrap from its parts, claiming all there is to claim.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="bootstrap">(learner after K steps, cut out of the graph; its further life) → target.</param>
+    /// <returns>ξ</returns>
     static member Create
         (name: string, bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>)
         : TargetBootstrap<'Data> = {
@@ -101,7 +104,11 @@ type TargetBootstrap<'Data> = {
         Bootstrap = bootstrap
     }
 
-    /// A target bootstrap from its parts.
+    /// <summary>A target bootstrap from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="claims">What the laws hold it to.</param>
+    /// <param name="bootstrap">(learner after K steps, cut out of the graph; its further life) → target.</param>
+    /// <returns>ξ</returns>
     static member Create
         (name: string, claims: TargetClaims, bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>)
         : TargetBootstrap<'Data> = {

@@ -11,7 +11,10 @@ type LossFunction<'Data> = {
     Loss: Func<Params, Params, 'Data, Tensor>
 } with
 
-    /// A loss function from a name and (x, hyper-parameters, data) → loss [P].
+    /// <summary>A loss function from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="loss">(x, hyper-parameters, data) → loss [P].</param>
+    /// <returns>The loss function.</returns>
     static member Create(name: string, loss: Func<Params, Params, 'Data, Tensor>) : LossFunction<'Data> = {
         Name = name
         Loss = loss
@@ -166,7 +169,11 @@ type UpdateRule<'Data> = {
     Step: Func<LearnerState, Params, 'Data, Differentiation, UpdateStep>
 } with
 
-    /// An update rule from its parts.
+    /// <summary>An update rule from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="init">Parameters → first learner state.</param>
+    /// <param name="step">(learner, hyper-parameters, data, differentiation) → next learner and the loss [P]. Nothing is written in place.</param>
+    /// <returns>φ</returns>
     static member Create
         (
             name: string,

@@ -87,15 +87,11 @@ let lookAhead (steps: int) (lossFunction: LossFunction<Rollout>) (optimizer: Opt
     TargetBootstrap.lookAhead steps (UpdateRule.gradient lossFunction optimizer) LastStepState.Fresh
 
 /// (L, the plain loss, other parameters of the learner's shape) → target bootstrap.
-let targets: Entry<Func<int, LossFunction<Rollout>, Params, TargetBootstrap<Rollout>>> list = [
-    smooth
-        "look ahead"
-        (Func<_, _, _, _>(fun steps lossFunction _ -> lookAhead steps lossFunction (Optimizers.sgd 0.5)))
-    smooth
-        "look ahead, last step rmsprop"
-        (Func<_, _, _, _>(fun steps lossFunction _ ->
-            lookAhead steps lossFunction (Optimizers.rmsProp 0.03 0.9 1e-3 1e-16)))
-    smooth "given" (Func<_, _, _, _>(fun _ _ other -> TargetBootstrap.given other))
+let targets: Entry<int -> LossFunction<Rollout> -> Params -> TargetBootstrap<Rollout>> list = [
+    smooth "look ahead" (fun steps lossFunction _ -> lookAhead steps lossFunction (Optimizers.sgd 0.5))
+    smooth "look ahead, last step rmsprop" (fun steps lossFunction _ ->
+        lookAhead steps lossFunction (Optimizers.rmsProp 0.03 0.9 1e-3 1e-16))
+    smooth "given" (fun _ _ other -> TargetBootstrap.given other)
 ]
 
 /// Features of a context in the cases.
@@ -119,19 +115,17 @@ let metaParameters: Entry<MetaParameters> list = [
 ]
 
 /// The policy alone, and a policy that w reaches by itself, through a temperature.
-let models: Entry<Func<ActorCritic, Model<Rollout>>> list = [
-    smooth "policy" (Func<_, _>(fun agent -> ActorCritic.model agent))
-    smooth
-        "tempered policy"
-        (Func<_, _>(fun agent ->
-            Model<Rollout>
-                .Create(
-                    "tempered policy",
-                    (fun x hyper rollout ->
-                        let logits = ActorCritic.logits agent x rollout
-                        let temperature = hyper[ActorCritic.EntropyWeight].plus(Scalars.constant 0.5)
-                        Params.Single("logits", logits.mul (Params.broadcast temperature logits)))
-                )))
+let models: Entry<ActorCritic -> Model<Rollout>> list = [
+    smooth "policy" ActorCritic.model
+    smooth "tempered policy" (fun agent ->
+        Model<Rollout>
+            .Create(
+                "tempered policy",
+                (fun x hyper rollout ->
+                    let logits = ActorCritic.logits agent x rollout
+                    let temperature = hyper[ActorCritic.EntropyWeight].plus(Scalars.constant 0.5)
+                    Params.Single("logits", logits.mul (Params.broadcast temperature logits)))
+            ))
 ]
 
 let activations: Entry<Activation> list = [

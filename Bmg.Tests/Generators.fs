@@ -373,9 +373,8 @@ let setupOn (loss: ActorCritic -> LossFunction<Rollout>) (case: Case) : Setup =
         learner <-
             rule.Step.Invoke(learner, meta.Apply.Invoke(w, past.Context), past.Data, Differentiation.None).Learner
 
-    let target =
-        (Catalog.find Catalog.targets case.Target)
-            .Value.Invoke(case.TargetSteps, smoothLoss agent false, parameters case "other")
+    let makeTarget = (Catalog.find Catalog.targets case.Target).Value
+    let target = makeTarget case.TargetSteps (smoothLoss agent false) (parameters case "other")
 
     let matching = (Catalog.find Catalog.matchings case.Matching).Value.Function
     let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4 1e-16
@@ -388,7 +387,7 @@ let setupOn (loss: ActorCritic -> LossFunction<Rollout>) (case: Case) : Setup =
             InnerSteps = case.InnerSteps
             MetaParameters = meta
             MetaObjective = MetaObjective.Bootstrapped(target, matching)
-            Model = (Catalog.find Catalog.models case.Model).Value.Invoke agent
+            Model = (Catalog.find Catalog.models case.Model).Value agent
             MetaOptimizer = metaOptimizer
             Through = ThroughSteps.Reverse
         }

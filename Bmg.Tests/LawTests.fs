@@ -232,9 +232,8 @@ let private alone (s: Setup) (i: int) : Setup =
 
     let other = parameters s.Case "other"
 
-    let target =
-        (Catalog.find Catalog.targets s.Case.Target)
-            .Value.Invoke(s.Case.TargetSteps, smoothLoss s.Agent false, part other)
+    let makeTarget = (Catalog.find Catalog.targets s.Case.Target).Value
+    let target = makeTarget s.Case.TargetSteps (smoothLoss s.Agent false) (part other)
 
     {
         s with

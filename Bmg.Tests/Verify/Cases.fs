@@ -252,7 +252,7 @@ module Cases =
         // ξ and μ.
         let plain = Ingredients.loss agent false
 
-        let model = (Ingredients.find "model" Ingredients.models spec.Model).Invoke agent
+        let model = Ingredients.find "model" Ingredients.models spec.Model agent
 
         let makeTarget (f: LossFunction<Rollout>) (others: Params[]) =
             let ingredients = {
@@ -264,7 +264,7 @@ module Cases =
             }
 
             match subject.Target with
-            | null -> (Ingredients.find "target" Targets.all spec.Target).Invoke ingredients
+            | null -> Ingredients.find "target" Targets.all spec.Target ingredients
             | make -> Guards.target (make.Invoke ingredients)
 
         let matching =
@@ -286,30 +286,32 @@ module Cases =
             Pending = null
         }
 
-        let case = {
-            Part = subject.Kind
-            Seed = Seed.Of spec.Seed
-            Learner = metaLearner
-            State = state
-            Target = makeTarget plain others
-            Matching = matching
-            Loss = plain
-            Batches = batches
-            Others = others
-            Smooth =
-                subject.Smooth
-                && (subject.Kind = Parts.Optimizer
-                    || spec.Optimizer = "sgd"
-                    || spec.Optimizer = "momentum")
-            Select =
-                Func<_, _>(fun order -> build drawn subject spec precision (order |> Array.map (fun i -> members[i])))
-            AtRest = null
-            Edges = Func<_, _>(fun _ -> [||])
-            Judged = judged
-            Again = Func<_>(fun () -> build (draw subject spec) subject spec precision members)
-            Tensors = Func<_, _>(fun (rollout: Rollout) -> rollout.ToParams())
-            Rounded = Func<_, _>(fun dtype -> build drawn subject spec (ValueSome dtype) members)
-        }
+        let smooth =
+            subject.Smooth
+            && (subject.Kind = Parts.Optimizer
+                || spec.Optimizer = "sgd"
+                || spec.Optimizer = "momentum")
+
+        let case =
+            LawCase<Rollout>
+                .Create(
+                    subject.Kind,
+                    Seed.Of spec.Seed,
+                    metaLearner,
+                    state,
+                    makeTarget plain others,
+                    matching,
+                    plain,
+                    batches,
+                    others,
+                    smooth,
+                    (fun order -> build drawn subject spec precision (order |> Array.map (fun i -> members[i]))),
+                    (fun () -> build (draw subject spec) subject spec precision members),
+                    (fun rollout -> rollout.ToParams()),
+                    (fun dtype -> build drawn subject spec (ValueSome dtype) members)
+                )
+                .WithJudged
+                judged
 
         let atRest () =
             let at = chosen first
@@ -372,11 +374,12 @@ module Cases =
                 }
               |]
 
-        {
-            case with
-                AtRest = (if meta.ContextSize > 0 then null else Func<_>(atRest))
-                Edges = Func<_, _>(edges)
-        }
+        let case = case.WithEdges edges
+
+        if meta.ContextSize > 0 then
+            case
+        else
+            case.WithAtRest atRest
 
     /// The case that a specification describes, with a part under judgement in it. Its tensors belong to the current dispose scope.
     let ofSpec (subject: Subject) (spec: CaseSpec) : LawCase<Rollout> =

@@ -74,9 +74,9 @@ module Ingredients =
         logits, values
 
     /// Both networks, and both with a temperature through which w reaches the outputs by itself.
-    let models: (string * Func<ActorCritic, Model<Rollout>>) list = [
+    let models: (string * (ActorCritic -> Model<Rollout>)) list = [
         "policy",
-        Func<_, _>(fun agent ->
+        (fun agent ->
             Model<Rollout>
                 .Create(
                     "policy and values",
@@ -85,7 +85,7 @@ module Ingredients =
                         Params.Create([| "logits"; "values" |], [| logits; values |]))
                 ))
         "tempered",
-        Func<_, _>(fun agent ->
+        (fun agent ->
             Model<Rollout>
                 .Create(
                     "tempered policy and values",
@@ -142,8 +142,8 @@ module Targets =
     let lookAhead (optimizer: Optimizer) (given: TargetIngredients) : TargetBootstrap<Rollout> =
         TargetBootstrap.lookAhead given.Steps (UpdateRule.gradient given.Loss optimizer) LastStepState.Fresh
 
-    let all: (string * Func<TargetIngredients, TargetBootstrap<Rollout>>) list = [
-        "look-ahead", Func<_, _>(lookAhead (Optimizers.sgd 0.5))
-        "look-ahead-rmsprop", Func<_, _>(lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3 1e-16))
-        "given", Func<_, _>(fun given -> TargetBootstrap.given given.Other)
+    let all: (string * (TargetIngredients -> TargetBootstrap<Rollout>)) list = [
+        "look-ahead", lookAhead (Optimizers.sgd 0.5)
+        "look-ahead-rmsprop", lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3 1e-16)
+        "given", (fun given -> TargetBootstrap.given given.Other)
     ]

@@ -102,8 +102,8 @@ module Library =
             .AsSmooth()
     |]
 
-    let private gradient (optimizer: Optimizer) =
-        Func<LossFunction<Rollout>, UpdateRule<Rollout>>(fun f -> UpdateRule.gradient f optimizer)
+    let private gradient (optimizer: Optimizer) (f: LossFunction<Rollout>) : UpdateRule<Rollout> =
+        UpdateRule.gradient f optimizer
 
     /// A pull towards zero, for losses of several parts.
     let private shrinking: LossFunction<Rollout> =
