@@ -72,7 +72,7 @@ module HyperParameters =
     [<Literal>]
     let EntropyWeight = "entropyWeight"
 
-    /// Weight of the value loss.
+    /// Weight of the value loss, ½E[(target − v)²]: the ½ is not part of the weight.
     [<Literal>]
     let ValueWeight = "valueWeight"
 

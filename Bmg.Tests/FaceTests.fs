@@ -392,6 +392,38 @@ let tests =
             ]
         }
 
+        test "nothing in C# calls a module of F#'s own" {
+            match Planting.sources () with
+            | null -> skiptest "the sources do not lie above the program"
+            | root ->
+                let modules = [
+                    for t in types do
+                        if not (isBrowsable t) then
+                            t.Name + "."
+                ]
+
+                let files (folder: string) (pattern: string) (option: SearchOption) =
+                    Directory.EnumerateFiles(Path.Combine(root, folder), pattern, option)
+
+                none "calls" [
+                    for file in
+                        Seq.concat [
+                            files "Bmg.Training" "*.cs" SearchOption.AllDirectories
+                            files "Bmg.Export" "*.cs" SearchOption.AllDirectories
+                            files "examples" "*.cs" SearchOption.AllDirectories
+                            files "Bmg.Tests/Examples" "*.cs" SearchOption.AllDirectories
+                            files "" "*.md" SearchOption.TopDirectoryOnly
+                            files "docs" "*.md" SearchOption.TopDirectoryOnly
+                        ] do
+                        if Path.GetFileName file <> "CHANGELOG.md" then
+                            let text = File.ReadAllText file
+
+                            for name in modules do
+                                if text.Contains(name, StringComparison.Ordinal) then
+                                    $"{Path.GetRelativePath(root, file)}: {name}"
+                ]
+        }
+
         test "every public member is approved" {
             match Planting.sources () with
             | null -> skiptest "the sources do not lie above the program"

@@ -1102,19 +1102,18 @@ let private learnerEffects = [
             let configuration = configured anActorCritic [ $"learner.innerSteps={k}"; $"learner.targetSteps={l}" ]
             let rules = ResizeArray<string * ResizeArray<Differentiation>>()
 
-            let around =
-                Func<_, _>(fun (rule: UpdateRule<Rollout>) ->
-                    let calls = ResizeArray<Differentiation>()
-                    rules.Add(rule.Name, calls)
+            let around (rule: UpdateRule<Rollout>) =
+                let calls = ResizeArray<Differentiation>()
+                rules.Add(rule.Name, calls)
 
-                    UpdateRule<Rollout>
-                        .Create(
-                            rule.Name,
-                            rule.Init,
-                            (fun learner hyper data differentiation ->
-                                calls.Add differentiation
-                                rule.Step.Invoke(learner, hyper, data, differentiation))
-                        ))
+                UpdateRule<Rollout>
+                    .Create(
+                        rule.Name,
+                        rule.Init,
+                        (fun learner hyper data differentiation ->
+                            calls.Add differentiation
+                            rule.Step.Invoke(learner, hyper, data, differentiation))
+                    )
 
             let agent = ActorCriticAgent.Create(configuration, around)
             use experiment = new PopulationExperiment(DerivedSettings.Of configuration, agent)
@@ -1195,7 +1194,7 @@ let private targetEffects = [
 
         ActorCriticAgent.Create(
             configuration,
-            Func<_, _>(fun (rule: UpdateRule<Rollout>) ->
+            (fun (rule: UpdateRule<Rollout>) ->
                 names.Add rule.Name
                 rule)
         )

@@ -89,7 +89,7 @@ public sealed record PolicyDescription
     public NetworkDescription? ValueNetwork { get; init; }
 
     /// <summary>The checkpoint's set that holds all these networks' parameters, as in "learner", and the stored statistics of
-    /// their batch normalisations, where they have any, under the names of <c>Network.initialStatistics</c>.</summary>
+    /// their batch normalisations, where they have any, under the names of <c>Network.InitialStatistics</c>.</summary>
     public required string ParameterSet { get; init; }
 
     /// <summary>Name of each component of an observation, in order.</summary>

@@ -121,7 +121,7 @@ public sealed class QLambdaAgent : Agent
     }
 
     /// <summary>The meta-learner: K = 0, KL from the greedy target to the ε-greedy learner, Adam.</summary>
-    /// <param name="target">ξ: <c>QLambda.target</c> of Bmg.Core, or one that does the same faster.</param>
+    /// <param name="target">ξ: <c>QLambda.Target</c> of Bmg.Core, or one that does the same faster.</param>
     public MetaLearner<Rollout> MetaLearnerWith(TargetBootstrap<Rollout> target)
     {
         var meta = Configuration.Meta;

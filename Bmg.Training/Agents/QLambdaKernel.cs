@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace Bmg.Training.Agents;
 
 /// <summary>
-/// Peng's Q(λ) with Adam for one member at a time, over plain memory: QLambda.learner of Bmg.Core written out for a perceptron with ReLU.
+/// Peng's Q(λ) with Adam for one member at a time, over plain memory: QLambda.Learner of Bmg.Core written out for a perceptron with ReLU.
 /// At a batch of one nearly all time goes into reading and writing the member's state, so one pass over it does everything: gradient (a
 /// product of two vectors, never formed), trace, both moments and the weight. Nothing is allocated. Not thread-safe: one kernel a thread.
 /// </summary>

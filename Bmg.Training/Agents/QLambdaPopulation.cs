@@ -260,7 +260,7 @@ internal sealed class QLambdaPopulation : IPopulation
         _inUse.Dispose();
     }
 
-    /// <summary>Lets every member live L steps, an update after each; see QLambda.target of Bmg.Core.</summary>
+    /// <summary>Lets every member live L steps, an update after each; see QLambda.Target of Bmg.Core.</summary>
     /// <returns>The learner after L updates, the parameters after L − 1, and the L steps.</returns>
     private (LearnerState Learner, Params Aim, Experience<Rollout> Experience) Live(LearnerState start)
     {
