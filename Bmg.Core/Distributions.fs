@@ -112,8 +112,12 @@ module Distributions =
     let private one = constant 1.0
     let private two = constant 2.0
 
-    /// Raw outputs in which actions that are not allowed have probability 0: raw [.., O] and a mask [.., O], 0 where not allowed. Each row
-    /// must allow a choice of each action, else what is computed of it is NaN. An ArgumentException where actions are numbers.
+    /// <summary>Raw outputs in which actions that are not allowed have probability 0: raw [.., O] and a mask [.., O], 0 where not allowed. Each row
+    /// must allow a choice of each action, else what is computed of it is NaN. An ArgumentException where actions are numbers.</summary>
+    /// <param name="distribution">What the raw outputs mean: actions that are indices.</param>
+    /// <param name="raw">[.., O]</param>
+    /// <param name="mask">[.., O], 0 where not allowed.</param>
+    /// <returns>Raw outputs [.., O], −∞ where not allowed.</returns>
     [<CompiledName "Masked">]
     let masked (distribution: Distribution) (raw: Tensor) (mask: Tensor) : Tensor =
         Check.require
@@ -173,7 +177,9 @@ module Distributions =
 
         best
 
-    /// One discrete action of `choices` ≥ 1: raw outputs are logits, put out as "logits"; actions [..], int64.
+    /// <summary>One discrete action of `choices` ≥ 1: raw outputs are logits, put out as "logits"; actions [..], int64.</summary>
+    /// <param name="choices">How many, at least 1.</param>
+    /// <returns>The distribution.</returns>
     [<CompiledName "Categorical">]
     let categorical (choices: int) : Distribution =
         Check.require "Distributions.categorical" "choices" "at least 1" choices (choices >= 1)
@@ -203,8 +209,10 @@ module Distributions =
     let private joint (parts: Tensor[]) : Tensor =
         parts |> Array.reduce (fun a b -> a.plus (b.minus (a.mul b)))
 
-    /// Several discrete actions at once, independent given the state: logits of the first, then of the second, …, put out as
-    /// "severalLogits"; actions [.., k], int64. The Jensen-Shannon divergence has no closed form: it is no sum over the actions.
+    /// <summary>Several discrete actions at once, independent given the state: logits of the first, then of the second, …, put out as
+    /// "severalLogits"; actions [.., k], int64. The Jensen-Shannon divergence has no closed form: it is no sum over the actions.</summary>
+    /// <param name="choices">How many of each action, at least 1 each; at least one action.</param>
+    /// <returns>The distribution.</returns>
     [<CompiledName "Categoricals">]
     let categoricals (choices: int[]) : Distribution =
         let choices = Array.copy choices
@@ -282,10 +290,12 @@ module Distributions =
         else
             value
 
-    /// Independent normal actions, `actions` ≥ 1 of them: raw outputs are the means and then the logarithms of the deviations, put out as
+    /// <summary>Independent normal actions, `actions` ≥ 1 of them: raw outputs are the means and then the logarithms of the deviations, put out as
     /// "meansAndLogDeviations" [.., 2k]; actions [.., k] are numbers without bounds (whoever acts clips them; the log-probability is of
     /// what was drawn). Log-deviations count as within ±20, means as within ±1e18, distances of an action or a mean from a mean as within
-    /// ±1e18 deviations. The Jensen-Shannon divergence has no closed form.
+    /// ±1e18 deviations. The Jensen-Shannon divergence has no closed form.</summary>
+    /// <param name="actions">How many numbers an action has, at least 1.</param>
+    /// <returns>The distribution.</returns>
     [<CompiledName "Gaussian">]
     let gaussian (actions: int) : Distribution =
         Check.require "Distributions.gaussian" "actions" "at least 1" actions (actions >= 1)

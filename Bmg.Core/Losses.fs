@@ -61,8 +61,13 @@ type ReductionExtensions =
 [<RequireQualifiedAccess>]
 module Returns =
 
-    /// One-step TD errors δₜ = rₜ₊₁ + γₜ₊₁ v(sₜ₊₁) − v(sₜ) (Sutton and Barto, eq. 6.5). All of one shape.
-    /// Gradients pass through every argument: detach what must be a constant.
+    /// <summary>One-step TD errors δₜ = rₜ₊₁ + γₜ₊₁ v(sₜ₊₁) − v(sₜ) (Sutton and Barto, eq. 6.5). All of one shape.
+    /// Gradients pass through every argument: detach what must be a constant.</summary>
+    /// <param name="rewards">[…, T]</param>
+    /// <param name="discounts">γ of each step, 0 where the episode terminated.</param>
+    /// <param name="valuesTm1">Values of the states before.</param>
+    /// <param name="valuesT">Values of the states reached.</param>
+    /// <returns>δ, of the same shape.</returns>
     [<CompiledName "TdErrors">]
     let tdErrors (rewards: Tensor) (discounts: Tensor) (valuesTm1: Tensor) (valuesT: Tensor) : Tensor =
         Check.shape "Returns.tdErrors" "discounts" "the shape of rewards" rewards.shape discounts
@@ -70,7 +75,10 @@ module Returns =
         Check.shape "Returns.tdErrors" "valuesT" "the shape of rewards" rewards.shape valuesT
         rewards.addcmul(discounts, valuesT, Scalars.constant 1.0).minus valuesTm1
 
-    /// Sums that fade: Aₜ = δₜ + fₜ Aₜ₊₁, with terms δ and factors f of one shape. Gradients pass through both.
+    /// <summary>Sums that fade: Aₜ = δₜ + fₜ Aₜ₊₁, with terms δ and factors f of one shape. Gradients pass through both.</summary>
+    /// <param name="factors">f, […, T].</param>
+    /// <param name="terms">δ, […, T].</param>
+    /// <returns>A, of the same shape.</returns>
     [<CompiledName "Accumulate">]
     let accumulate (factors: Tensor) (terms: Tensor) : Tensor =
         Check.shape "Returns.accumulate" "factors" "the shape of terms" terms.shape factors
@@ -83,8 +91,12 @@ module Returns =
 
         torch.stack (sums, -1L)
 
-    /// Generalized advantages Aₜ = δₜ + γₜ₊₁ λ Aₜ₊₁ (Schulman et al. 2016, eq. 16); Aₜ + v(sₜ) is the λ-return. `decay` = λ in [0, 1].
-    /// Discounts and errors of one shape. λ = 0 gives the TD errors themselves.
+    /// <summary>Generalized advantages Aₜ = δₜ + γₜ₊₁ λ Aₜ₊₁ (Schulman et al. 2016, eq. 16); Aₜ + v(sₜ) is the λ-return. `decay` = λ in [0, 1].
+    /// Discounts and errors of one shape. λ = 0 gives the TD errors themselves.</summary>
+    /// <param name="decay">λ in [0, 1].</param>
+    /// <param name="discounts">[…, T]</param>
+    /// <param name="tdErrors">[…, T]</param>
+    /// <returns>Advantages, of the same shape.</returns>
     [<CompiledName "GeneralizedAdvantages">]
     let generalizedAdvantages (decay: float) (discounts: Tensor) (tdErrors: Tensor) : Tensor =
         Check.range "Returns.generalizedAdvantages" "decay" 0.0 1.0 decay
@@ -95,10 +107,15 @@ module Returns =
         else
             accumulate (discounts.mul (Scalars.constant decay)) tdErrors
 
-    /// V-trace (Espeholt et al. 2018, eq. 1 and the advantage of section 4.2): δₜ = ρₜ(rₜ₊₁ + γₜ₊₁ v(sₜ₊₁) − v(sₜ)),
+    /// <summary>V-trace (Espeholt et al. 2018, eq. 1 and the advantage of section 4.2): δₜ = ρₜ(rₜ₊₁ + γₜ₊₁ v(sₜ₊₁) − v(sₜ)),
     /// vsₜ − v(sₜ) = δₜ + γₜ₊₁ λ cₜ (vsₜ₊₁ − v(sₜ₊₁)), with ρ = min(ρ̄, π/b), c = min(1, π/b) and log(π/b) given. Everything of one shape;
     /// `factors` = γλ, 0 where the recursion is cut. Returns vs − v(sTm1). With π = b and ρ̄ ≥ 1 these are the generalized advantages.
-    /// Gradients pass through all but the ratios.
+    /// Gradients pass through all but the ratios.</summary>
+    /// <param name="logRatios">log(π/b), […, T].</param>
+    /// <param name="greatestRatio">ρ̄, positive.</param>
+    /// <param name="factors">γλ, 0 where the recursion is cut.</param>
+    /// <param name="tdErrors">r + γv′ − v, […, T].</param>
+    /// <returns>vs − v, of the same shape.</returns>
     [<CompiledName "VTrace">]
     let vTrace (logRatios: Tensor) (greatestRatio: float) (factors: Tensor) (tdErrors: Tensor) : Tensor =
         Check.shape "Returns.vTrace" "logRatios" "the shape of tdErrors" tdErrors.shape logRatios
@@ -116,30 +133,44 @@ module Losses =
 
     let private half: Scalar = Scalars.constant 0.5
 
-    /// The mean over the steps that count: values [P, B], weights [P, B] of 0 or 1, or null where all count → [P].
+    /// <summary>The mean over the steps that count: values [P, B], weights [P, B] of 0 or 1, or null where all count → [P].</summary>
+    /// <param name="values">[P, B]</param>
+    /// <param name="weights">[P, B] of 0 or 1, or null where all count.</param>
+    /// <returns>[P]</returns>
     [<CompiledName "Mean">]
     let mean (values: Tensor) (weights: Tensor | null) : Tensor =
         match weights with
         | null -> values.mean [| 1L |]
         | weights -> Reduction.weighted Reduction.Mean weights values
 
-    /// −E[A log π(a|s)]: logits [P, B, A], actions [P, B], advantages [P, B] → [P]. Gradients pass through advantages too: values inside
-    /// them must come as constants, what weighs them (γ, λ) need not.
+    /// <summary>−E[A log π(a|s)]: logits [P, B, A], actions [P, B], advantages [P, B] → [P]. Gradients pass through advantages too: values inside
+    /// them must come as constants, what weighs them (γ, λ) need not.</summary>
+    /// <param name="logits">[P, B, A]</param>
+    /// <param name="actions">[P, B], int64.</param>
+    /// <param name="advantages">[P, B]</param>
+    /// <returns>[P]</returns>
     [<CompiledName "PolicyGradient">]
     let policyGradient (logits: Tensor) (actions: Tensor) (advantages: Tensor) : Tensor =
         (Categorical.logProbability logits actions).mul(advantages).mean([| 1L |]).neg()
 
-    /// ½ E[δ²] of errors [P, …] → [P].
+    /// <summary>½ E[δ²] of errors [P, …] → [P].</summary>
+    /// <param name="errors">[P, …]</param>
+    /// <returns>[P]</returns>
     [<CompiledName "SquaredError">]
     let squaredError (errors: Tensor) : Tensor =
         (errors.squared().flatten(1L).mean [| 1L |]).mul half
 
-    /// Minus the mean entropy of the policy in nats: logits [P, B, A] → [P].
+    /// <summary>Minus the mean entropy of the policy in nats: logits [P, B, A] → [P].</summary>
+    /// <param name="logits">[P, B, A]</param>
+    /// <returns>[P], in nats.</returns>
     [<CompiledName "NegativeEntropy">]
     let negativeEntropy (logits: Tensor) : Tensor =
         (Categorical.entropy logits).mean([| 1L |]).neg()
 
-    /// Cross-entropy of logits [P, B, C] with classes [P, B] (int64) → [P].
+    /// <summary>Cross-entropy of logits [P, B, C] with classes [P, B] (int64) → [P].</summary>
+    /// <param name="logits">[P, B, C]</param>
+    /// <param name="classes">[P, B], int64.</param>
+    /// <returns>[P], in nats.</returns>
     [<CompiledName "CrossEntropy">]
     let crossEntropy (logits: Tensor) (classes: Tensor) : Tensor =
         (Categorical.logProbability logits classes).mean([| 1L |]).neg()

@@ -195,13 +195,19 @@ module Schedules =
     let private checkSteps (fn: string) (steps: int) =
         Check.require fn "steps" "at least 1" steps (steps >= 1)
 
-    /// The same `factor` at every step.
+    /// <summary>The same `factor` at every step.</summary>
+    /// <param name="factor">At least 0.</param>
+    /// <returns>The schedule.</returns>
     [<CompiledName "Constant">]
     let constant (factor: float) : Schedule =
         Check.range "Schedules.constant" "factor" 0.0 infinity factor
         Schedule.Create($"constant({factor})", (fun t -> torch.full_like (t, scalar factor)))
 
-    /// From `first` at t = 0 in a line to `last` at t = `steps`, and `last` from there on.
+    /// <summary>From `first` at t = 0 in a line to `last` at t = `steps`, and `last` from there on.</summary>
+    /// <param name="first">The factor at the first step, at least 0.</param>
+    /// <param name="last">The factor from <paramref name="steps"/> on, at least 0.</param>
+    /// <param name="steps">At least 1.</param>
+    /// <returns>The schedule.</returns>
     [<CompiledName "Linear">]
     let linear (first: float) (last: float) (steps: int) : Schedule =
         Check.range "Schedules.linear" "first" 0.0 infinity first
@@ -210,7 +216,9 @@ module Schedules =
         let span, start = scalar (last - first), scalar first
         Schedule.Create($"linear({first}, {last}, {steps})", (fun t -> (progress steps t).mul(span).plus start))
 
-    /// decayᵗ, with `decay` > 0: 0.99 takes one per cent off at every step.
+    /// <summary>decayᵗ, with `decay` > 0: 0.99 takes one per cent off at every step.</summary>
+    /// <param name="decay">Positive.</param>
+    /// <returns>The schedule.</returns>
     [<CompiledName "Exponential">]
     let exponential (decay: float) : Schedule =
         Check.range "Schedules.exponential" "decay" 0.0 infinity decay
@@ -218,8 +226,11 @@ module Schedules =
         let rate = scalar (log decay)
         Schedule.Create($"exponential({decay})", (fun t -> t.mul(rate).exp()))
 
-    /// From 1 at t = 0 to `last` at t = `steps` along half a cosine, last + (1 − last)·½(1 + cos(πt/steps)), and `last` from there on
-    /// (Loshchilov and Hutter 2017, eq. 5, without restarts).
+    /// <summary>From 1 at t = 0 to `last` at t = `steps` along half a cosine, last + (1 − last)·½(1 + cos(πt/steps)), and `last` from there on
+    /// (Loshchilov and Hutter 2017, eq. 5, without restarts).</summary>
+    /// <param name="last">The factor at the end, in [0, 1].</param>
+    /// <param name="steps">At least 1.</param>
+    /// <returns>The schedule.</returns>
     [<CompiledName "Cosine">]
     let cosine (last: float) (steps: int) : Schedule =
         Check.range "Schedules.cosine" "last" 0.0 1.0 last
@@ -231,13 +242,17 @@ module Schedules =
             (fun t -> (progress steps t).mul(pi).cos().plus(one).mul(half).plus floor)
         )
 
-    /// min(1, (t + 1)/steps): in a line up to 1 at the step number `steps`, and 1 from there on. The first step is not lost.
+    /// <summary>min(1, (t + 1)/steps): in a line up to 1 at the step number `steps`, and 1 from there on. The first step is not lost.</summary>
+    /// <param name="steps">At least 1.</param>
+    /// <returns>The schedule.</returns>
     [<CompiledName "Warmup">]
     let warmup (steps: int) : Schedule =
         checkSteps "Schedules.warmup" steps
         Schedule.Create($"warmup({steps})", (fun t -> progress steps (t.plus one)))
 
-    /// The product of several schedules, at least one: `product [| warmup 100; cosine 0.0 10_000 |]`.
+    /// <summary>The product of several schedules, at least one: `product [| warmup 100; cosine 0.0 10_000 |]`.</summary>
+    /// <param name="schedules">At least one.</param>
+    /// <returns>The schedule.</returns>
     [<CompiledName "Product">]
     let product (schedules: Schedule[]) : Schedule =
         Check.require "Schedules.product" "schedules" "at least one" schedules.Length (schedules.Length > 0)
@@ -262,8 +277,10 @@ module Transformations =
     let identity: GradientTransformation =
         GradientTransformation.Create("identity", (fun _ -> Params.Empty), (fun g s -> { Direction = g; State = s }))
 
-    /// One after the other, in order: each takes the direction of the one before for its gradients. None at all is the identity.
-    /// State: that of part i (from 1) under "i/".
+    /// <summary>One after the other, in order: each takes the direction of the one before for its gradients. None at all is the identity.
+    /// State: that of part i (from 1) under "i/".</summary>
+    /// <param name="parts">In the order in which gradients go through them.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "Chain">]
     let chain (parts: GradientTransformation[]) : GradientTransformation =
         let parts = Array.copy parts
@@ -297,7 +314,10 @@ module Transformations =
                     })
             )
 
-    /// First one, then the other.
+    /// <summary>First one, then the other.</summary>
+    /// <param name="first">What gradients go through first.</param>
+    /// <param name="second">What its direction goes through.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "Compose">]
     let compose (first: GradientTransformation) (second: GradientTransformation) : GradientTransformation =
         chain [| first; second |]
@@ -307,8 +327,10 @@ module Transformations =
         let first = x.TensorArray[0]
         Params.Single("count", torch.zeros ([| x.Members |], dtype = dtype, device = first.device))
 
-    /// The direction times a schedule's factor. State: "count" [P], steps made so far, float64 whatever the parameters' type: float32 counts
-    /// to 2²⁴ and stays there.
+    /// <summary>The direction times a schedule's factor. State: "count" [P], steps made so far, float64 whatever the parameters' type: float32 counts
+    /// to 2²⁴ and stays there.</summary>
+    /// <param name="schedule">Steps made → factor.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "Scheduled">]
     let scheduled (schedule: Schedule) : GradientTransformation =
         let one = scalar 1.0
@@ -327,9 +349,11 @@ module Transformations =
                 })
         )
 
-    /// Adds λ·x to the direction. After an optimizer's own transformation this is weight decay decoupled from the gradient (Loshchilov and
+    /// <summary>Adds λ·x to the direction. After an optimizer's own transformation this is weight decay decoupled from the gradient (Loshchilov and
     /// Hutter 2019, algorithm 2, λ in units of the learning rate, as PyTorch has it): x ← x − rate·(direction + λ·x). Before it, it is the
-    /// gradient of ½λ‖x‖². It moves parameters that get no gradient, and its result depends on x by itself.
+    /// gradient of ½λ‖x‖². It moves parameters that get no gradient, and its result depends on x by itself.</summary>
+    /// <param name="decay">λ, at least 0: a constant, or a hyper-parameter.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "WeightDecay">]
     let weightDecay (decay: Setting) : GradientTransformation =
         match decay with
@@ -351,7 +375,9 @@ module Transformations =
             })
         )
 
-    /// Heavy-ball momentum, m ← d·m + g, direction m (Polyak 1964, in the form without dampening).
+    /// <summary>Heavy-ball momentum, m ← d·m + g, direction m (Polyak 1964, in the form without dampening).</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "Momentum">]
     let momentum (decay: float) : GradientTransformation =
         Check.range "Transformations.momentum" "decay" 0.0 1.0 decay
@@ -365,8 +391,10 @@ module Transformations =
                 { Direction = next; State = next })
         )
 
-    /// Nesterov momentum (Sutskever et al. 2013, eq. 3 and 4, in PyTorch's form about the point looked ahead to): m ← d·m + g, direction
-    /// g + d·m.
+    /// <summary>Nesterov momentum (Sutskever et al. 2013, eq. 3 and 4, in PyTorch's form about the point looked ahead to): m ← d·m + g, direction
+    /// g + d·m.</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "Nesterov">]
     let nesterov (decay: float) : GradientTransformation =
         Check.range "Transformations.nesterov" "decay" 0.0 1.0 decay
@@ -388,7 +416,11 @@ module Transformations =
     let private root (epsilonInRoot: Scalar) (epsilon: Scalar) (v: Tensor) =
         v.plus(epsilonInRoot).sqrt().plus epsilon
 
-    /// RMSProp (Tieleman and Hinton 2012): v ← d·v + (1 − d)·g², direction g / (√(v + εᵢ) + ε).
+    /// <summary>RMSProp (Tieleman and Hinton 2012): v ← d·v + (1 − d)·g², direction g / (√(v + εᵢ) + ε).</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "RmsProp">]
     let rmsProp (decay: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.rmsProp" "decay" 0.0 1.0 decay
@@ -409,9 +441,13 @@ module Transformations =
                 })
         )
 
-    /// Centered RMSProp (Graves 2013, eq. 38 to 41): m ← d·m + (1 − d)·g, v ← d·v + (1 − d)·g², direction g / (√(v − m² + εᵢ) + ε).
+    /// <summary>Centered RMSProp (Graves 2013, eq. 38 to 41): m ← d·m + (1 − d)·g, v ← d·v + (1 − d)·g², direction g / (√(v − m² + εᵢ) + ε).
     /// s = v − m² is carried itself, as s ← d·s + d(1 − d)·(g − m)² with the m before: the same number, but never negative, and without
-    /// the digits that a difference of near equals loses. State: "mean/…", "variance/…".
+    /// the digits that a difference of near equals loses. State: "mean/…", "variance/…".</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "CenteredRmsProp">]
     let centeredRmsProp (decay: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.centeredRmsProp" "decay" 0.0 1.0 decay
@@ -444,7 +480,10 @@ module Transformations =
                 })
         )
 
-    /// Adagrad (Duchi et al. 2011, figure 1, diagonal): s ← s + g², direction g / (√(s + εᵢ) + ε).
+    /// <summary>Adagrad (Duchi et al. 2011, figure 1, diagonal): s ← s + g², direction g / (√(s + εᵢ) + ε).</summary>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "Adagrad">]
     let adagrad (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.adagrad" "epsilon" 0.0 infinity epsilon
@@ -463,9 +502,14 @@ module Transformations =
                 })
         )
 
-    /// Adam (Kingma and Ba 2015, algorithm 1): moments with bias correction, direction m̂ / (√(v̂ + εᵢ) + ε).
+    /// <summary>Adam (Kingma and Ba 2015, algorithm 1): moments with bias correction, direction m̂ / (√(v̂ + εᵢ) + ε).
     /// State: "m/…", "v/…" and "count" [P], of the parameters' type. In float32 the count stays at 2²⁴ steps, where 1 − βᵗ is 1 for every
-    /// β up to 1 − 2e-6; a β nearer to 1 needs float64, if only because float32 has few numbers left between the two.
+    /// β up to 1 − 2e-6; a β nearer to 1 needs float64, if only because float32 has few numbers left between the two.</summary>
+    /// <param name="beta1">Decay of the first moment, in [0, 1).</param>
+    /// <param name="beta2">Decay of the second moment, in [0, 1).</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "Adam">]
     let adam (beta1: float) (beta2: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.adam" "beta1" 0.0 0.999999999 beta1
@@ -527,16 +571,20 @@ module Transformations =
                 })
         )
 
-    /// Scales each member's whole gradient down to norm `maximum` where it is longer (Pascanu et al. 2013), per member.
-    /// The norm's derivative is defined at zero: an epsilon of 1e-24 stands inside the root.
+    /// <summary>Scales each member's whole gradient down to norm `maximum` where it is longer (Pascanu et al. 2013), per member.
+    /// The norm's derivative is defined at zero: an epsilon of 1e-24 stands inside the root.</summary>
+    /// <param name="maximum">Longest norm, positive.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "ClipByGlobalNorm">]
     let clipByGlobalNorm (maximum: float) : GradientTransformation =
         Check.require "Transformations.clipByGlobalNorm" "maximum" "positive" maximum (maximum > 0.0)
         let limit = scalar maximum
         clipped $"clip({maximum})" (fun inverse _ -> inverse.mul limit)
 
-    /// `clipByGlobalNorm` with its maximum taken from the hyper-parameter `name`, [P]. The maximum has a derivative where the gradient is
-    /// longer than it, and none, exactly 0, where nothing is clipped.
+    /// <summary>`clipByGlobalNorm` with its maximum taken from the hyper-parameter `name`, [P]. The maximum has a derivative where the gradient is
+    /// longer than it, and none, exactly 0, where nothing is clipped.</summary>
+    /// <param name="name">The hyper-parameter's name, [P]; positive.</param>
+    /// <returns>The transformation.</returns>
     [<CompiledName "ClipByLearnedNorm">]
     let clipByLearnedNorm (name: string) : GradientTransformation =
         clipped $"clip({name})" (fun inverse hyper -> inverse.mul hyper[name])
