@@ -13,7 +13,8 @@ open Bmg
 open Bmg.Tests.Generators
 open Bmg.Tests.Tolerances
 
-/// Set to anything, it makes the test write PublicApi.txt anew instead of comparing: `BMG_APPROVE=1 dotnet … --filter "all.face"`.
+/// Set to anything, it makes the test write PublicApi.txt anew instead of comparing: `BMG_APPROVE=1 dotnet run -c Release --project
+/// Bmg.Tests -- --filter-test-list face`.
 [<Literal>]
 let private Approve = "BMG_APPROVE"
 
@@ -162,10 +163,12 @@ let private line (t: Type) (m: MemberInfo) : string =
     | :? FieldInfo as field -> $"{told t}: {shared field.IsStatic}{field.Name}: {told field.FieldType}"
     | m -> $"{told t}: {m.Name}"
 
-/// Every public member, those that F# alone is shown as well: a line each, in order.
+/// Every public type and member, those that F# alone is shown as well: a line each, in order.
 let private surface () : string[] =
     [|
         for t in types do
+            (if isBrowsable t then "" else "F# ") + told t
+
             if isChosen t then
                 for m in membersOf t do
                     let hidden = if isBrowsable t && not (isHidden m) then "" else "F# "
