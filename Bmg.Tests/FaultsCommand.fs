@@ -369,6 +369,7 @@ let private plantCore
         then
             File.Copy(file, Path.Combine(core, name))
 
+    copyFolder (Path.Combine(root, "build")) (Path.Combine(core, "build"))
     linkOutputs AppContext.BaseDirectory outputs
 
     // Without a fault, the same rows must be whole, or "caught" would say nothing.
