@@ -52,7 +52,7 @@ let squashed =
     }
 
 /// An update rule: the extragradient method, which steps along the gradient of the point that a plain step would reach, with a learned rate.
-let extragradient (objective: Objective<Rollout>) =
+let extragradient (lossFunction: LossFunction<Rollout>) =
     let step (learner: LearnerState) (hyper: Params) data differentiation =
         let differentiated = differentiation <> Differentiation.None
         let rate = hyper["rate"]
@@ -64,14 +64,16 @@ let extragradient (objective: Objective<Rollout>) =
                 Params.leaves learner.Parameters
 
         let x = if x.Tensors[0].requires_grad then x else Params.leaves x
-        let loss = objective.Loss.Invoke(x, hyper, data)
+        let loss = lossFunction.Loss.Invoke(x, hyper, data)
 
         let descend gradients =
             Params.map2 (fun (x: Tensor) g -> x.minus (g.mul (Params.broadcast rate g))) x gradients
 
         let ahead = descend (Gradients.gradient loss x differentiated)
         let ahead = if differentiated then ahead else Params.leaves ahead
-        let next = descend (Gradients.gradient (objective.Loss.Invoke(ahead, hyper, data)) ahead differentiated)
+
+        let next =
+            descend (Gradients.gradient (lossFunction.Loss.Invoke(ahead, hyper, data)) ahead differentiated)
 
         {
             Learner = {
@@ -94,7 +96,7 @@ let extragradient (objective: Objective<Rollout>) =
 /// The extragradient method with what puts out its rate.
 let extragradientSubject =
     Subject
-        .Of("extragradient", fun objective -> extragradient objective)
+        .Of("extragradient", fun lossFunction -> extragradient lossFunction)
         .WithMetaParameters(fun _ -> MetaParameters.boundedScalar "rate" 0.01 0.5 0.1)
 
 /// Wrong on purpose: it does not stop the target, so a target that is part of a graph would be differentiated through.
