@@ -38,6 +38,7 @@ let private suite =
         TheoryTests.tests
         StudyTests.tests
         SampleTests.tests
+        DocumentTests.tests
         WiringTests.tests
         EffectTests.tests
         SeedTests.tests

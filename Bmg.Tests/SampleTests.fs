@@ -34,7 +34,6 @@ let private judged
 
         let sample = {
             Name = "one"
-            File = "README.md"
             Command = "a command"
             Make = fun _ -> Array.ofList made
         }
@@ -139,19 +138,31 @@ let tests =
             Expect.equal lines[2..] [ "```text"; "c"; "```"; "after" ] "what is shown"
         }
 
-        test "every sample is shown once in its document" {
+        test "every sample is shown once, in one document" {
             match Planting.sources () with
             | null -> skiptest "the sources do not lie above the program"
             | root ->
                 for sample in all do
-                    let lines = File.ReadAllLines(Path.Combine(root, sample.File))
+                    Expect.equal (shownIn root sample).Length 1 $"documents that show {sample.Name}"
+        }
 
-                    Expect.equal
-                        (lines
-                         |> Array.filter (fun l -> l.StartsWith $"<!-- sample {sample.Name}:")
-                         |> Array.length)
-                        1
-                        $"{sample.Name} in {sample.File}"
+        test "what the quickstart says is found between its progress and its files" {
+            let said = [|
+                "a heading"
+                "1 % of 9 steps"
+                ""
+                "  table"
+                "  1"
+                ""
+                "facts"
+                ""
+                "report  x"
+                "y  z"
+                ""
+            |]
+
+            Expect.equal (SamplesCommand.results said) [ [| "  table"; "  1" |]; [| "facts" |] ] "paragraphs"
+            Expect.throws (fun () -> SamplesCommand.results said[..1] |> ignore) "nothing said"
         }
 
         results
