@@ -13,8 +13,10 @@ public static class Printable
         "This application or script uses TorchSharp but doesn't contain a reference to";
 
     private const string NoNativeLibrary =
-        "TorchSharp's native library is missing, or this system cannot load it. A project outside the tree of Bmg needs "
-        + "<Import Project=\"path/to/build/Bmg.targets\" /> in its project file, or in a Directory.Build.targets beside a file-based app.";
+        "TorchSharp's native library is missing, or this system cannot load it. An application needs a backend of TorchSharp: dotnet add package "
+        + "TorchSharp-cpu --version 0.107.0, or TorchSharp-cuda-linux, or TorchSharp-cuda-windows. Where it refers to Bmg by path rather than to its "
+        + "packages, it also needs <Import Project=\"path/to/build/Bmg.targets\" /> in its project file, or in a Directory.Build.targets beside a "
+        + "file-based app.";
 
     /// <summary>The text on one line: line breaks and tabs are written as codes, too.</summary>
     public static string Line(string text) => Escaped(text, keepLines: false);

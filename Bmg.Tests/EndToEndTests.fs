@@ -323,6 +323,40 @@ let private pathTests =
                     Expect.equal (rewards onnx) (rewards torch) "rewards through both")
             }
 
+        test
+            "train starts from the name of an environment, flat, bounded or of bytes; a name that there is not is refused with the nearest" {
+            withScratch (fun directory ->
+                for environment in [ "cartpole"; "pendulum"; "pixels"; "toggles" ] do
+                    let output = Path.Combine(directory, environment)
+
+                    run [
+                        "train"
+                        environment
+                        "--output"
+                        output
+                        "--quiet"
+                        "--set"
+                        "environmentSteps=128"
+                        "--members"
+                        "2"
+                    ]
+                    |> succeed environment
+                    |> ignore
+
+                    let resolved = File.ReadAllText(Path.Combine(output, "configuration.json"))
+
+                    Expect.stringContains
+                        resolved
+                        $"\"name\": \"{environment}\""
+                        "the run and its environment are named so"
+
+                    Expect.isTrue (File.Exists(Path.Combine(output, "policy.onnx"))) "exported"
+
+                let code, _, error = run [ "train"; "cartpol" ]
+                Expect.equal code 2 error
+                Expect.stringContains error "did you mean \"cartpole\"" "the nearest")
+        }
+
         test "evaluate refuses what is neither a run nor a model, in one line" {
             withScratch (fun directory ->
                 let text = Path.Combine(directory, "not.onnx")

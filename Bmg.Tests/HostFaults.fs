@@ -359,6 +359,13 @@ let private state = [
         "Q(λ): the kernel's updates"
     ]
 
+    training
+        "Q(λ)'s traces decay into subnormal numbers"
+        "Agents/QLambdaKernel.cs"
+        "Least = 8.6736174e-19f"
+        "Least = 0f"
+        [ "Q(λ): what decays ends in zero" ]
+
     training "Q(λ)'s traces last for ever" "Agents/QLambdaKernel.cs" "(float)(_decay * discount)" "(float)_decay" [
         "Q(λ): the kernel's updates"
     ]

@@ -116,6 +116,7 @@ let tests =
                 TypeInitializationException("Bmg.Scalars", TypeInitializationException("TorchSharp.torch", loading))
 
             let message = Bmg.Export.Printable.MessageOf first
+            Expect.stringContains message "dotnet add package TorchSharp-cpu" "the backend"
             Expect.stringContains message "build/Bmg.targets" "the import"
             Expect.isFalse (message.Contains '\n') "one line"
 

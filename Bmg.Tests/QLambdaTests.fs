@@ -579,6 +579,20 @@ let private population =
             Expect.isTrue (report.Values[2] |> Array.forall Double.IsNaN) "μ"
         }
 
+        test "what decays ends in zero, not in numbers that processors are slow with" {
+            let configuration = settings [ "learner.traceDecay=0.3"; "meta.method=fixed"; "meta.exploration.initial=0.25" ]
+            use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
+
+            while experiment.EnvironmentSteps < configuration.EnvironmentSteps do
+                experiment.Advance() |> ignore
+
+            saved experiment (fun checkpoint ->
+                let optimizer = checkpoint.Set "learnerOptimizer" |> numbersOf
+                let small = optimizer |> Array.filter (fun v -> v <> 0.0 && abs v < 1.1754943508222875e-38)
+                Expect.isGreaterThan optimizer.Length 100 "traces and moments"
+                Expect.isEmpty small "subnormal numbers")
+        }
+
         test "the last report ends where the run does" {
             let configuration = settings [ "learner.targetSteps=8"; "environmentSteps=296" ]
             use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)

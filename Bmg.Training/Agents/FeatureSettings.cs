@@ -8,6 +8,3 @@ public sealed record MomentsFeatureSettings
     [Description("Whether the deviation over the rollout's steps is a second number.")]
     public bool Deviation { get; init; } = true;
 }
-
-/// <summary>A feature without settings.</summary>
-public sealed record PlainFeatureSettings;

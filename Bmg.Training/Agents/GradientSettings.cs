@@ -2,6 +2,3 @@ namespace Bmg.Training.Agents;
 
 /// <summary>The update rule that steps down the gradient of the learner's objective under its optimizer; it has no settings.</summary>
 public sealed record GradientSettings;
-
-/// <summary>A matching function without settings.</summary>
-public sealed record PlainMatchingSettings;

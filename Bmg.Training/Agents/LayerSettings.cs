@@ -55,9 +55,6 @@ public sealed record ActivationSettings
     public Activation Function { get; init; } = Activation.Relu;
 }
 
-/// <summary>A layer without settings.</summary>
-public sealed record PlainLayerSettings;
-
 /// <summary>Layers whose output is added to their input, which has the same shape.</summary>
 public sealed record ResidualSettings
 {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Bmg.Training.Configuration;
+using Bmg.Training.Environments;
 using Bmg.Training.Experiments;
 using Bmg.Training.Progress;
 using Bmg.Training.Reporting;
@@ -21,7 +22,8 @@ internal static class TrainCommand
     {
         Argument<string?> file = new("CONFIG")
         {
-            Description = $"Configuration file; {Quickstart} where none is given.",
+            Description =
+                $"Configuration file, or a registered environment to start with; {Quickstart} where none is given.",
             Arity = ArgumentArity.ZeroOrOne,
         };
         Option<string[]> set = new("--set")
@@ -54,6 +56,7 @@ internal static class TrainCommand
 
             Examples:
               train
+              train cartpole
               train paper-configs/two-colors/ac-bmg-reward.json --set learner.targetSteps=16 --output runs/mine
               train --resume runs/mine
             """
@@ -113,7 +116,7 @@ internal static class TrainCommand
     {
         RunConfiguration configuration = file is null
             ? ReadQuickstart(settings, host)
-            : host.Reader.ReadFile(file, settings);
+            : ReadFileOrEnvironment(file, settings, host);
         RequireDevice(configuration);
         MemoryNeeds.Require(configuration, file ?? Quickstart);
         RunDirectory directory = RunDirectory.Create(
@@ -254,6 +257,25 @@ internal static class TrainCommand
         }
         using StreamReader reader = new(typeof(TrainCommand).Assembly.GetManifestResourceStream("quickstart.json")!);
         return host.Reader.Read(reader.ReadToEnd(), Quickstart, settings);
+    }
+
+    /// <summary>A configuration file; where there is none of that name and it can be that of an environment, the configuration to start from
+    /// with that environment.</summary>
+    private static RunConfiguration ReadFileOrEnvironment(string asked, List<string> settings, TrainingHost host)
+    {
+        if (File.Exists(asked) || asked.IndexOfAny(['/', '\\', '.']) >= 0)
+        {
+            return host.Reader.ReadFile(asked, settings);
+        }
+        string[] named = [$"name={asked}", $"environment.name={asked}", .. settings];
+        RunConfiguration about = host.Reader.Read("{}", asked, named);
+        // Bytes are divided by 255 instead.
+        string[] bytes =
+            ConfiguredEnvironment.Describe(about).Observation.Kind == ObservationKind.Bytes
+                ? ["learner.normalizeObservations=false"]
+                : [];
+        using StreamReader reader = new(typeof(TrainCommand).Assembly.GetManifestResourceStream("starter.json")!);
+        return host.Reader.Read(reader.ReadToEnd(), asked, [.. bytes, .. named]);
     }
 
     private static void RequireDevice(RunConfiguration configuration)

@@ -37,6 +37,11 @@ public sealed class BmgHost
         where TSettings : class =>
         Register(EnvironmentKinds.Environment, name, defaults, s => new MakeEnvironment(_ => make(s)), make);
 
+    /// <summary>Registers an environment that has no settings.</summary>
+    /// <inheritdoc cref="Add{T, TSettings}"/>
+    public BmgHost AddEnvironment(string name, Func<IEnvironment> make) =>
+        Register(EnvironmentKinds.Environment, name, new NoSettings(), _ => new MakeEnvironment(_ => make()), make);
+
     /// <summary>Registers an environment that is given its stream's seed, for what belongs to its whole life, such as a set of worlds.</summary>
     /// <inheritdoc cref="Add{T, TSettings}"/>
     public BmgHost AddEnvironment<TSettings>(string name, TSettings defaults, Func<TSettings, Seed, IEnvironment> make)

@@ -105,7 +105,7 @@ public static class LibraryParts
         void Moments(string name, Func<bool, IContextFeature> make) =>
             catalogue.Add(AgentKinds.Feature, name, new MomentsFeatureSettings(), s => make(s.Deviation));
         void Plain(string name, IContextFeature feature) =>
-            catalogue.Add(AgentKinds.Feature, name, new PlainFeatureSettings(), _ => feature);
+            catalogue.Add(AgentKinds.Feature, name, new NoSettings(), _ => feature);
 
         Moments("reward", ContextFeatures.Reward);
         Moments("value", ContextFeatures.Value);
@@ -129,8 +129,8 @@ public static class LibraryParts
         );
         Layer("max-pooling", new PoolingSettings(), (s, n) => n.MaxPooling(s.Kernel, s.Stride));
         Layer("average-pooling", new PoolingSettings(), (s, n) => n.AveragePooling(s.Kernel, s.Stride));
-        Layer("layer-normalization", new PlainLayerSettings(), (_, n) => n.LayerNormalization());
-        Layer("flatten", new PlainLayerSettings(), (_, n) => n.Flatten());
+        Layer("layer-normalization", new NoSettings(), (_, n) => n.LayerNormalization());
+        Layer("flatten", new NoSettings(), (_, n) => n.Flatten());
         Layer("activation", new ActivationSettings(), (s, n) => n.Activation(s.Function));
         Layer(
             "residual",
@@ -156,7 +156,7 @@ public static class LibraryParts
     private static void AddMatching(Catalogue catalogue)
     {
         void Add(string name, Func<MatchingContext, MatchingFunction> make) =>
-            catalogue.Add(AgentKinds.Matching, name, new PlainMatchingSettings(), _ => make);
+            catalogue.Add(AgentKinds.Matching, name, new NoSettings(), _ => make);
 
         Add("kl", c => Matching.klOf(c.Distribution, c.Reduction));
         Add("reverse-kl", c => Matching.reverseKlOf(c.Distribution, c.Reduction));
