@@ -580,7 +580,13 @@ let private population =
         }
 
         test "what decays ends in zero, not in numbers that processors are slow with" {
-            let configuration = settings [ "learner.traceDecay=0.3"; "meta.method=fixed"; "meta.exploration.initial=0.25" ]
+            let configuration =
+                settings [
+                    "learner.traceDecay=0.3"
+                    "meta.method=fixed"
+                    "meta.exploration.initial=0.25"
+                ]
+
             use experiment = new PopulationExperiment(configuration, DerivedSettings.Of configuration)
 
             while experiment.EnvironmentSteps < configuration.EnvironmentSteps do
