@@ -449,7 +449,7 @@ let private unit = [
 
     training
         "an interval of √n too wide"
-        "Studies/StudentInterval.cs"
+        "Reporting/StudentInterval.cs"
         "Spread.Of(values).Deviation / Math.Sqrt(count)"
         "Spread.Of(values).Deviation"
         [ "studies: Student's" ]
@@ -771,7 +771,7 @@ let private report = [
 
     training
         "a learning curve at the ends of its intervals"
-        "Studies/Curve.cs"
+        "Reporting/Curve.cs"
         "(Start(log, group[0]) + log.EnvironmentSteps[group[^1]]) / 2"
         "log.EnvironmentSteps[group[^1]]"
         [ "effects: a learning curve" ]

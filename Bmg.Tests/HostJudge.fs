@@ -77,9 +77,10 @@ let private copyTree (root: string) (tree: string) =
     copyFolder (Path.Combine(root, "build")) (Path.Combine(tree, "build"))
 
     // Embedded in the training program.
-    let configs = Path.Combine(tree, "paper-configs")
-    Directory.CreateDirectory configs |> ignore
-    File.Copy(Path.Combine(root, "paper-configs", "quickstart.json"), Path.Combine(configs, "quickstart.json"))
+    for embedded in [ "starter.json"; "quickstart/fixed.json"; "quickstart/learned.json" ] do
+        let copy = Path.Combine(tree, "paper-configs", embedded)
+        Directory.CreateDirectory(nonNull (Path.GetDirectoryName copy)) |> ignore
+        File.Copy(Path.Combine(root, "paper-configs", embedded), copy)
 
     // What the training program refers to, and no fault is planted in.
     copyDeep (Path.Combine(root, "Bmg.Tests", "Verify")) (Path.Combine(tree, "Bmg.Tests", "Verify"))

@@ -831,7 +831,7 @@ let private killTests =
                     if hasRecord then
                         RunRecord().Write run
 
-                    let code, _, error = program [ "train"; "--output"; run.Root ]
+                    let code, _, error = program [ "train"; "cartpole"; "--output"; run.Root ]
                     Expect.equal code 2 error
                     Expect.stringContains error $"--resume {run.Root} starts it from the beginning" "says what to do"
                     let code, output, error = program [ "train"; "--resume"; run.Root ]

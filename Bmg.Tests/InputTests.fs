@@ -486,7 +486,7 @@ let private numberTests =
             refused [ "bench"; "--members"; "100000000" ] [ "--members"; "at most 10000" ]
             refused [ "bench"; "--threads"; "100000" ] [ "--threads"; "at most 1024" ]
             refused [ "bench"; "--seconds"; "1e300" ] [ "--seconds"; "at most" ]
-            refused [ "train"; "--members"; "99999999999" ] [ "--members" ]
+            refused [ "train"; "--members"; "99999999999" ] [ "members: found 99999999999" ]
         }
     ]
 
@@ -569,7 +569,7 @@ let private memory =
 
                 refused [
                     "train"
-                    Path.Combine(paperConfigs, "quickstart.json")
+                    Path.Combine(paperConfigs, "two-colors", "ac-quick.json")
                     "--set"
                     "learner.hidden=[20000,20000,20000]"
                     "--set"
@@ -579,7 +579,7 @@ let private memory =
                     "--output"
                     output
                 ] [
-                    "quickstart.json: learner.hidden: found sizes that need at least"
+                    "ac-quick.json: learner.hidden: found sizes that need at least"
                     "which this machine has"
                 ]
 
@@ -932,7 +932,11 @@ let private shown =
                 let train extra =
                     commandLineWith
                         failing
-                        ([ "train"; Path.Combine(paperConfigs, "quickstart.json"); "--output" ]
+                        ([
+                            "train"
+                            Path.Combine(paperConfigs, "two-colors", "ac-quick.json")
+                            "--output"
+                         ]
                          @ [ Path.Combine(root, Guid.NewGuid().ToString "N") ]
                          @ extra)
 

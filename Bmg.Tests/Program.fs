@@ -31,6 +31,7 @@ let private suite =
         PolicyKindTests.tests
         InputTests.tests
         EndToEndTests.tests
+        ComparisonTests.tests
         SupervisedTests.tests
         MemberNumbersTests.tests
         HostTests.tests

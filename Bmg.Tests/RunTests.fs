@@ -543,11 +543,14 @@ let private reporting =
                 let run, _ = finished (Path.Combine(root, "run")) (configured [])
                 let page = RunReport.Write run |> File.ReadAllText
 
-                let plots =
+                let ofMembers, plots =
                     page.Split("<svg ")[1..]
                     |> Array.map (fun s -> XElement.Parse("<svg " + s.Split("</svg>")[0] + "</svg>"))
+                    |> Array.partition (fun plot -> (string (plot.Attribute "aria-label")).Contains "each member")
 
                 Expect.hasLength plots 3 "one plot a metric"
+                Expect.hasLength ofMembers 3 "and one with the curve of each member"
+                Expect.equal (page.Split("<summary>numbers</summary>").Length - 1) 3 "and its numbers"
 
                 for plot, label in Seq.zip plots [ "reward"; "entropy weight"; "μ" ] do
                     let texts = elements "text" plot |> Seq.map (fun t -> t.Value) |> Set.ofSeq
@@ -656,7 +659,8 @@ let private commands =
             [
                 [ "trian" ], "unknown command trian, did you mean train?"
                 [ "train"; "--memers"; "3" ], "unknown flag --memers, did you mean --members?"
-                [ "train"; "a.json"; "b.json" ], "unknown argument b.json"
+                [ "train"; "a.json"; "b.json" ], "a.json: no such file"
+                [ "train"; "--resume"; "run"; "a.json"; "b.json" ], "found several configurations"
                 [ "train"; "nowhere.json" ], "nowhere.json: no such file"
                 [ "train"; AppContext.BaseDirectory ], "is a directory, expected a configuration file"
                 [ "train"; "--set"; "learner.targetStep=1" ], "did you mean \"targetSteps\"?"
@@ -721,7 +725,9 @@ let private commands =
         test "train, report, resume, evaluate, bench, schema" {
             inDirectory (fun root ->
                 let path = Path.Combine(root, "run")
-                let code, output, error = commandLine ([ "train"; "--output"; path; "--members"; "2" ] @ small)
+                let file = Path.Combine(root, "small.json")
+                File.WriteAllText(file, """{ "name": "small", "environment": { "name": "two-colors" } }""")
+                let code, output, error = commandLine ([ "train"; file; "--output"; path; "--members"; "2" ] @ small)
                 Expect.equal (code, error) (0, "") output
                 let run = RunDirectory.Open path
                 Expect.stringContains output run.Report "where the report lies"

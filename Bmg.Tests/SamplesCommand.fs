@@ -11,8 +11,8 @@ open Bmg.Tests.Planting
 open Bmg.Training.CommandLine
 open Bmg.Training.Runs
 
-/// Something that a document shows between "<!-- sample NAME: … -->" and the end of the block of code that follows. It may stand in any
-/// document, in one of them once.
+/// Something that a document shows between "<!-- sample NAME: … -->" and the end of the block of code that follows. It may stand in
+/// any document, in several of them too.
 [<NoEquality; NoComparison>]
 type Sample = {
     Name: string
@@ -22,7 +22,7 @@ type Sample = {
     Make: FileInfo | null -> string[]
 }
 
-/// One run of the quickstart, however many samples show of it, [lines].
+/// One run of the quickstart, however often it is shown, [lines].
 let private quickstartRun =
     lazy
         (let directory = Path.Combine(Path.GetTempPath(), "bmg-sample-" + Guid.NewGuid().ToString "N")
@@ -59,27 +59,27 @@ let private paragraphs (lines: string[]) : string[] list =
     close ()
     List.rev found
 
-/// What the quickstart says of itself: all that stands between its progress, which differs by machine, and the files that it names.
+/// The heading of a run, and a line of its progress: what follows in the same paragraph differs by machine and by path.
+let private running = Regex @"environment steps each, in |steps/s  .* left"
+
+/// What the quickstart says at its end: all paragraphs after those of its runs, but for the last, which names files.
 let results (lines: string[]) : string[] list =
     let said =
-        match paragraphs lines with
-        | [] -> []
-        | _ :: after ->
-            after
-            |> List.takeWhile (fun p -> not (p |> Array.exists (fun l -> l.StartsWith "report ")))
+        paragraphs lines
+        |> List.filter (fun p -> not (p |> Array.exists running.IsMatch))
 
-    if said.IsEmpty then
-        failwith "samples: the quickstart's output has no results between its progress and its files"
+    if said.Length < 2 then
+        failwith "samples: the quickstart's output has no results between its runs and its files"
 
-    said
+    List.truncate (said.Length - 1) said
 
-let private quickstart (show: string[] list -> string[] list) (recorded: FileInfo | null) : string[] =
+let private quickstart (recorded: FileInfo | null) : string[] =
     let lines =
         match recorded with
         | null -> quickstartRun.Value
         | file -> File.ReadAllLines file.FullName
 
-    show (results lines)
+    results lines
     |> List.mapi (fun i p -> if i = 0 then p else Array.append [| "" |] p)
     |> Array.concat
 
@@ -98,12 +98,7 @@ let all: Sample list = [
     {
         Name = "quickstart"
         Command = "dotnet run -c Release --project Bmg.Training -- train"
-        Make = quickstart id
-    }
-    {
-        Name = "quickstart-end"
-        Command = "dotnet run -c Release --project Bmg.Training -- train"
-        Make = quickstart (fun said -> [ List.last said ])
+        Make = quickstart
     }
     {
         Name = "verify-holds"
@@ -176,23 +171,19 @@ type Verdict =
     | OtherInstructions of string
     | Stale of line: int * shown: string * made: string
 
-let judge (root: string) (write: bool) (recorded: FileInfo | null) (sample: Sample) : Verdict =
-    let path =
-        match shownIn root sample with
-        | document :: _ -> Path.Combine(root, document)
-        | [] -> failwith $"samples: no document shows a sample {sample.Name}"
-
+let judge (root: string) (write: bool) (made: Lazy<string[]>) (sample: Sample) (document: string) : Verdict =
+    let path = Path.Combine(root, document)
     let lines = File.ReadAllLines path
 
     match place lines sample with
-    | None -> failwith $"samples: {path} shows no sample {sample.Name}"
+    | None -> failwith $"samples: {document} shows no sample {sample.Name}"
     | Some(at, first, last) ->
         let shown = lines[first..last]
 
         if not write && instructionsOf lines[at] <> InstructionSet.Here then
             OtherInstructions(instructionsOf lines[at])
         else
-            let made = sample.Make recorded
+            let made = made.Value
             let longest = max shown.Length made.Length
             let line (text: string[]) i = if i < text.Length then text[i] else ""
 
@@ -268,26 +259,25 @@ let private run
     | root ->
         let staleCode = if only.Length = 0 then codeBlocks output root write else 0
 
-        let stale =
-            chosen
-            |> List.filter (fun sample ->
-                let place = String.Join(" ", shownIn root sample) + ", " + sample.Name
+        let stale = [
+            for sample in chosen do
+                let made = lazy (sample.Make recorded)
 
-                match judge root write recorded sample with
-                | Holds ->
-                    output.WriteLine $"{place}: as a run shows it today"
-                    false
-                | Written ->
-                    output.WriteLine $"{place}: written anew"
-                    false
-                | OtherInstructions made ->
-                    output.WriteLine $"{place}: skipped, for it was made with {made} and this is {InstructionSet.Here}"
-                    false
-                | Stale(line, shown, made) ->
-                    output.WriteLine $"{place}: stale in line {line}; samples --write makes it anew"
-                    output.WriteLine $"  shown  {shown}"
-                    output.WriteLine $"  made   {made}"
-                    true)
+                for document in shownIn root sample do
+                    let place = $"{document}, {sample.Name}"
+
+                    match judge root write made sample document with
+                    | Holds -> output.WriteLine $"{place}: as a run shows it today"
+                    | Written -> output.WriteLine $"{place}: written anew"
+                    | OtherInstructions processor ->
+                        output.WriteLine
+                            $"{place}: skipped, for it was made with {processor} and this is {InstructionSet.Here}"
+                    | Stale(line, shown, made) ->
+                        output.WriteLine $"{place}: stale in line {line}; samples --write makes it anew"
+                        output.WriteLine $"  shown  {shown}"
+                        output.WriteLine $"  made   {made}"
+                        place
+        ]
 
         if stale.IsEmpty && staleCode = 0 then 0 else 1
 
@@ -321,7 +311,7 @@ let create (output: TextWriter) (error: TextWriter) : Command =
     let command =
         Command(
             "samples",
-            "Compares the code in the documents with the files that it is taken from, and what they show of runs with runs made anew; time, speed and memory are the machine's and may differ. What was made with other instructions of a processor is skipped by name.\n\nExamples:\n  samples --code --write\n  samples --only quickstart quickstart-end --write\nExit code: 0 all is as it is shown, 1 something is stale, 2 wrong usage."
+            "Compares the code in the documents with the files that it is taken from, and what they show of runs with runs made anew; time, speed and memory are the machine's and may differ. What was made with other instructions of a processor is skipped by name.\n\nExamples:\n  samples --code --write\n  samples --only quickstart --write\nExit code: 0 all is as it is shown, 1 something is stale, 2 wrong usage."
         )
 
     command.Options.Add only

@@ -16,6 +16,7 @@ open Bmg.Training.Configuration
 open Bmg.Training.Agents
 open Bmg.Training.Experiments
 open Bmg.Training.Progress
+open Bmg.Training.Reporting
 open Bmg.Training.Runs
 open Bmg.Training.Studies
 open Expecto

@@ -11,34 +11,68 @@ internal static class ReportCommand
     /// <summary>The command.</summary>
     public static Command Create(TrainingHost host)
     {
-        Argument<string> path = new("RUN") { Description = "The run's directory." };
+        Argument<string[]> paths = new("RUN")
+        {
+            Description = "The run's directory; several, of one problem, to compare them.",
+            Arity = ArgumentArity.OneOrMore,
+        };
         Option<string?> figure = new("--svg")
         {
             Description = "Also write a picture of the run's first two metrics, reward and what is meta-learned.",
             HelpName = "FILE",
         };
+        Option<string?> output = new("--output")
+        {
+            Description = "Page of a comparison of several runs. [default: comparison.html]",
+            HelpName = "FILE",
+        };
         Command command = new(
             "report",
             """
-            Writes report.html of a run anew, complete or under way.
+            Writes report.html of a run anew, complete or under way; of several runs, prints what each earned and the differences from the first, with
+            intervals, and writes a page with their curves.
 
-            Example: report runs/mine --svg mine.svg
+            Examples:
+              report runs/mine --svg mine.svg
+              report runs/fixed runs/bmg --output comparison.html
             """
         )
         {
-            path,
+            paths,
             figure,
+            output,
         };
         command.SetAction(parsed =>
         {
-            RunDirectory run = RunDirectory.Open(parsed.GetRequiredValue(path));
-            host.Out.WriteLine(RunReport.Write(run));
-            if (parsed.GetValue(figure) is { } file)
+            RunDirectory[] runs = [.. parsed.GetRequiredValue(paths).Select(RunDirectory.Open)];
+            if (runs.Length == 1)
             {
-                AtomicFile.WriteText(file, RunReport.Figure(run));
-                host.Out.WriteLine(file);
+                if (parsed.GetValue(output) is not null)
+                {
+                    throw new UsageException("--output: expected several runs; that of one is in its directory.");
+                }
+                host.Out.WriteLine(RunReport.Write(runs[0]));
+                Write(parsed.GetValue(figure), () => RunReport.Figure(runs[0]));
+                return;
             }
+            RunComparison comparison = RunComparison.Of(runs);
+            foreach (string line in comparison.Table())
+            {
+                host.Out.WriteLine(line);
+            }
+            host.Out.WriteLine();
+            Write(parsed.GetValue(output) ?? "comparison.html", comparison.Page);
+            Write(parsed.GetValue(figure), comparison.Figure);
         });
         return command;
+
+        void Write(string? file, Func<string> text)
+        {
+            if (file is not null)
+            {
+                AtomicFile.WriteText(file, text());
+                host.Out.WriteLine(file);
+            }
+        }
     }
 }

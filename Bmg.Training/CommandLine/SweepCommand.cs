@@ -86,11 +86,11 @@ internal static class SweepCommand
             again; Ctrl-C checkpoints and stops, and the same command goes on.
 
             Examples:
-              sweep paper-configs/quickstart.json --grid learner.targetSteps=4,8 meta.learningRate=1e-3,1e-4 --seeds 3 --output runs/mine
+              sweep paper-configs/two-colors/ac-quick.json --grid learner.targetSteps=4,8 meta.learningRate=1e-3,1e-4 --seeds 3 --output runs/mine
                 four points, three seeds each: sweep.csv, ranked.txt
-              sweep paper-configs/quickstart.json --grid learner.hidden=[64,64],[256] --output runs/widths
+              sweep paper-configs/two-colors/ac-quick.json --grid learner.hidden=[64,64],[256] --output runs/widths
                 commas inside brackets or quotes do not separate
-              sweep paper-configs/quickstart.json --grid seed=1,9,17,25 --output runs/mine --shard 2/4
+              sweep paper-configs/two-colors/ac-quick.json --grid seed=1,9,17,25 --output runs/mine --shard 2/4
                 the second quarter, on a machine of its own; seeds 9 to 16, as the configuration has 8 members
               sweep --merge runs/mine runs/from-elsewhere --output runs/all
                 one table of all parts; see docs/studies.md for Slurm and Kubernetes

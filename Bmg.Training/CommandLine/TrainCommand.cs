@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json.Nodes;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using Bmg.Training.Experiments;
@@ -14,17 +15,17 @@ namespace Bmg.Training.CommandLine;
 /// <summary><c>train</c>: a run from its configuration to its report, or on from its last checkpoint.</summary>
 internal static class TrainCommand
 {
-    private const string Quickstart = "paper-configs/quickstart.json";
+    private static readonly string[] Quickstart = ["quickstart/fixed.json", "quickstart/learned.json"];
     private static readonly TimeSpan PlainPace = TimeSpan.FromSeconds(5);
 
     /// <summary>The command.</summary>
     public static Command Create(TrainingHost host)
     {
-        Argument<string?> file = new("CONFIG")
+        Argument<string[]> files = new("CONFIG")
         {
             Description =
-                $"Configuration file, or a registered environment to start with; {Quickstart} where none is given.",
-            Arity = ArgumentArity.ZeroOrOne,
+                "Configuration file, or a registered environment to start with; several, to compare them; the two of paper-configs/quickstart where none is given.",
+            Arity = ArgumentArity.ZeroOrMore,
         };
         Option<string[]> set = new("--set")
         {
@@ -42,44 +43,67 @@ internal static class TrainCommand
                 "Go on with a run from its last checkpoint, or from the beginning where it was stopped before the first; --set environmentSteps=… lengthens it.",
             HelpName = "RUN",
         };
-        Option<int?> members = new("--members")
+        // Each stands for a setting, which says what is wrong with its value.
+        (Option<string?> Option, string Setting)[] shorts =
+        [
+            (Short("--steps", "N", "Length of the run"), "environmentSteps"),
+            (Short("--members", "N", "Members of the population"), "members"),
+            (Short("--seed", "N", "Seed of the first member"), "seed"),
+            (Short("--threads", "N", "Threads of the tensor library"), "threads"),
+            (Options.Device("--device", "Where tensors live, for --set device=…."), "device"),
+        ];
+        Option<long[]> seeds = new("--seeds")
         {
-            Description = "Members of the population, for --set members=….",
+            Description = "Seed of each member, as in --seeds 1 2 3.",
             HelpName = "N",
+            AllowMultipleArgumentsPerToken = true,
         };
-        Option<string?> device = Options.Device("--device", "Where tensors live, for --set device=….");
         Option<bool> quiet = new("--quiet") { Description = "No progress and no summary, errors only." };
+        Option<bool> json = new("--json")
+        {
+            Description = "No progress; at the end the results on standard output, as JSON.",
+        };
         Command command = new(
             "train",
             """
             Trains a population, exports its policy, and writes a report. Ctrl-C checkpoints and stops; a second Ctrl-C stops at once.
+            Several configurations are trained one after another, and compared. Without any it is the quickstart: a learner of action values whose
+            rate of exploration is fixed, and one that learns when to explore by bootstrapped meta-gradients, in a world that changes twice.
 
             Examples:
               train
               train cartpole
               train paper-configs/two-colors/ac-bmg-reward.json --set learner.targetSteps=16 --output runs/mine
+              train paper-configs/cartpole/fixed.json paper-configs/cartpole/bmg.json --seeds 1 2 3 --steps 100000
               train --resume runs/mine
             """
         )
         {
-            file,
+            files,
             set,
             output,
             resume,
-            members,
-            device,
+            seeds,
             quiet,
+            json,
         };
+        foreach ((Option<string?> option, _) in shorts)
+        {
+            command.Options.Add(option);
+        }
         command.SetAction(parsed =>
         {
             List<string> settings = [.. parsed.GetValue(set) ?? []];
-            if (parsed.GetValue(members) is { } count)
+            foreach ((Option<string?> option, string setting) in shorts)
             {
-                settings.Add($"members={count}");
+                if (parsed.GetValue(option) is { } value)
+                {
+                    settings.Add($"{setting}={value}");
+                }
             }
-            if (parsed.GetValue(device) is { } kind)
+            if (parsed.GetValue(seeds) is { Length: > 0 } listed)
             {
-                settings.Add($"device={kind}");
+                settings.Add($"seeds=[{string.Join(',', listed)}]");
             }
             if (parsed.GetValue(resume) is not null && parsed.GetValue(output) is not null)
             {
@@ -92,21 +116,67 @@ internal static class TrainCommand
                 host.Reader,
                 host.Experiments,
                 host.Finish,
-                Reporter(host, parsed.GetValue(quiet))
+                Reporter(host, parsed.GetValue(quiet) || parsed.GetValue(json))
             )
             {
                 Clock = host.Clock,
             };
             string commandLine = string.Join(' ', parsed.Tokens.Select(token => token.Value));
-            return parsed.GetValue(resume) is { } path
-                ? Resume(path, parsed.GetValue(file), settings, commandLine, services, host)
-                : Begin(parsed.GetValue(file), settings, parsed.GetValue(output), commandLine, services, host);
+            string[] named = parsed.GetValue(files) ?? [];
+            RunDirectory[] runs;
+            int code;
+            if (parsed.GetValue(resume) is { } path)
+            {
+                if (named.Length > 1)
+                {
+                    throw new UsageException("--resume: found several configurations, expected one at most.");
+                }
+                (code, runs) = TrainSeveral.Is(path)
+                    ? TrainSeveral.Resume(path, settings, commandLine, services, host)
+                    : Resume(path, named.FirstOrDefault(), settings, commandLine, services, host);
+            }
+            else
+            {
+                (code, runs) = named is [var only]
+                    ? Begin(only, settings, parsed.GetValue(output), commandLine, services, host)
+                    : TrainSeveral.Begin(
+                        named.Length == 0
+                            ? [.. Quickstart.Select(name => ReadQuickstart(name, settings, host))]
+                            : [.. named.Select(name => ReadFileOrEnvironment(name, settings, host))],
+                        named.Length == 0 ? "quickstart" : "comparison",
+                        parsed.GetValue(output),
+                        commandLine,
+                        services,
+                        host
+                    );
+            }
+            if (code == 0 && parsed.GetValue(json))
+            {
+                host.Out.WriteLine(Json(runs));
+            }
+            return code;
         });
         return command;
+
+        static Option<string?> Short(string name, string value, string description) =>
+            new(name) { Description = $"{description}.", HelpName = value };
     }
 
-    private static int Begin(
-        string? file,
+    /// <summary>Results of runs, for programs.</summary>
+    private static string Json(IEnumerable<RunDirectory> runs) =>
+        new JsonObject
+        {
+            ["runs"] = new JsonArray([
+                .. runs.Select(run => new JsonObject
+                {
+                    ["directory"] = run.Root,
+                    ["summary"] = JsonNode.Parse(File.ReadAllText(run.Summary)),
+                }),
+            ]),
+        }.ToJsonString(ConfigurationJson.Indented);
+
+    private static (int Code, RunDirectory[] Runs) Begin(
+        string file,
         List<string> settings,
         string? output,
         string commandLine,
@@ -114,25 +184,26 @@ internal static class TrainCommand
         TrainingHost host
     )
     {
-        RunConfiguration configuration = file is null
-            ? ReadQuickstart(settings, host)
-            : ReadFileOrEnvironment(file, settings, host);
-        RequireDevice(configuration);
-        MemoryNeeds.Require(configuration, file ?? Quickstart);
+        RunConfiguration configuration = ReadFileOrEnvironment(file, settings, host);
+        Require(configuration, file);
         RunDirectory directory = RunDirectory.Create(
             output ?? RunDirectory.DefaultPath(configuration.Name, host.Clock.GetLocalNow())
         );
-        return Execute(
-            Run.Begin(directory, configuration, commandLine, services),
-            directory,
-            configuration,
-            services,
-            host,
-            resumed: false
+        return (
+            Execute(
+                Run.Begin(directory, configuration, commandLine, services),
+                directory,
+                configuration,
+                services,
+                host,
+                resumed: false,
+                again: directory.Root
+            ),
+            [directory]
         );
     }
 
-    private static int Resume(
+    private static (int Code, RunDirectory[] Runs) Resume(
         string path,
         string? file,
         List<string> settings,
@@ -143,35 +214,49 @@ internal static class TrainCommand
     {
         RunDirectory directory = RunDirectory.Open(path);
         RunConfiguration configuration = host.Reader.ReadFile(file ?? directory.Configuration, settings);
-        RequireDevice(configuration);
-        MemoryNeeds.Require(configuration, file ?? directory.Configuration);
-        return Execute(
-            Run.Resume(directory, configuration, commandLine, services),
-            directory,
-            configuration,
-            services,
-            host,
-            resumed: true
+        Require(configuration, file ?? directory.Configuration);
+        return (
+            Execute(
+                Run.Resume(directory, configuration, commandLine, services),
+                directory,
+                configuration,
+                services,
+                host,
+                resumed: true,
+                again: directory.Root
+            ),
+            [directory]
         );
     }
 
-    private static int Execute(
+    /// <summary>Drives a run to its end, and tells of it.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="directory">Where it lies.</param>
+    /// <param name="configuration">Its settings.</param>
+    /// <param name="services">What it needs from outside.</param>
+    /// <param name="host">The program.</param>
+    /// <param name="resumed">Whether it goes on.</param>
+    /// <param name="again">What to resume where it is interrupted.</param>
+    /// <param name="brief">Whether it is one of several, which have a table of their own.</param>
+    internal static int Execute(
         Run run,
         RunDirectory directory,
         RunConfiguration configuration,
         RunServices services,
         TrainingHost host,
-        bool resumed
+        bool resumed,
+        string again,
+        bool brief = false
     )
     {
-        string again =
+        string afresh =
             !resumed || File.Exists(directory.Checkpoint)
                 ? ""
                 : ", from the beginning: it was stopped before its first checkpoint";
         string unit = configuration.Experiment.Make(ExperimentKinds.Experiment).Unit;
         // Somebody who cannot be told anything would wait for nothing; told once, a run goes on whatever becomes of the listener.
         services.Reporter.Say(
-            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} {unit} each, in {directory.Root}{again}"
+            $"{configuration.Name}: {configuration.Members} members, {Figures.Count(configuration.EnvironmentSteps)} {unit} each, in {directory.Root}{afresh}"
         );
         Action<string> say = services.Reporter.Sturdy().Say;
         using StopSignals? signals = host.Stop is null ? new StopSignals(() => say(StopSignals.Notice)) : null;
@@ -180,7 +265,9 @@ internal static class TrainCommand
         {
             case RunState.Finished:
                 string report = RunReport.Write(directory);
-                foreach (string line in Results(directory, outcome, report, unit))
+                foreach (
+                    string line in brief ? Brief(outcome, report, unit) : Results(directory, outcome, report, unit)
+                )
                 {
                     say(line);
                 }
@@ -192,7 +279,7 @@ internal static class TrainCommand
                     : File.Exists(directory.Checkpoint)
                         ? $"Interrupted within a meta-step, which is given up. To go on from the checkpoint after {steps}"
                     : "Interrupted before the first checkpoint. To start from the beginning";
-                say($"{what}: train --resume {directory.Root}");
+                say($"{what}: train --resume {again}");
                 return StopSignals.ExitCode;
             default:
                 throw outcome.Failure!;
@@ -204,6 +291,17 @@ internal static class TrainCommand
         : host.Interactive
             ? LiveReporter.To(AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(host.Out) }))
         : PlainReporter.To(host.Out, PlainPace);
+
+    private static IEnumerable<string> Brief(RunOutcome outcome, string report, string unit)
+    {
+        RunSummary summary = outcome.Summary!;
+        yield return $"{Figures.Count(summary.EnvironmentSteps)} {unit} by each member in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}, {Figures.Count(summary.EnvironmentStepsPerSecond)} a second over all: {report}";
+        foreach (string line in outcome.Finish!.Lines)
+        {
+            yield return line;
+        }
+        yield return "";
+    }
 
     private static IEnumerable<string> Results(RunDirectory directory, RunOutcome outcome, string report, string unit)
     {
@@ -244,26 +342,26 @@ internal static class TrainCommand
         }
     }
 
-    /// <summary>The quickstart of the nearest paper-configs from here upwards; the program's own copy where there is none.</summary>
-    private static RunConfiguration ReadQuickstart(List<string> settings, TrainingHost host)
+    /// <summary>A configuration of the nearest paper-configs from here upwards; the program's own copy where there is none.</summary>
+    private static RunConfiguration ReadQuickstart(string name, List<string> settings, TrainingHost host)
     {
         for (DirectoryInfo? folder = new(Directory.GetCurrentDirectory()); folder is not null; folder = folder.Parent)
         {
-            string path = Path.Combine(folder.FullName, Quickstart);
+            string path = Path.Combine(folder.FullName, "paper-configs", name);
             if (File.Exists(path))
             {
                 return host.Reader.ReadFile(Path.GetRelativePath(Directory.GetCurrentDirectory(), path), settings);
             }
         }
-        using StreamReader reader = new(typeof(TrainCommand).Assembly.GetManifestResourceStream("quickstart.json")!);
-        return host.Reader.Read(reader.ReadToEnd(), Quickstart, settings);
+        using StreamReader reader = new(typeof(TrainCommand).Assembly.GetManifestResourceStream(name)!);
+        return host.Reader.Read(reader.ReadToEnd(), name, settings);
     }
 
     /// <summary>A configuration file; where there is none of that name and it can be that of an environment, the configuration to start from
     /// with that environment.</summary>
     private static RunConfiguration ReadFileOrEnvironment(string asked, List<string> settings, TrainingHost host)
     {
-        if (File.Exists(asked) || asked.IndexOfAny(['/', '\\', '.']) >= 0)
+        if (File.Exists(asked) || !asked.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
         {
             return host.Reader.ReadFile(asked, settings);
         }
@@ -278,8 +376,10 @@ internal static class TrainCommand
         return host.Reader.Read(reader.ReadToEnd(), asked, [.. bytes, .. named]);
     }
 
-    private static void RequireDevice(RunConfiguration configuration)
+    /// <summary>Refuses what this machine cannot run.</summary>
+    internal static void Require(RunConfiguration configuration, string source)
     {
+        MemoryNeeds.Require(configuration, source);
         if (configuration.Device == DeviceKind.Cuda && !torch.cuda.is_available())
         {
             throw new UsageException(

@@ -12,47 +12,8 @@ namespace Bmg.Training.Reporting;
 /// <summary>report.html: a run in one page that needs nothing else, complete or under way.</summary>
 public static class RunReport
 {
-    // Shows the mean under the pointer; the page is whole without it.
-    private const string Script = """
-        for (const svg of document.querySelectorAll("svg.chart")) {
-          const add = (name, kind) => {
-            const element = svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", name));
-            element.classList.add(kind);
-            element.style.display = "none";
-            return element;
-          };
-          const plot = svg.querySelector(".plot"), cursor = add("line", "cursor"), text = add("text", "readout");
-          const { x, y, width, height } = plot.getBBox(), { end, from, to, log } = plot.dataset;
-          const points = [...svg.querySelectorAll("path.mean")].flatMap(path => path.getAttribute("d").slice(1).split("L").map(p => p.split(" ").map(Number)));
-          plot.addEventListener("mousemove", event => {
-            const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse()).x;
-            const near = points.reduce((a, b) => Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a, points[0]);
-            if (!near) return;
-            const share = 1 - (near[1] - y) / height, low = Number(from), high = Number(to);
-            const value = log === "1" ? low * (high / low) ** share : low + share * (high - low);
-            const steps = Math.round((near[0] - x) / width * end).toLocaleString("en").replaceAll(",", " ");
-            for (const [k, v] of Object.entries({ x1: near[0], x2: near[0], y1: y, y2: y + height })) cursor.setAttribute(k, v);
-            text.textContent = `about ${value.toPrecision(3)} at ${steps}`;
-            text.setAttribute("text-anchor", near[0] > x + width / 2 ? "end" : "start");
-            text.setAttribute("x", near[0] + (near[0] > x + width / 2 ? -6 : 6));
-            text.setAttribute("y", y + 12);
-            cursor.style.display = text.style.display = "";
-          });
-          plot.addEventListener("mouseleave", () => cursor.style.display = text.style.display = "none");
-        }
-        """;
-
-    private const string PageStyle = """
-        :root { color-scheme: light dark; }
-        body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; }
-        h1 { font-size: 1.5em; margin: 0; } h2 { font-size: 1.1em; margin: 2em 0 0.5em; }
-        .chart { display: block; width: 100%; height: auto; margin: 0 0 1em; }
-        table { border-collapse: collapse; } td, th { padding: 0.15em 1.2em 0.15em 0; text-align: right; font-variant-numeric: tabular-nums; }
-        td:first-child, th:first-child, .facts td { text-align: left; } th { font-weight: 600; } .total td { border-top: 1px solid #8885; }
-        .facts td:first-child { opacity: 0.7; white-space: nowrap; vertical-align: top; }
-        .state { font-size: 0.8em; border: 1px solid #8888; border-radius: 1em; padding: 0.1em 0.7em; margin-left: 0.6em; vertical-align: middle; font-weight: 400; }
-        pre { overflow: auto; font-size: 13px; line-height: 1.4; padding: 1em; border: 1px solid #8884; border-radius: 6px; }
-        """;
+    /// <summary>More curves in one picture cannot be told apart.</summary>
+    private const int MostMembers = 20;
 
     /// <summary>Writes a run's report into its directory; returns the file.</summary>
     /// <exception cref="UsageException">The directory is not that of a run, or a file in it is damaged.</exception>
@@ -66,7 +27,7 @@ public static class RunReport
     public static string Figure(RunDirectory run)
     {
         (RunConfiguration configuration, RunRecord record, MetricsLog log) = Read(run);
-        return SvgChart.StandAlone([.. Charts(configuration, record, log).Take(2)]);
+        return SvgChart.StandAlone([.. Charts(configuration, record, log).Take(2).Select(each => each.Chart)]);
     }
 
     private static string Page(RunDirectory run)
@@ -74,30 +35,11 @@ public static class RunReport
         (RunConfiguration configuration, RunRecord record, MetricsLog log) = Read(run);
         // The summary of a run that has since been lengthened is not that of these metrics.
         RunSummary? summary = RunSummary.Read(run) is { } read && read.EnvironmentSteps >= log.End ? read : null;
-        StringBuilder page = new();
-        page.Append(
-            CultureInfo.InvariantCulture,
-            $$"""
-            <!doctype html>
-            <html lang="en">
-            <head>
-            <meta charset="utf-8">
-            <meta name="viewport" content="width=device-width">
-            <title>{{E(configuration.Name)}}</title>
-            <style>
-            {{PageStyle}}
-            {{SvgChart.Style(Palette.Light)}}
-            @media (prefers-color-scheme: dark) {
-            {{SvgChart.Style(Palette.Dark)}}
-            }
-            </style>
-            </head>
-            <body>
-            <h1>{{E(configuration.Name)}}<span class="state">{{record.State.ToString().ToLowerInvariant()}}</span></h1>
-            <p>{{E(configuration.Description)}}</p>
-
-            """
+        StringBuilder page = ReportPage.Open(
+            configuration.Name,
+            $"{E(configuration.Name)}<span class=\"state\">{record.State.ToString().ToLowerInvariant()}</span>"
         );
+        page.Append(CultureInfo.InvariantCulture, $"<p>{E(configuration.Description)}</p>\n");
         if (record.Frozen.Count > 0)
         {
             page.Append(
@@ -109,11 +51,21 @@ public static class RunReport
         {
             page.Append(CultureInfo.InvariantCulture, $"<p><strong>{E(problem)}</strong></p>\n");
         }
+        ReportPage.Facts(
+            page,
+            [
+                .. ReportPage.Essentials(configuration),
+                ("commit", record.Provenance.Commit ?? "unknown"),
+                ("versions", $"Bmg {record.Provenance.Version}, TorchSharp {record.Provenance.TorchSharp}"),
+            ]
+        );
+        page.Append("<h2>Results</h2>\n");
         Results(page, configuration, record, log, summary);
         page.Append("<h2>Metrics</h2>\n");
-        foreach (Chart chart in Charts(configuration, record, log))
+        foreach ((string metric, Chart chart) in Charts(configuration, record, log))
         {
             page.Append(SvgChart.Inline(chart));
+            Behind(page, chart, log.Values[metric], log.EnvironmentSteps);
         }
         if (summary is not null)
         {
@@ -121,7 +73,7 @@ public static class RunReport
         }
         page.Append(CultureInfo.InvariantCulture, $"<h2>Configuration</h2>\n<pre>{E(configuration.ToJson())}</pre>\n");
         page.Append("<h2>How it was run</h2>\n");
-        Facts(
+        ReportPage.Facts(
             page,
             [
                 ("command", record.CommandLine),
@@ -147,8 +99,7 @@ public static class RunReport
                     ),
             ]
         );
-        return page.Append(CultureInfo.InvariantCulture, $"<script>\n{Script}\n</script>\n</body>\n</html>\n")
-            .ToString();
+        return ReportPage.Close(page);
     }
 
     private static (RunConfiguration Configuration, RunRecord Record, MetricsLog Log) Read(RunDirectory run)
@@ -161,7 +112,72 @@ public static class RunReport
         );
     }
 
-    private static IEnumerable<Chart> Charts(RunConfiguration configuration, RunRecord record, MetricsLog log)
+    /// <summary>The numbers of a picture, and the curve of each member.</summary>
+    private static void Behind(
+        StringBuilder page,
+        Chart chart,
+        IReadOnlyList<double[]> rows,
+        IReadOnlyList<long> environmentSteps
+    )
+    {
+        Series data = chart.Data;
+        ReportPage.Numbers(
+            page,
+            [chart.Unit, "mean", "deviation", "least", "greatest"],
+            [
+                .. Enumerable
+                    .Range(0, data.X.Length)
+                    .Select(i =>
+                        new[]
+                        {
+                            Figures.Count(data.X[i]),
+                            Figures.Number(data.Mean[i]),
+                            Figures.Number(data.Deviation[i]),
+                            Figures.Number(data.Low[i]),
+                            Figures.Number(data.High[i]),
+                        }
+                    ),
+            ]
+        );
+        if (data.Members is < 2 or > MostMembers)
+        {
+            return;
+        }
+        MetricsLog log = new(
+            environmentSteps,
+            new Dictionary<string, IReadOnlyList<double[]>> { [chart.Title] = rows }
+        );
+        ChartLine[] lines =
+        [
+            .. Enumerable
+                .Range(0, data.Members)
+                .Select(member => new ChartLine(
+                    $"member {member}",
+                    CurveReader.Learning(log, chart.Title, null).Steps,
+                    CurveReader.OfMember(log, chart.Title, member),
+                    member
+                )),
+        ];
+        page.Append("<details><summary>each member</summary>\n");
+        page.Append(
+            LinesChart.Draw(
+                $"{chart.Title}, each member",
+                chart.YLabel,
+                chart.Unit,
+                lines,
+                0,
+                chart.End,
+                marks: [.. chart.Marks.Select(mark => (double)mark)]
+            )
+        );
+        page.Append("</details>\n");
+    }
+
+    private static IEnumerable<(string Metric, Chart Chart)> Charts(
+        RunConfiguration configuration,
+        RunRecord record,
+        MetricsLog log
+    )
     {
         foreach (Metric metric in record.Metrics)
         {
@@ -172,16 +188,13 @@ public static class RunReport
                 : $" ({metric.Unit})";
             if (series.Mean.Any(double.IsFinite) || series.Mean.Length == 0)
             {
-                yield return new Chart(
-                    metric.Label,
-                    metric.Label + unit,
-                    series,
-                    record.Changes,
-                    configuration.EnvironmentSteps
-                )
-                {
-                    Unit = record.Unit,
-                };
+                yield return (
+                    metric.Name,
+                    new Chart(metric.Label, metric.Label + unit, series, record.Changes, configuration.EnvironmentSteps)
+                    {
+                        Unit = record.Unit,
+                    }
+                );
             }
         }
     }
@@ -197,12 +210,12 @@ public static class RunReport
         string length = $"{Figures.Count(log.End)} {record.Unit} by each of {configuration.Members} members";
         if (summary is null)
         {
-            Facts(page, ("so far", $"{length}, of {Figures.Count(configuration.EnvironmentSteps)}"));
+            ReportPage.Facts(page, ("so far", $"{length}, of {Figures.Count(configuration.EnvironmentSteps)}"));
             return;
         }
         FirstMetric first = FirstMetric.Of(summary.Metric);
         string Total(double value) => first.Text(value, summary.EnvironmentSteps);
-        Facts(
+        ReportPage.Facts(
             page,
             ("length", $"{length}, in {Figures.Time(TimeSpan.FromSeconds(summary.Seconds))}"),
             (first.TotalLabel, Text(summary.TotalRewardSpread, Total)),
@@ -254,18 +267,8 @@ public static class RunReport
             );
     }
 
-    private static void Facts(StringBuilder page, params IReadOnlyList<(string Name, string Value)> facts)
-    {
-        page.Append("<table class=\"facts\">\n");
-        foreach ((string name, string value) in facts)
-        {
-            page.Append(CultureInfo.InvariantCulture, $"<tr><td>{E(name)}</td><td>{E(value)}</td></tr>\n");
-        }
-        page.Append("</table>\n");
-    }
-
     private static string Text(Spread spread, Func<double, string> number) =>
         $"{number(spread.Mean)} ± {number(spread.Deviation)}";
 
-    private static string E(string text) => XmlText.Escape(text);
+    private static string E(string text) => ReportPage.E(text);
 }

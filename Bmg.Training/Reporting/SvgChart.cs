@@ -161,7 +161,9 @@ public static class SvgChart
         }
         if (legend)
         {
+            svg.Append("<g class=\"legend\">\n");
             Legend(svg, chart, width - Right);
+            svg.Append("</g>\n");
         }
         // What a script needs to turn a place back into numbers.
         svg.Append(

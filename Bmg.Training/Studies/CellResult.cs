@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using Bmg.Export;
 using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
+using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;

@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
+using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
 using TorchSharp;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Bmg.Training.Configuration;
 using Bmg.Training.Progress;
+using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;

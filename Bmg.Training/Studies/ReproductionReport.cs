@@ -121,7 +121,7 @@ public static class ReproductionReport
                     Lines(r => r.AroundSwaps, c => c.Reward),
                     first,
                     last,
-                    mark: 0
+                    marks: [0]
                 )
             );
             page.Append(
@@ -132,7 +132,7 @@ public static class ReproductionReport
                     Lines(r => r.AroundSwaps, c => c.Exploration),
                     first,
                     last,
-                    mark: 0
+                    marks: [0]
                 )
             );
         }

@@ -1,5 +1,6 @@
 using Bmg.Export;
 using Bmg.Training.Progress;
+using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
 
 namespace Bmg.Training.Studies;

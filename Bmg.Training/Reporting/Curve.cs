@@ -1,6 +1,6 @@
 using Bmg.Training.Runs;
 
-namespace Bmg.Training.Studies;
+namespace Bmg.Training.Reporting;
 
 /// <summary>A metric at some points: the mean over seeds, and half the width of its 95 % interval (NaN for one seed).</summary>
 /// <param name="Mean">Mean over seeds; NaN where there is no value.</param>
@@ -60,6 +60,16 @@ public static class CurveReader
             .. groups.Select(group => Digits.Six((Start(log, group[0]) + log.EnvironmentSteps[group[^1]]) / 2)),
         ];
         return Condense(log, reward, exploration, steps, groups);
+    }
+
+    /// <summary>The learning curve of one member, at the points of <see cref="Learning"/>, without an interval.</summary>
+    public static Curve OfMember(MetricsLog log, string metric, int member)
+    {
+        int count = log.EnvironmentSteps.Count;
+        int size = Math.Max(1, (int)Math.Ceiling(count / (double)MostPoints));
+        return Curve.Of(
+            Enumerable.Range(0, count).Chunk(size).Select(group => new[] { Means(log, metric, group)[member] })
+        );
     }
 
     /// <summary>

@@ -1,7 +1,7 @@
 using System.Globalization;
 using Bmg.Export;
 
-namespace Bmg.Training.Studies;
+namespace Bmg.Training.Reporting;
 
 /// <summary>Tables for terminals and for CSV files.</summary>
 internal static class TextTable

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using Bmg.Training.Runs;
 
-namespace Bmg.Training.Studies;
+namespace Bmg.Training.Reporting;
 
 /// <summary>The 95 % confidence interval of a mean, by Student's t.</summary>
 public static class StudentInterval
@@ -14,6 +14,36 @@ public static class StudentInterval
     {
         int count = values.Count(double.IsFinite);
         return count < 2 ? double.NaN : Quantile(count - 1) * Spread.Of(values).Deviation / Math.Sqrt(count);
+    }
+
+    /// <summary>The mean of the differences of pairs, and half the width of its interval; pairs with a number that is not finite are left
+    /// out.</summary>
+    public static (double Mean, double HalfWidth) OfPairs(IReadOnlyList<double> here, IReadOnlyList<double> there)
+    {
+        double[] differences = [.. here.Zip(there, (a, b) => a - b).Where(double.IsFinite)];
+        return (Spread.Of(differences).Mean, HalfWidth(differences));
+    }
+
+    /// <summary>The difference of the means of two independent samples, and half the width of its interval (Welch), with degrees of freedom
+    /// rounded down. NaN for a sample of fewer than two.</summary>
+    public static (double Mean, double HalfWidth) OfDifference(IReadOnlyList<double> here, IReadOnlyList<double> there)
+    {
+        double[] a = [.. here.Where(double.IsFinite)];
+        double[] b = [.. there.Where(double.IsFinite)];
+        (Spread first, Spread second) = (Spread.Of(a), Spread.Of(b));
+        double mean = first.Mean - second.Mean;
+        if (a.Length < 2 || b.Length < 2)
+        {
+            return (mean, double.NaN);
+        }
+        double u = first.Deviation * first.Deviation / a.Length;
+        double v = second.Deviation * second.Deviation / b.Length;
+        if (u + v == 0)
+        {
+            return (mean, 0);
+        }
+        double freedom = (u + v) * (u + v) / ((u * u / (a.Length - 1)) + (v * v / (b.Length - 1)));
+        return (mean, Quantile(Math.Max(1, (int)freedom)) * Math.Sqrt(u + v));
     }
 
     /// <summary>t with P(|T| &lt; t) = 0.95 for T of Student's distribution.</summary>

@@ -1,8 +1,7 @@
 using System.Globalization;
 using System.Text;
-using Bmg.Training.Reporting;
 
-namespace Bmg.Training.Studies;
+namespace Bmg.Training.Reporting;
 
 /// <summary>A line with a band around it.</summary>
 /// <param name="Name">In the legend.</param>
@@ -51,7 +50,8 @@ internal static class LinesChart
     /// <param name="from">Left end.</param>
     /// <param name="to">Right end.</param>
     /// <param name="ticks">Labels at 0, 1, 2, … instead of numbers.</param>
-    /// <param name="mark">Where a vertical line stands.</param>
+    /// <param name="marks">Where vertical lines stand.</param>
+    /// <param name="place">Attributes of the drawing that say where it stands in another; empty for none.</param>
     public static string Draw(
         string title,
         string yLabel,
@@ -60,7 +60,8 @@ internal static class LinesChart
         double from,
         double to,
         IReadOnlyList<string>? ticks = null,
-        double? mark = null
+        IReadOnlyList<double>? marks = null,
+        string place = ""
     )
     {
         if (lines.Count == 0)
@@ -68,8 +69,8 @@ internal static class LinesChart
             return "";
         }
         StringBuilder svg = new();
-        double height = Top + PlotHeight + Bottom + (Row * lines.Count);
-        SvgChart.Open(svg, Width, height, title);
+        double height = Height(lines.Count);
+        SvgChart.Open(svg, Width, height, title, place);
         double scale =
             ticks is not null ? 1
             : to >= 1e6 ? 1e6
@@ -101,9 +102,9 @@ internal static class LinesChart
             SvgChart.Line(svg, "axis", X(at), Top + PlotHeight, X(at), Top + PlotHeight + 4);
             SvgChart.Text(svg, X(at), Top + PlotHeight + 17, "middle", "", label);
         }
-        if (mark is { } place)
+        foreach (double mark in (marks ?? []).Where(mark => mark >= from && mark < to))
         {
-            SvgChart.Line(svg, "mark", X(place), Top, X(place), Top + PlotHeight);
+            SvgChart.Line(svg, "mark", X(mark), Top, X(mark), Top + PlotHeight);
         }
         foreach (ChartLine line in lines)
         {
@@ -135,6 +136,37 @@ internal static class LinesChart
         }
         return svg.Append("</svg>\n").ToString();
     }
+
+    /// <summary>A picture of its own, on white: drawings one above the other.</summary>
+    /// <param name="label">What it shows.</param>
+    /// <param name="lines">How many lines each of them has.</param>
+    /// <param name="draw">Makes each of them, given where it stands.</param>
+    public static string StandAlone(string label, int lines, IReadOnlyList<Func<string, string>> draw)
+    {
+        double height = Height(lines);
+        StringBuilder svg = new();
+        SvgChart.Open(
+            svg,
+            Width,
+            height * draw.Count,
+            label,
+            $" width=\"{SvgChart.N(Width)}\" height=\"{SvgChart.N(height * draw.Count)}\""
+        );
+        svg.Append(CultureInfo.InvariantCulture, $"<style>{SvgChart.Style(Palette.Light)}\n{Style()}</style>\n");
+        svg.Append("<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
+        for (int i = 0; i < draw.Count; i++)
+        {
+            svg.Append(
+                draw[i]
+                    (
+                        $" x=\"0\" y=\"{SvgChart.N(i * height)}\" width=\"{SvgChart.N(Width)}\" height=\"{SvgChart.N(height)}\""
+                    )
+            );
+        }
+        return svg.Append("</svg>\n").ToString();
+    }
+
+    private static double Height(int lines) => Top + PlotHeight + Bottom + (Row * lines);
 
     private static double[] Low(ChartLine line) =>
         [.. line.Values.Mean.Zip(line.Values.HalfWidth, (mean, half) => mean - half)];
