@@ -6,6 +6,7 @@ open System.IO
 open System.Text.Json
 open Bmg.Tests.EndToEndTests
 open Bmg.Training.CommandLine
+open Bmg.Training.Progress
 open Bmg.Training.Reporting
 open Expecto
 

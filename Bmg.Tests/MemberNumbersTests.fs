@@ -178,6 +178,81 @@ let private numbersOf (case: RunCase) (first: int) (members: int) (threads: int 
     finally
         File.Delete path
 
+/// Runs of every environment, with what a checkpoint has to hold for it.
+let private resumedCases: Gen<RunCase> =
+    let choose (path: string) (values: string list) =
+        Gen.elements values
+        |> Gen.map (fun v -> if v = "" then None else Some $"{path}={v}")
+
+    let settings =
+        Gen.sequenceToList [
+            choose "environment" [
+                """{ "name": "cartpole", "steps": 5 }"""
+                """{ "name": "pendulum", "steps": 7 }"""
+                """{ "name": "pixels", "steps": 6 }"""
+                """{ "name": "toggles", "steps": 6 }"""
+                """{ "name": "two-colors", "swapPeriod": 7 }"""
+                """{ "name": "switching-mdps" }"""
+            ]
+            choose "wrappers" [
+                ""
+                """[{ "name": "time-limit", "steps": 3 }]"""
+                """[{ "name": "frame-stack" }]"""
+                """[{ "name": "action-repeat" }]"""
+                """[{ "name": "sticky-actions" }]"""
+            ]
+            choose "learner.hidden" [ "[]"; "[5]" ]
+            choose "learner.copies" [ "1"; "3" ]
+            choose "learner.rolloutLength" [ "1"; "4" ]
+            choose "learner.returns" [ "td"; "lambda" ]
+            choose "learner.innerSteps" [ "1"; "2" ]
+            choose "learner.targetSteps" [ "1"; "3" ]
+            choose "learner.gradientClip" [ "0.5" ]
+            choose "learner.optimizer" [ """{ "name": "adam", "learningRate": 0.01 }"""; """{ "name": "sgd" }""" ]
+            choose "learner.normalizeObservations" [ "true"; "false" ]
+            choose "learner.normalizeRewards" [ "true"; "false" ]
+            choose "meta.method" [ "bmg"; "mg"; "fixed" ]
+            choose "meta.parameters" [ "scalar"; "network" ]
+            choose "meta.pretrainingSteps" [ "1" ]
+            choose "meta.hidden" [ "[4]" ]
+            choose "meta.context" [ "reward"; "rich" ]
+            choose "meta.contextLength" [ "3" ]
+            choose "meta.features" [
+                ""
+                """[{ "name": "step-cosine" }, { "name": "previous-hyper-parameters" }]"""
+                """[{ "name": "td-error" }]"""
+            ]
+            choose "meta.hyperParameters" [
+                ""
+                """[{ "name": "discount", "low": 0.5, "high": 1 }, { "name": "gradientClip", "low": 0.1, "high": 1 }]"""
+            ]
+        ]
+
+    gen {
+        let! seed = Gen.choose (0, 99_999)
+        let! members = Gen.choose (1, 3)
+        let! metaSteps = Gen.choose (1, 3)
+        let! settings = settings
+
+        return {
+            Seed = seed
+            Members = members
+            Threads = [ 1; 1 ]
+            MetaSteps = metaSteps
+            Settings = List.choose id settings
+        }
+    }
+
+/// Whether a configuration is one: what was drawn may ask for a wrapper or a normalisation that an environment has no use for.
+let private isAllowed (case: RunCase) =
+    try
+        Reading.reader.Read("{}", "test", [ $"members={case.Members}"; "threads=1"; yield! case.Settings ])
+        |> ignore
+
+        true
+    with :? ConfigurationException ->
+        false
+
 let private differences (a: (string * byte[])[]) (b: (string * byte[])[]) =
     Array.zip a b
     |> Array.filter (fun ((_, x), (_, y)) -> x <> y)
@@ -217,6 +292,35 @@ let tests =
                                 $"""%A{case}: member {m} has other numbers than alone in {String.Join(", ", wrong)}"""
         }
 
+        test "a run that goes on from a checkpoint is the one that was not stopped, whatever it is made of" {
+            let cases =
+                Gen.sampleWithSeed (Rnd 20_261_127UL) 50 300 resumedCases
+                |> Array.filter isAllowed
+                |> Array.truncate 60
+
+            Expect.equal cases.Length 60 "enough of them"
+
+            for case in cases do
+                let resumed = numbersOf case case.Seed case.Members [ 1; 1 ]
+
+                let whole =
+                    numbersOf
+                        {
+                            case with
+                                MetaSteps = 2 * case.MetaSteps
+                        }
+                        case.Seed
+                        case.Members
+                        [ 1 ]
+
+                for m in 0 .. case.Members - 1 do
+                    let wrong = differences whole[m] resumed[m]
+
+                    if wrong.Length > 0 then
+                        failtest
+                            $"""%A{case}: member {m} has other numbers than without a stop in {String.Join(", ", wrong)}"""
+        }
+
         test "a process on all cores, on one core, and one that goes on on another number of cores" {
             // Two members with networks of 256 units, as published; without taskset only the number of threads differs.
             let pinned = OperatingSystem.IsLinux() && File.Exists "/usr/bin/taskset"
@@ -243,7 +347,16 @@ let tests =
 
                 let settings = [ "members=2"; "seed=5"; "run.metricsEvery=500"; "meta.pretrainingSteps=20" ]
 
+                let file = Path.Combine(directory, "published.json")
+
+                File.WriteAllText(
+                    file,
+                    """{ "name": "published", "environment": { "name": "two-colors" },
+                         "meta": { "parameters": "network", "context": "reward" } }"""
+                )
+
                 let fresh (name: string) (steps: int) = [
+                    file
                     "--output"
                     Path.Combine(directory, name)
                     for setting in $"environmentSteps={steps}" :: settings do

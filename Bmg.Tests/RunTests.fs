@@ -17,6 +17,7 @@ open Bmg.Training.Progress
 open Bmg.Training.Reporting
 open Bmg.Training.Runs
 open Expecto
+open Spectre.Console
 open FsCheck.FSharp
 
 let private generator (seed: int64) =
@@ -774,6 +775,66 @@ let private telling =
                 (PlainReporter.Line now)
                 "25.0 %  250 000 of 1 000 000 steps  16 000 steps/s  3:07 left  reward 0.123"
                 "the line"
+        }
+
+        test "the live display uses the room that it has" {
+            let metric name label =
+                Metric(name, label, "", Aggregation.Mean)
+
+            let trail = Array.init 120 (fun i -> if i < 60 then float i else nan)
+
+            let now =
+                RunSnapshot(
+                    "x",
+                    500L,
+                    1000L,
+                    3,
+                    500L,
+                    2.0,
+                    "",
+                    [|
+                        struct (metric "reward" "reward", 0.25)
+                        struct (metric "epsilon" "rate of exploration ε", 0.5)
+                    |],
+                    Trail = [| trail; trail |],
+                    Latest = [| 0.125; 0.25; 0.375 |],
+                    Changes = [| 500L |]
+                )
+
+            let drawn (width: int) (height: int) =
+                use output = new StringWriter()
+                let settings = AnsiConsoleSettings(Out = AnsiConsoleOutput output, Ansi = AnsiSupport.No)
+                let console = AnsiConsole.Create settings
+                console.Profile.Width <- width
+                console.Write(LiveReporter.Draw(now, width, height))
+                output.ToString().Split '\n' |> Array.map (fun l -> l.TrimEnd())
+
+            let wide = drawn 110 30
+
+            let row (start: string) =
+                wide |> Array.find (fun l -> l.StartsWith start)
+
+            Expect.stringContains (row "reward") "0.25  ▁" "a value and its curve"
+            Expect.stringContains (row "reward") "█" "to its greatest"
+            Expect.stringContains (row "rate of exploration ε") "0.5  ▁" "what is learned"
+            Expect.stringContains (row "the world changes") "↑" "changes"
+            Expect.stringContains (row "members") "0.125" "members"
+            // In the middle of the curve, which starts behind label, value and a gap.
+            Expect.equal ((row "the world changes").IndexOf '↑') (36 + (110 - 38) / 2) "where the change is"
+
+            for width, height in [ 40, 30; 110, 7 ] do
+                let lines = drawn width height
+                Expect.isTrue (lines |> Array.forall (fun l -> l.Length <= width)) $"{width} columns"
+                Expect.isFalse (lines |> Array.exists (fun l -> l.Contains '█')) "no curves"
+                Expect.isTrue (lines |> Array.exists (fun l -> l.Contains "reward 0.25")) "a line of figures"
+
+            // What a resume starts with, before there is a figure.
+            let starting = RunSnapshot("x", 0L, 1000L, 3, 0L, 0.0, "restoring [a]", [||])
+
+            use output = new StringWriter()
+            let settings = AnsiConsoleSettings(Out = AnsiConsoleOutput output, Ansi = AnsiSupport.No)
+            (AnsiConsole.Create settings).Write(LiveReporter.Draw(starting, 80, 30))
+            Expect.stringContains (output.ToString()) "restoring [a]" "what is being done"
         }
 
         test "numbers for people" {

@@ -208,7 +208,11 @@ public sealed class Normalizer : IDisposable
             state.ReturnMean,
             state.ReturnSquares
         );
-        state.Returns.CopyTo(_returns, member * _copies);
+        if (Rewards)
+        {
+            state.Returns.CopyTo(_returns, member * _copies);
+        }
+
         if (applied is var (mean, scale))
         {
             mean.CopyTo(Row(NormalizationDescription.Mean, member));

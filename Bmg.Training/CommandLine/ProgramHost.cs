@@ -26,7 +26,7 @@ public static class ProgramHost
             Out = output ?? StandardOutput.Writer,
             Error = error ?? Console.Error,
             Stop = stop,
-            Interactive = output is null && !Console.IsOutputRedirected,
+            Interactive = output is null && TrainingHost.IsTerminal,
             Catalogue = catalogue ?? LibraryParts.Catalogue(),
             Experiments = new ExperimentFactory(),
             Finish = ExportAndPlay.Finish,

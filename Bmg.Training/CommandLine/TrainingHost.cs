@@ -41,8 +41,12 @@ public sealed record TrainingHost
     /// <summary>Standard error.</summary>
     public TextWriter Error { get; init; } = Console.Error;
 
-    /// <summary>Whether standard output is a terminal.</summary>
-    public bool Interactive { get; init; } = !Console.IsOutputRedirected;
+    /// <summary>Whether standard output is a terminal that a display can be renewed on.</summary>
+    public bool Interactive { get; init; } = IsTerminal;
+
+    /// <summary>Whether the process's standard output is one; TERM=dumb asks for plain lines.</summary>
+    internal static bool IsTerminal =>
+        !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
 
     /// <summary>Asks a run to stop; null to listen to the process's signals.</summary>
     public CancellationToken? Stop { get; init; }

@@ -22,6 +22,15 @@ public sealed record RunSnapshot(
     IReadOnlyList<(Metric Metric, double Mean)> Figures
 )
 {
+    /// <summary>The metrics of <see cref="Figures"/> so far, [metric][cell] over the whole length of the run; NaN where there is nothing yet.</summary>
+    public IReadOnlyList<double[]> Trail { get; init; } = [];
+
+    /// <summary>The first metric's latest interval, one number a member.</summary>
+    public IReadOnlyList<double> Latest { get; init; } = [];
+
+    /// <summary>Where the world changes.</summary>
+    public IReadOnlyList<long> Changes { get; init; } = [];
+
     /// <summary>What is counted, a plural (see <see cref="Units"/>).</summary>
     public string Unit { get; init; } = Units.EnvironmentSteps;
 

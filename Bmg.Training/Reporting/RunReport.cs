@@ -67,6 +67,7 @@ public static class RunReport
             page.Append(SvgChart.Inline(chart));
             Behind(page, chart, log.Values[metric], log.EnvironmentSteps);
         }
+        Around(page, record, log);
         if (summary is not null)
         {
             Members(page, summary);
@@ -110,6 +111,32 @@ public static class RunReport
             record,
             MetricsLog.Read(run.Metrics, record.Metrics)
         );
+    }
+
+    /// <summary>What happens around changes of the world, where there are some: the mean over those of the last half.</summary>
+    private static void Around(StringBuilder page, RunRecord record, MetricsLog log)
+    {
+        IEnumerable<Metric> shown = record.Metrics.Where((metric, i) => i < 2 || metric.Name == record.Score);
+        string charts = string.Concat(
+            shown.Select(metric =>
+                CurveReader.AroundSwaps(log, record.Changes, metric.Name, null) is { } curves
+                && curves.Reward.Mean.Any(double.IsFinite)
+                    ? LinesChart.Draw(
+                        $"{metric.Label}, mean over changes of the last half, with its 95 % interval over seeds",
+                        metric.Label,
+                        $"{record.Unit} after a change",
+                        [new ChartLine(metric.Label, curves.Steps, curves.Reward, 0)],
+                        curves.Steps[0],
+                        curves.Steps[^1],
+                        marks: [0]
+                    )
+                    : ""
+            )
+        );
+        if (charts.Length > 0)
+        {
+            page.Append(CultureInfo.InvariantCulture, $"<h2>Around changes of the world</h2>\n{charts}");
+        }
     }
 
     /// <summary>The numbers of a picture, and the curve of each member.</summary>

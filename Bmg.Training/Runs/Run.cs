@@ -277,9 +277,14 @@ public sealed class Run
     /// <summary>Trains; null where it was asked to stop before the end.</summary>
     private HostState? Train(CancellationToken stop, CancellationToken abandon)
     {
+        bool resumed = beginning == Beginning.Checkpoint;
+        snapshot = snapshot with { Phase = "making the members" };
         using IExperiment experiment = services.Experiments.Create(configuration, abandon);
         IReadOnlyList<Metric> metrics = experiment.Metrics;
-        bool resumed = beginning == Beginning.Checkpoint;
+        if (resumed)
+        {
+            snapshot = snapshot with { Phase = $"restoring {directory.Checkpoint}" };
+        }
         HostState state = resumed
             ? HostState.Parse(
                 experiment.Restore(directory.Checkpoint),
@@ -298,7 +303,7 @@ public sealed class Run
             Changes = changes.Count <= MostChanges ? changes : [],
         };
         record.Write(directory);
-        snapshot = snapshot with { Unit = experiment.Unit };
+        snapshot = snapshot with { Unit = experiment.Unit, Changes = record.Changes };
 
         EventWriter events = new(directory.TensorBoard, services.Clock);
         using MetricsWriter writer = new(
@@ -316,6 +321,7 @@ public sealed class Run
         double startSeconds = state.Seconds;
         long startTime = services.Clock.GetTimestamp();
         IReadOnlyList<(Metric, double)> figures = [];
+        Trail trail = TrailSoFar(metrics, resumed);
         bool saturated = false;
         if (!resumed)
         {
@@ -392,7 +398,10 @@ public sealed class Run
                 services.Reporter.Say(line);
             }
             state = state with { Interval = Interval.Empty(metrics.Count, configuration.Members) };
-            figures = [.. metrics.Select((metric, i) => (metric, Spread.Of(values[i]).Mean))];
+            double[] means = [.. values.Select(value => Spread.Of(value).Mean)];
+            figures = [.. metrics.Zip(means)];
+            trail.Add(experiment.EnvironmentSteps, means);
+            snapshot = snapshot with { Trail = trail.Means(), Latest = values[0] };
         }
 
         void Mark(IReadOnlyList<FrozenMember> frozen)
@@ -420,6 +429,25 @@ public sealed class Run
             saved = experiment.EnvironmentSteps;
             record = record with { EnvironmentSteps = saved };
         }
+    }
+
+    /// <summary>The curves that a display of a run that goes on starts with.</summary>
+    private Trail TrailSoFar(IReadOnlyList<Metric> metrics, bool resumed)
+    {
+        Trail trail = new(metrics.Count, configuration.EnvironmentSteps);
+        if (resumed)
+        {
+            MetricsLog log = MetricsLog.Read(directory.Metrics, metrics);
+            for (int i = 0; i < log.EnvironmentSteps.Count; i++)
+            {
+                trail.Add(
+                    log.EnvironmentSteps[i],
+                    [.. metrics.Select(metric => Spread.Of(log.Values[metric.Name][i]).Mean)]
+                );
+            }
+            snapshot = snapshot with { EnvironmentSteps = record.EnvironmentSteps, Trail = trail.Means() };
+        }
+        return trail;
     }
 
     /// <summary>Says a line; a display that fails, on a terminal that went away, is no reason to lose a run.</summary>

@@ -1,4 +1,4 @@
-namespace Bmg.Training.Reporting;
+namespace Bmg.Training.Progress;
 
 /// <summary>Curves in a line of characters.</summary>
 internal static class Sparkline
