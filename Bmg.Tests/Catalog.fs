@@ -68,7 +68,7 @@ let matchings: Entry<Match> list = [
     outputs "kl" (Matching.kl Reduction.Mean)
     outputs "kl, summed" (Matching.kl Reduction.Sum)
     outputs "reverse kl" (Matching.reverseKl Reduction.Mean)
-    outputs "squared hellinger, of the README" Bmg.Examples.FSharp.hellinger
+    outputs "squared hellinger, of the examples" Bmg.Examples.FSharp.hellinger
     smooth "parameter l2" {
         Function = Matching.parameterL2 0.5
         ReadsOutputs = false

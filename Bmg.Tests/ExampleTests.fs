@@ -127,6 +127,23 @@ let tests =
                 for file in [ "corridor.cs"; "moons.cs" ] do
                     succeeded "dotnet" ([ "build"; "--nologo"; file ] @ options) examples |> ignore
 
+                let checkedBy =
+                    succeeded
+                        "dotnet"
+                        [
+                            "run"
+                            "--no-build"
+                            "-c"
+                            configuration
+                            "corridor.cs"
+                            "--"
+                            "check-environment"
+                            "corridor"
+                        ]
+                        examples
+
+                Expect.stringContains checkedBy "corridor" "the checker, on the environment in one file"
+
                 let built (name: string) =
                     Path.Combine(examples, name, "bin", configuration, "net10.0", name), []
 

@@ -39,6 +39,7 @@ let private suite =
         TheoryTests.tests
         StudyTests.tests
         SampleTests.tests
+        DocumentTests.tests
         WiringTests.tests
         EffectTests.tests
         SeedTests.tests

@@ -34,12 +34,11 @@ let private judged
 
         let sample = {
             Name = "one"
-            File = "README.md"
             Command = "a command"
             Make = fun _ -> Array.ofList made
         }
 
-        let verdict = judge root write null sample
+        let verdict = judge root write (lazy (Array.ofList made)) sample "README.md"
         result.Value <- verdict, List.ofArray (File.ReadAllLines path))
 
     result.Value
@@ -139,19 +138,32 @@ let tests =
             Expect.equal lines[2..] [ "```text"; "c"; "```"; "after" ] "what is shown"
         }
 
-        test "every sample is shown once in its document" {
+        test "every sample is shown, once in a document" {
             match Planting.sources () with
             | null -> skiptest "the sources do not lie above the program"
             | root ->
                 for sample in all do
-                    let lines = File.ReadAllLines(Path.Combine(root, sample.File))
+                    let documents = shownIn root sample
+                    Expect.isNonEmpty documents $"documents that show {sample.Name}"
+                    Expect.equal (List.distinct documents) documents $"documents that show {sample.Name}"
+        }
 
-                    Expect.equal
-                        (lines
-                         |> Array.filter (fun l -> l.StartsWith $"<!-- sample {sample.Name}:")
-                         |> Array.length)
-                        1
-                        $"{sample.Name} in {sample.File}"
+        test "what the quickstart says at its end is found between its runs and its files" {
+            let said = [|
+                "one: 2 members, 9 environment steps each, in runs/one"
+                "50 %  4 of 9 steps  1 steps/s  0:01 left  reward 1"
+                "Exported it."
+                ""
+                "a sketch"
+                ""
+                "a table"
+                "1"
+                ""
+                "page  runs/one.html"
+            |]
+
+            Expect.equal (SamplesCommand.results said) [ [| "a sketch" |]; [| "a table"; "1" |] ] "paragraphs"
+            Expect.throws (fun () -> SamplesCommand.results said[..2] |> ignore) "nothing said"
         }
 
         results

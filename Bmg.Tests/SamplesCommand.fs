@@ -11,46 +11,77 @@ open Bmg.Tests.Planting
 open Bmg.Training.CommandLine
 open Bmg.Training.Runs
 
-/// Something that a document shows between "<!-- sample NAME: … -->" and the end of the block of code that follows.
+/// Something that a document shows between "<!-- sample NAME: … -->" and the end of the block of code that follows. It may stand in
+/// any document, in several of them too.
 [<NoEquality; NoComparison>]
 type Sample = {
     Name: string
-    /// Document, from the root of the sources.
-    File: string
     /// What a reader types to see the same.
     Command: string
     /// Makes it anew, [lines]; the argument is where the quickstart's output can be read, or nothing.
     Make: FileInfo | null -> string[]
 }
 
-/// The quickstart's output, from its sketch to the difference.
+/// One run of the quickstart, however often it is shown, [lines].
+let private quickstartRun =
+    lazy
+        (let directory = Path.Combine(Path.GetTempPath(), "bmg-sample-" + Guid.NewGuid().ToString "N")
+
+         try
+             use output = new StringWriter()
+             use error = new StringWriter()
+
+             let code = TrainingCli.Run([| "train"; "--output"; directory |], ProgramHost.Create(output, error))
+
+             if code <> 0 then
+                 failwith $"samples: the quickstart ended with {code}: {error}"
+
+             output.ToString().Split '\n'
+         finally
+             if Directory.Exists directory then
+                 Directory.Delete(directory, true))
+
+/// Lines between empty ones.
+let private paragraphs (lines: string[]) : string[] list =
+    let mutable found = []
+    let mutable current = []
+
+    let close () =
+        if not current.IsEmpty then
+            found <- Array.ofList (List.rev current) :: found
+            current <- []
+
+    for line in lines do
+        let line = line.TrimEnd()
+
+        if line = "" then close () else current <- line :: current
+
+    close ()
+    List.rev found
+
+/// The heading of a run, and a line of its progress: what follows in the same paragraph differs by machine and by path.
+let private running = Regex @"environment steps each, in |steps/s  .* left"
+
+/// What the quickstart says at its end: all paragraphs after those of its runs, but for the last, which names files.
+let results (lines: string[]) : string[] list =
+    let said =
+        paragraphs lines
+        |> List.filter (fun p -> not (p |> Array.exists running.IsMatch))
+
+    if said.Length < 2 then
+        failwith "samples: the quickstart's output has no results between its runs and its files"
+
+    List.truncate (said.Length - 1) said
+
 let private quickstart (recorded: FileInfo | null) : string[] =
     let lines =
         match recorded with
-        | null ->
-            let directory = Path.Combine(Path.GetTempPath(), "bmg-sample-" + Guid.NewGuid().ToString "N")
-
-            try
-                use output = new StringWriter()
-                use error = new StringWriter()
-
-                let code = TrainingCli.Run([| "train"; "--output"; directory |], ProgramHost.Create(output, error))
-
-                if code <> 0 then
-                    failwith $"samples: the quickstart ended with {code}: {error}"
-
-                output.ToString().Split '\n'
-            finally
-                if Directory.Exists directory then
-                    Directory.Delete(directory, true)
+        | null -> quickstartRun.Value
         | file -> File.ReadAllLines file.FullName
 
-    let first =
-        lines
-        |> Array.findIndex (fun l -> l.StartsWith "reward per environment step, from ")
-
-    let last = lines |> Array.findIndexBack (fun l -> l.StartsWith "learned less fixed")
-    lines[first..last] |> Array.map (fun l -> l.TrimEnd())
+    results lines
+    |> List.mapi (fun i p -> if i = 0 then p else Array.append [| "" |] p)
+    |> Array.concat
 
 /// A report of the laws; of one that names something broken, its heading and the first law that is.
 let private verdict (report: unit -> Report) (_: FileInfo | null) : string[] =
@@ -66,25 +97,21 @@ let private verdict (report: unit -> Report) (_: FileInfo | null) : string[] =
 let all: Sample list = [
     {
         Name = "quickstart"
-        File = "README.md"
         Command = "dotnet run -c Release --project Bmg.Training -- train"
         Make = quickstart
     }
     {
         Name = "verify-holds"
-        File = "README.md"
         Command = "Verify.Matching hellinger"
         Make = verdict (fun () -> Verify.Matching Bmg.Examples.FSharp.hellinger)
     }
     {
         Name = "verify-stops"
-        File = "README.md"
         Command = "Verify.Matching forgetful"
         Make = verdict (fun () -> Verify.Matching Bmg.Examples.FSharp.forgetful)
     }
     {
         Name = "verify-divergence"
-        File = "README.md"
         Command = "Verify.Matching crossEntropy"
         Make = verdict (fun () -> Verify.Matching Bmg.Examples.FSharp.crossEntropy)
     }
@@ -101,6 +128,15 @@ let private comparable (line: string) =
         machine.Replace(line, "in T, V a second over all; peak memory M MB"),
         "worst deviation of rounding, allowed $1 (seed S;"
     )
+
+/// The documents that show a sample.
+let shownIn (root: string) (sample: Sample) : string list =
+    Documents.all root
+    |> List.collect (fun document ->
+        File.ReadAllLines(Path.Combine(root, document))
+        |> Array.filter (fun l -> l.StartsWith $"<!-- sample {sample.Name}:")
+        |> Array.map (fun _ -> document)
+        |> List.ofArray)
 
 /// Where a sample stands in a document's lines: that of its comment, and the first and last of what it shows.
 let private place (lines: string[]) (sample: Sample) : (int * int * int) option =
@@ -135,19 +171,19 @@ type Verdict =
     | OtherInstructions of string
     | Stale of line: int * shown: string * made: string
 
-let judge (root: string) (write: bool) (recorded: FileInfo | null) (sample: Sample) : Verdict =
-    let path = Path.Combine(root, sample.File)
+let judge (root: string) (write: bool) (made: Lazy<string[]>) (sample: Sample) (document: string) : Verdict =
+    let path = Path.Combine(root, document)
     let lines = File.ReadAllLines path
 
     match place lines sample with
-    | None -> failwith $"samples: {sample.File} shows no sample {sample.Name}"
+    | None -> failwith $"samples: {document} shows no sample {sample.Name}"
     | Some(at, first, last) ->
         let shown = lines[first..last]
 
         if not write && instructionsOf lines[at] <> InstructionSet.Here then
             OtherInstructions(instructionsOf lines[at])
         else
-            let made = sample.Make recorded
+            let made = made.Value
             let longest = max shown.Length made.Length
             let line (text: string[]) i = if i < text.Length then text[i] else ""
 
@@ -173,8 +209,41 @@ let judge (root: string) (write: bool) (recorded: FileInfo | null) (sample: Samp
             | Some i -> Stale(first + i + 1, line shown i, line made i)
             | None -> Holds
 
-let private run (output: TextWriter) (error: TextWriter) (only: string[]) (write: bool) (recorded: FileInfo | null) =
-    let chosen = all |> List.filter (fun s -> only.Length = 0 || Array.contains s.Name only)
+/// The code that documents show: whether it is what its files hold, or, to be written, made so. The number of stale blocks that are left.
+let private codeBlocks (output: TextWriter) (root: string) (write: bool) : int =
+    let mutable stale = 0
+    let mutable blocks = 0
+
+    for document in Documents.all root do
+        let shown = Documents.code root document
+        blocks <- blocks + shown.Length
+
+        if write && Documents.refresh root document then
+            output.WriteLine $"{document}: its code written anew"
+
+        for block in Documents.code root document do
+            if Documents.excerpt root block.Source block.Region <> block.Shown then
+                stale <- stale + 1
+                output.WriteLine $"{document}: stale in line {block.First + 1}; samples --code --write makes it anew"
+
+    if stale = 0 then
+        output.WriteLine $"{blocks} blocks of code: as their files hold them"
+
+    stale
+
+let private run
+    (output: TextWriter)
+    (error: TextWriter)
+    (only: string[])
+    (codeOnly: bool)
+    (write: bool)
+    (recorded: FileInfo | null)
+    =
+    let chosen =
+        if codeOnly then
+            []
+        else
+            all |> List.filter (fun s -> only.Length = 0 || Array.contains s.Name only)
 
     match sources () with
     | null ->
@@ -182,34 +251,35 @@ let private run (output: TextWriter) (error: TextWriter) (only: string[]) (write
             "error: samples: the sources must lie above the program (a clone, built in place); none were found."
 
         2
-    | _ when chosen.IsEmpty ->
+    | _ when chosen.IsEmpty && not codeOnly ->
         error.WriteLine
             $"""error: --only: no sample is named so; there are: {String.Join(", ", all |> List.map (fun s -> s.Name))}."""
 
         2
     | root ->
-        let stale =
-            chosen
-            |> List.filter (fun sample ->
-                let place = $"{sample.File}, {sample.Name}"
+        let staleCode = if only.Length = 0 then codeBlocks output root write else 0
 
-                match judge root write recorded sample with
-                | Holds ->
-                    output.WriteLine $"{place}: as a run shows it today"
-                    false
-                | Written ->
-                    output.WriteLine $"{place}: written anew"
-                    false
-                | OtherInstructions made ->
-                    output.WriteLine $"{place}: skipped, for it was made with {made} and this is {InstructionSet.Here}"
-                    false
-                | Stale(line, shown, made) ->
-                    output.WriteLine $"{place}: stale in line {line}; samples --write makes it anew"
-                    output.WriteLine $"  shown  {shown}"
-                    output.WriteLine $"  made   {made}"
-                    true)
+        let stale = [
+            for sample in chosen do
+                let made = lazy (sample.Make recorded)
 
-        if stale.IsEmpty then 0 else 1
+                for document in shownIn root sample do
+                    let place = $"{document}, {sample.Name}"
+
+                    match judge root write made sample document with
+                    | Holds -> output.WriteLine $"{place}: as a run shows it today"
+                    | Written -> output.WriteLine $"{place}: written anew"
+                    | OtherInstructions processor ->
+                        output.WriteLine
+                            $"{place}: skipped, for it was made with {processor} and this is {InstructionSet.Here}"
+                    | Stale(line, shown, made) ->
+                        output.WriteLine $"{place}: stale in line {line}; samples --write makes it anew"
+                        output.WriteLine $"  shown  {shown}"
+                        output.WriteLine $"  made   {made}"
+                        place
+        ]
+
+        if stale.IsEmpty && staleCode = 0 then 0 else 1
 
 /// The command.
 let create (output: TextWriter) (error: TextWriter) : Command =
@@ -219,6 +289,13 @@ let create (output: TextWriter) (error: TextWriter) : Command =
             Description = "Only the samples of these names.",
             AllowMultipleArgumentsPerToken = true,
             HelpName = "NAME …"
+        )
+
+    let code =
+        Option<bool>(
+            "--code",
+            Description = "Only the code that is taken from files, which takes no run.",
+            DefaultValueFactory = (fun _ -> false)
         )
 
     let write =
@@ -234,10 +311,11 @@ let create (output: TextWriter) (error: TextWriter) : Command =
     let command =
         Command(
             "samples",
-            "Makes what the documents show of runs anew and compares the two; time, speed and memory are the machine's and may differ. What was made with other instructions of a processor is skipped by name.\n\nExample: samples --only quickstart --write\nExit code: 0 all is as it is shown, 1 something is stale, 2 wrong usage."
+            "Compares the code in the documents with the files that it is taken from, and what they show of runs with runs made anew; time, speed and memory are the machine's and may differ. What was made with other instructions of a processor is skipped by name.\n\nExamples:\n  samples --code --write\n  samples --only quickstart --write\nExit code: 0 all is as it is shown, 1 something is stale, 2 wrong usage."
         )
 
     command.Options.Add only
+    command.Options.Add code
     command.Options.Add write
     command.Options.Add recorded
 
@@ -247,6 +325,12 @@ let create (output: TextWriter) (error: TextWriter) : Command =
             | null -> [||]
             | values -> values
 
-        run output error names (parsed.GetRequiredValue write) (parsed.GetValue recorded))
+        run
+            output
+            error
+            names
+            (parsed.GetRequiredValue code)
+            (parsed.GetRequiredValue write)
+            (parsed.GetValue recorded))
 
     command

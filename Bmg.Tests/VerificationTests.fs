@@ -53,12 +53,15 @@ let private examples =
             everyLaw 15 true (Subject.Of Bmg.Examples.FSharp.hellinger)
             everyLaw 15 true (Subject.Of("half the way", (fun given -> Bmg.Examples.FSharp.halfway given)))
             everyLaw 15 true (Subject.Of Bmg.Examples.FSharp.squashed)
+            everyLaw 15 true Bmg.Examples.FSharp.shrinkingSubject
             everyLaw 15 true Bmg.Examples.FSharp.extragradientSubject
             wrong Bmg.Examples.FSharp.forgetful [ "stops" ] "the gradient of μ by the target"
             wrong Bmg.Examples.FSharp.crossEntropy [ "divergence" ] "μ(z, z)"
         ]
         testList "C#" [
+            everyLaw 15 true (Subject.Of Bmg.Examples.CSharp.Hellinger)
             everyLaw 15 true (Subject.Of Bmg.Examples.CSharp.Brier)
+            everyLaw 15 true (Subject.Of("half the way", (fun given -> Bmg.Examples.CSharp.Halfway given)))
             everyLaw 15 true (Subject.Of("farther", (fun given -> Bmg.Examples.CSharp.Farther given)))
             everyLaw 15 true (Subject.Of Bmg.Examples.CSharp.Softsign)
             everyLaw 15 true Bmg.Examples.CSharp.ShrinkingSubject
@@ -374,7 +377,7 @@ let private command =
                 Expect.stringContains output $"matching function '{name}': " "the report of a wrong one"
                 Expect.stringContains output $"Verify.Again(subject, \"{law}\"" "how to repeat it"
 
-            Expect.stringContains output "12 parts" "all of them"
+            Expect.stringContains output "15 parts" "all of them"
         }
 
         test "an unknown law or row is wrong usage, with what there is" {
@@ -462,31 +465,6 @@ let private faults =
         }
     ]
 
-let private readme =
-    test "the README shows the examples as they are" {
-        match Planting.sources () with
-        | null -> skiptest "the sources do not lie above the program"
-        | root ->
-            let lines = File.ReadAllLines(Path.Combine(root, "README.md"))
-            let mutable shown = 0
-
-            for i in 0 .. lines.Length - 2 do
-                let isExample = lines[i].StartsWith "<!-- Bmg.Tests/" || lines[i].StartsWith "<!-- examples/"
-
-                if isExample && lines[i + 1].StartsWith "```" then
-                    let file = lines[i].Replace("<!-- ", "").Replace(" -->", "")
-                    let block = lines[i + 2 ..] |> Array.takeWhile (fun l -> l <> "```") |> String.concat "\n"
-
-                    Expect.stringContains
-                        (File.ReadAllText(Path.Combine(root, file)))
-                        block
-                        $"line {i + 1} of the README"
-
-                    shown <- shown + 1
-
-            Expect.isGreaterThanOrEqual shown 5 "blocks taken from the examples"
-    }
-
 let private ways =
     testList "ways through the steps" [
         testCase "first-order leaves something out after more than one step" (fun () ->
@@ -525,5 +503,4 @@ let private ways =
         }
     ]
 
-let tests =
-    testList "verification" [ library; examples; badInput; runner; command; faults; readme; ways ]
+let tests = testList "verification" [ library; examples; badInput; runner; command; faults; ways ]

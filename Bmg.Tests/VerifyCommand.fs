@@ -164,13 +164,16 @@ let private examples: Subject[] = [|
     Subject.Of Bmg.Examples.FSharp.hellinger
     Subject.Of Bmg.Examples.FSharp.forgetful
     Subject.Of Bmg.Examples.FSharp.crossEntropy
+    Subject.Of Bmg.Examples.CSharp.Hellinger
     Subject.Of Bmg.Examples.CSharp.Brier
     Subject.Of Bmg.Examples.CSharp.Forgetful
     Subject.Of Bmg.Examples.CSharp.Overlap
     Subject.Of("half the way", (fun given -> Bmg.Examples.FSharp.halfway given))
+    Subject.Of("half the way", (fun given -> Bmg.Examples.CSharp.Halfway given))
     Subject.Of("farther", (fun given -> Bmg.Examples.CSharp.Farther given))
     Subject.Of Bmg.Examples.FSharp.squashed
     Subject.Of Bmg.Examples.CSharp.Softsign
+    Bmg.Examples.FSharp.shrinkingSubject
     Bmg.Examples.FSharp.extragradientSubject
     Bmg.Examples.CSharp.ShrinkingSubject
 |]
@@ -369,7 +372,7 @@ let create (output: TextWriter) (error: TextWriter) : Command =
     let examples =
         option
             "--examples"
-            "Instead of the library: the examples of the README, those that are wrong on purpose among them."
+            "Instead of the library: the examples of the tutorials, those that are wrong on purpose among them."
             false
 
     let details = option "--details" "A line for each law and row as well." false

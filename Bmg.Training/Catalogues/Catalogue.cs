@@ -44,7 +44,10 @@ public sealed class Catalogue
         where TSettings : class => Add(kind, name, defaults, make, make);
 
     /// <summary>Registers a part that somebody made of another function.</summary>
-    /// <inheritdoc cref="Add{T, TSettings}(PartKind{T}, string, TSettings, Func{TSettings, T})"/>
+    /// <param name="kind">Its kind.</param>
+    /// <param name="name">What a configuration calls it.</param>
+    /// <param name="defaults">Its settings as they are where a configuration says nothing.</param>
+    /// <param name="make">What it makes of its settings.</param>
     /// <param name="brought">The function that was given, whose assembly brings the part.</param>
     internal void Add<T, TSettings>(
         PartKind<T> kind,

@@ -3,9 +3,43 @@ using static TorchSharp.torch;
 
 namespace Bmg.Examples;
 
-/// <summary>Parts of one's own, in C#: what the README shows. The tests run every law on each.</summary>
+/// <summary>Parts of one's own, in C#: what the tutorials show, region by region (<c>samples --code --write</c>). The tests run every law on
+/// each.</summary>
 public static class CSharp
 {
+    // region hellinger
+    /// <summary>A matching function: the squared Hellinger distance between two policies.</summary>
+    public static MatchingFunction Hellinger { get; } =
+        MatchingFunction.Create(
+            "my squared-hellinger",
+            MatchingClaims.Divergence | MatchingClaims.Symmetric, // the laws hold it to that
+            (target, learner) =>
+            {
+                static Tensor Root(Prediction p) =>
+                    Categorical.LogProbabilities(p["logits"]).mul(Scalars.Constant(0.5)).exp();
+                var apart = Root(target.Stopped).Minus(Root(learner)).Squared().sum(-1);
+                return Reduction.Mean.Apply(apart.mul(Scalars.Constant(0.5)));
+            }
+        );
+
+    // endregion
+
+    // region halfway
+    /// <summary>A target bootstrap: half the way to where L further steps of φ lead.</summary>
+    public static TargetBootstrap<Rollout> Halfway(TargetIngredients given) =>
+        TargetBootstrap<Rollout>.Create(
+            "half the way",
+            (start, life) =>
+            {
+                var ahead = TargetBootstrap.AheadOnly<Rollout>(given.Steps).Bootstrap.Invoke(start, life);
+                var both = start.Parameters.Add(ahead.Parameters);
+                return new(both.Map(t => t.mul(Scalars.Constant(0.5))), ahead.Learner, ahead.Evaluation);
+            }
+        );
+
+    // endregion
+
+    // region brier
     /// <summary>A matching function: half the squared distance between probabilities (Brier 1950).</summary>
     public static MatchingFunction Brier { get; } =
         MatchingFunction.Create(
@@ -22,6 +56,9 @@ public static class CSharp
             }
         );
 
+    // endregion
+
+    // region farther
     /// <summary>A target bootstrap: one and a half times the way to where L further steps of φ lead.</summary>
     public static TargetBootstrap<Rollout> Farther(TargetIngredients given) =>
         TargetBootstrap<Rollout>.Create(
@@ -35,7 +72,10 @@ public static class CSharp
             }
         );
 
-    /// <summary>An optimizer: every gradient divided by its own size plus one.</summary>
+    // endregion
+
+    // region softsign
+    /// <summary>An optimizer: every gradient divided by the root of one plus its square.</summary>
     public static Optimizer Softsign { get; } =
         new(
             "softsign",
@@ -48,6 +88,9 @@ public static class CSharp
             )
         );
 
+    // endregion
+
+    // region shrinking
     /// <summary>An update rule: a gradient step whose rate is learned, and which shrinks the parameters by a learned share of it.</summary>
     public static UpdateRule<Rollout> Shrinking(LossFunction<Rollout> lossFunction) =>
         UpdateRule.Gradient(
@@ -72,6 +115,9 @@ public static class CSharp
                 ])
             );
 
+    // endregion
+
+    // region wrong
     /// <summary>Wrong on purpose: it does not stop the target, so a target that is part of a graph would be differentiated through.</summary>
     public static MatchingFunction Forgetful { get; } =
         MatchingFunction.Create(
@@ -100,6 +146,8 @@ public static class CSharp
                         .sum(-1)
                 )
         );
+
+    // endregion
 
     private static Tensor Reduce(Tensor perState) => Reduction.Mean.Apply(perState);
 }

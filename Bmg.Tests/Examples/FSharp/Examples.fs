@@ -1,10 +1,11 @@
-/// Parts of one's own, in F#: what the README shows. The tests run every law on each.
+/// Parts of one's own, in F#: what the tutorials show, region by region (`samples --code --write`). The tests run every law on each.
 module Bmg.Examples.FSharp
 
 open Bmg
 open Bmg.Verify
 open TorchSharp
 
+// region hellinger
 /// A matching function: the squared Hellinger distance between two policies.
 let hellinger =
     MatchingFunction.Create(
@@ -17,7 +18,9 @@ let hellinger =
             let apart = (root target.Stopped).minus(root learner).squared().sum -1L
             Reduction.apply Reduction.Mean (apart.mul (Scalars.constant 0.5))
     )
+// endregion
 
+// region halfway
 /// A target bootstrap: half the way to where L further steps of φ lead.
 let halfway (given: TargetIngredients) =
     TargetBootstrap<Rollout>
@@ -32,7 +35,9 @@ let halfway (given: TargetIngredients) =
                         Parameters = Params.map2 middle start.Parameters ahead.Parameters
                 }
         )
+// endregion
 
+// region squashed
 /// An optimizer: steps of at most the learning rate in each parameter.
 let squashed =
     let squash = Params.map (fun g -> g.tanh ())
@@ -50,7 +55,35 @@ let squashed =
                     })
                 )
     }
+// endregion
 
+// region shrinking
+/// An update rule: a gradient step whose rate is learned, and which shrinks the parameters by a learned share of it.
+let shrinking (lossFunction: LossFunction<Rollout>) =
+    let half = Scalars.constant 0.5
+
+    UpdateRule.gradient
+        (LossFunction<Rollout>
+            .Create(
+                $"{lossFunction.Name} + shrinkage",
+                fun x hyper data ->
+                    let penalty = (Params.squaredNorm x).mul(hyper["shrinkage"]).mul half
+                    lossFunction.Loss.Invoke(x, hyper, data).plus penalty
+            ))
+        (Optimizers.withLearnedRate "rate" (Optimizers.momentum 0.1 0.5))
+
+/// The update rule with what puts out its hyper-parameters.
+let shrinkingSubject =
+    Subject
+        .Of("shrinking", fun lossFunction -> shrinking lossFunction)
+        .WithMetaParameters(fun _ ->
+            MetaParameters.merge [|
+                MetaParameters.boundedScalar "rate" 0.01 0.5 0.1
+                MetaParameters.boundedScalar "shrinkage" 0.0 1.0 0.1
+            |])
+// endregion
+
+// region extragradient
 /// An update rule: the extragradient method, which steps along the gradient of the point that a plain step would reach, with a learned rate.
 let extragradient (lossFunction: LossFunction<Rollout>) =
     let step (learner: LearnerState) (hyper: Params) data differentiation =
@@ -98,7 +131,9 @@ let extragradientSubject =
     Subject
         .Of("extragradient", fun lossFunction -> extragradient lossFunction)
         .WithMetaParameters(fun _ -> MetaParameters.boundedScalar "rate" 0.01 0.5 0.1)
+// endregion
 
+// region wrong
 /// Wrong on purpose: it does not stop the target, so a target that is part of a graph would be differentiated through.
 let forgetful =
     MatchingFunction.Create(
@@ -116,3 +151,57 @@ let crossEntropy =
             let p = Categorical.probabilities target.Stopped["logits"]
             Reduction.apply Reduction.Mean ((p.mul (Categorical.logProbabilities learner["logits"])).sum(-1L).neg())
     )
+// endregion
+
+// region meta-learner
+/// A meta-learner that is put together from such parts.
+let metaLearner rule (innerSteps: int) w lastStep model adam =
+    MetaLearner<Rollout>
+        .Create(
+            rule,
+            innerSteps,
+            w,
+            MetaObjective.Bootstrapped(TargetBootstrap.lookAhead 8 lastStep LastStepState.Fresh, hellinger),
+            model,
+            adam
+        )
+// endregion
+
+// region quartic
+let fourth (values: Params) =
+    Reduction.apply Reduction.Mean (values["values"].squared().squared())
+
+let quartic = Matching.bregman "fourth powers" (Coordinates.output "values") fourth
+// endregion
+
+/// A look-ahead whose last step is corrected by RMSProp.
+let correctedTarget (policyLoss: LossFunction<Rollout>) =
+    // region corrected
+    let corrected = UpdateRule.gradient policyLoss (Optimizers.rmsProp 1e-3 0.99 1e-4 1e-16)
+    let target = TargetBootstrap.lookAhead 8 corrected LastStepState.Fresh
+    // endregion
+    target
+
+/// A look-ahead whose last step is a natural gradient.
+let naturalTarget (policyLoss: LossFunction<Rollout>) model =
+    // region natural
+    // rate 0.1, damping 0.1, at most 10 conjugate gradients, or until the residual is 1e-6 of the gradient
+    let natural = NaturalGradient.rule policyLoss model 0.1 0.1 10 1e-6
+    let target = TargetBootstrap.lookAhead 8 natural LastStepState.Fresh
+    // endregion
+    target
+
+/// Every law on parts of one's own.
+let judge () =
+    // region judge-matching
+    printfn "%O" (Verify.Matching hellinger)
+    // endregion
+    // region judge-target
+    printfn "%O" (Verify.Target("half the way", halfway))
+    // endregion
+    // region judge-rule
+    printfn "%O" (Verify.Run shrinkingSubject)
+    // endregion
+    // region judge-optimizer
+    printfn "%O" (Verify.Optimizer squashed)
+// endregion
