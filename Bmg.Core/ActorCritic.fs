@@ -1,6 +1,7 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
 open TorchSharp
 
 /// T steps of N copies of the environment a member, and the states that they ended in. It says what happened: γ is not in it. Tensors
@@ -114,6 +115,12 @@ type Rollout = {
             BehaviourLogProbability = this.Checked("behaviourLogProbability", logProbability)
     }
 
+    /// Disposes every tensor that is there.
+    member this.Dispose() : unit = this.ToParams().Dispose()
+
+    interface IDisposable with
+        member this.Dispose() = this.Dispose()
+
     /// The tensors that are there, by name, to be written down.
     member this.ToParams() : Params =
         let tensors: (string * (Tensor | null))[] = [|
@@ -169,11 +176,12 @@ type ActorCritic = {
     TraceDecay: Setting
     /// Weight of the entropy term in the whole loss.
     EntropyWeight: Setting
-    /// Weight of the value loss.
+    /// Weight of the value loss, which is half the mean of the squared errors: a weight of 0.5 makes it a quarter.
     ValueWeight: Setting
 } with
 
-    /// Separate networks, one discrete action; γ = 0.99, one-step TD errors, the entropy weight learned by its name, values weighted by 0.5.
+    /// Separate networks, one discrete action; γ = 0.99, one-step TD errors, the entropy weight learned by its name, the value loss ½E[(target − v)²]
+    /// weighted by 0.5.
     static member Create(policy: Network, value: Network) : ActorCritic = {
         Torso = null
         Policy = policy
@@ -217,7 +225,8 @@ type ActorCritic = {
         Settings.check "ActorCritic.WithEntropyWeight" "weight" -infinity infinity weight
         { this with EntropyWeight = weight }
 
-    /// The same with another weight of the value loss.
+    /// The same with another weight c of the value loss: c·½E[(target − v)²] in the whole loss. The ½ is not part of the weight: implementations
+    /// that take the mean of squares itself have half this weight.
     member this.WithValueWeight(weight: Setting) : ActorCritic =
         Settings.check "ActorCritic.WithValueWeight" "weight" 0.0 infinity weight
         { this with ValueWeight = weight }
@@ -230,7 +239,7 @@ type ActorCritic = {
 
 /// Losses of an actor-critic agent (CMG, section on two-colors; A2C of Mnih et al. 2016). The gradient stops at values, which are constants
 /// inside advantages and value targets, and nowhere else: γ, λ and weights have theirs (Xu et al. 2018, section 2).
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module ActorCritic =
 
     /// Name of the hyper-parameter that weighs the entropy loss, [P].
@@ -426,7 +435,7 @@ module ActorCritic =
                 zero
             )
 
-    let private policyLoss (agent: ActorCritic) (raw: Tensor) (rollout: Rollout) (advantages: Tensor) : Tensor =
+    let private policyTerm (agent: ActorCritic) (raw: Tensor) (rollout: Rollout) (advantages: Tensor) : Tensor =
         let logp = agent.Distribution.LogProbability.Invoke(raw, actionsTaken agent rollout)
         (Losses.mean (logp.mul (Rollout.Rows advantages)) (weights rollout)).neg()
 
@@ -438,10 +447,10 @@ module ActorCritic =
     let private valueLoss (rollout: Rollout) (errors: Tensor) : Tensor =
         (Losses.mean ((Rollout.Rows errors).squared()) (weights rollout)).mul half
 
-    /// L_policy + c·L_value + α_ent·L_entropy, with the agent's weights c ("valueWeight" where learned) and α_ent ("entropyWeight"): what
+    /// L_policy + c·L_value + α_ent·L_entropy, L_value = ½E[(target − v)²], with the agent's weights c ("valueWeight" where learned) and α_ent ("entropyWeight"): what
     /// the learner descends.
-    let objective (agent: ActorCritic) : Objective<Rollout> =
-        Objective<Rollout>
+    let loss (agent: ActorCritic) : LossFunction<Rollout> =
+        LossFunction<Rollout>
             .Create(
                 "actor-critic loss",
                 (fun x hyper rollout ->
@@ -449,7 +458,7 @@ module ActorCritic =
                     let values = valuesOf agent x rollout features
                     let errors = valueErrors agent hyper values rollout
                     let raw = policyOf agent x rollout features
-                    let policy = policyLoss agent raw rollout (asAdvantages agent values rollout errors)
+                    let policy = policyTerm agent raw rollout (asAdvantages agent values rollout errors)
 
                     let withEntropy =
                         match agent.EntropyWeight with
@@ -462,10 +471,10 @@ module ActorCritic =
     /// L_policy + α_outer·L_entropy: the last step of the default target (α_outer = 0), or the outer loss of a plain meta-gradient. As the
     /// latter it should be of an agent whose γ and λ are constants, those that w is judged by (Xu et al. 2018): with learned ones w
     /// lowers the loss by changing what is measured.
-    let policyObjective (agent: ActorCritic) (outerEntropyWeight: float) : Objective<Rollout> =
+    let policyLoss (agent: ActorCritic) (outerEntropyWeight: float) : LossFunction<Rollout> =
         let weight = scalar outerEntropyWeight
 
-        Objective<Rollout>
+        LossFunction<Rollout>
             .Create(
                 "policy loss",
                 (fun x hyper rollout ->
@@ -477,7 +486,7 @@ module ActorCritic =
 
                     let errors = valueErrors agent hyper values rollout
                     let raw = policyOf agent x rollout features
-                    let policy = policyLoss agent raw rollout errors
+                    let policy = policyTerm agent raw rollout errors
 
                     if outerEntropyWeight = 0.0 then
                         policy
@@ -587,16 +596,70 @@ module ActorCritic =
                     |> Array.map (fun v -> torch.full ([| 1L |], scalar v, dtype = torch.float64))
                 )
 
-            MetaLearner.unreached
-                learner
-                x
-                hyper
-                (Func<_, _, _>(fun _ _ -> {
-                    Data = imagined agent shape 4 rng
-                    Context = null
-                }))
+            MetaLearner.unreached learner x hyper (fun _ _ -> {
+                Data = imagined agent shape 4 rng
+                Context = null
+            })
 
         let attempts = Array.init 3 (fun i -> attempt (int64 i + 1L))
 
         names
         |> Array.filter (fun name -> attempts |> Array.forall (Array.contains name))
+
+/// Losses and models of an actor-critic as members: what C# calls.
+type ActorCritic with
+
+    /// <summary>Parameters of all networks, one member a seed.</summary>
+    /// <param name="initialization">How weights start.</param>
+    /// <param name="seeds">One a member.</param>
+    /// <param name="dtype">Type of the tensors.</param>
+    /// <param name="device">Where they are.</param>
+    /// <returns>Parameters [P, …] by name.</returns>
+    member this.Init
+        (initialization: Initialization, seeds: Seed[], dtype: torch.ScalarType, device: torch.Device)
+        : Params =
+        ActorCritic.init this initialization seeds dtype device
+
+    /// <summary>Raw outputs of the policy at the states acted in.</summary>
+    /// <param name="x">Parameters.</param>
+    /// <param name="rollout">The rollout.</param>
+    /// <returns>[P, N·T, O]; actions that are not allowed have −∞.</returns>
+    member this.Logits(x: Params, rollout: Rollout) : Tensor = ActorCritic.logits this x rollout
+
+    /// <summary>Values of all T + 1 states.</summary>
+    /// <param name="x">Parameters.</param>
+    /// <param name="rollout">The rollout.</param>
+    /// <returns>[P, N, T + 1]</returns>
+    member this.Values(x: Params, rollout: Rollout) : Tensor = ActorCritic.values this x rollout
+
+    /// <summary>Value targets minus values; a graph where γ or λ has one.</summary>
+    /// <param name="hyper">Hyper-parameters by name.</param>
+    /// <param name="rollout">The rollout.</param>
+    /// <param name="values">Constants, [P, N, T + 1].</param>
+    /// <returns>[P, N, T]</returns>
+    member this.Advantages(hyper: Params, rollout: Rollout, values: Tensor) : Tensor =
+        ActorCritic.advantages this hyper rollout values
+
+    /// <summary>L_policy + c·L_value + α_ent·L_entropy with L_value = ½E[(target − v)²]: what the learner descends.</summary>
+    member this.Loss() : LossFunction<Rollout> = ActorCritic.loss this
+
+    /// <summary>L_policy + α_outer·L_entropy: the last step of the default target, or the outer loss of a plain meta-gradient.</summary>
+    /// <param name="outerEntropyWeight">α_outer; 0 for the target's last step.</param>
+    /// <returns>The loss.</returns>
+    member this.PolicyLoss(outerEntropyWeight: float) : LossFunction<Rollout> =
+        ActorCritic.policyLoss this outerEntropyWeight
+
+    /// <summary>The policy at the states acted in: raw outputs [P, N·T, O] under the name that the distribution gives them.</summary>
+    member this.Model() : Model<Rollout> = ActorCritic.model this
+
+    /// <summary>As <c>Model</c>, and "values" [P, N·T] of the states acted in.</summary>
+    member this.PolicyAndValues() : Model<Rollout> = ActorCritic.policyAndValues this
+
+    /// <summary>Those hyper-parameters that can not reach what a meta-learner of this agent is judged by: they would never learn.</summary>
+    /// <param name="learner">The meta-learner; its own meta-parameters are not asked.</param>
+    /// <param name="names">All that the update rule and the model read.</param>
+    /// <param name="values">Where each starts.</param>
+    /// <param name="shape">Axes of the observation of one state.</param>
+    /// <returns>Some of the names.</returns>
+    member this.Unreached(learner: MetaLearner<Rollout>, names: string[], values: float[], shape: int64[]) : string[] =
+        ActorCritic.unreached this learner names values shape

@@ -239,10 +239,18 @@ module ActorCriticDescent =
                             plain.Step.Invoke(learner, hyper, rollout, differentiation))
         }
 
-    /// φ: one step of SGD on the whole actor-critic loss.
+    /// <summary>φ: one step of SGD on the whole actor-critic loss.</summary>
+    /// <param name="agent">The actor-critic.</param>
+    /// <param name="rate">Step size, at least 0.</param>
+    /// <returns>φ</returns>
+    [<CompiledName "Learner">]
     let learner (agent: ActorCritic) (rate: float) : UpdateRule<Rollout> =
-        around (UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd rate)) agent rate true
+        around (UpdateRule.gradient (ActorCritic.loss agent) (Optimizers.sgd rate)) agent rate true
 
-    /// The target's last step: one step of SGD on the policy-gradient loss alone.
+    /// <summary>The target's last step: one step of SGD on the policy-gradient loss alone.</summary>
+    /// <param name="agent">The actor-critic.</param>
+    /// <param name="rate">Step size, at least 0.</param>
+    /// <returns>φ</returns>
+    [<CompiledName "Greedy">]
     let greedy (agent: ActorCritic) (rate: float) : UpdateRule<Rollout> =
-        around (UpdateRule.gradient (ActorCritic.policyObjective agent 0.0) (Optimizers.sgd rate)) agent rate false
+        around (UpdateRule.gradient (ActorCritic.policyLoss agent 0.0) (Optimizers.sgd rate)) agent rate false

@@ -25,18 +25,31 @@ module Categorical =
     /// The same numbers, none farther from 0 than 1e18, infinities included; no gradient passes where a number was.
     let internal bounded (t: Tensor) : Tensor = t.clamp (minusFar, far)
 
-    /// log π(a) for every action, [.., A], and −1e18 where that is less, as for a masked action: no gradient passes there.
+    /// <summary>log π(a) for every action, [.., A], and −1e18 where that is less, as for a masked action: no gradient passes there.</summary>
+    /// <param name="logits">[.., A]; −∞ masks an action.</param>
+    /// <returns>[.., A], in nats.</returns>
+    [<CompiledName "LogProbabilities">]
     let logProbabilities (logits: Tensor) : Tensor =
         (logits.log_softmax -1L).clamp_min minusFar
 
-    /// π(a) for every action, [.., A].
+    /// <summary>π(a) for every action, [.., A].</summary>
+    /// <param name="logits">[.., A]; −∞ masks an action.</param>
+    /// <returns>[.., A]</returns>
+    [<CompiledName "Probabilities">]
     let probabilities (logits: Tensor) : Tensor = logits.softmax (-1L)
 
-    /// log π(action) of the chosen actions: logits [.., A], actions [..] (int64) → [..].
+    /// <summary>log π(action) of the chosen actions: logits [.., A], actions [..] (int64) → [..].</summary>
+    /// <param name="logits">[.., A]; −∞ masks an action.</param>
+    /// <param name="actions">[..], int64.</param>
+    /// <returns>[..], in nats.</returns>
+    [<CompiledName "LogProbability">]
     let logProbability (logits: Tensor) (actions: Tensor) : Tensor =
         (logProbabilities logits).gather(-1L, actions.unsqueeze (-1L)).squeeze(-1L)
 
-    /// Entropy in nats, −Σ π log π, [..].
+    /// <summary>Entropy in nats, −Σ π log π, [..].</summary>
+    /// <param name="logits">[.., A]; −∞ masks an action.</param>
+    /// <returns>[..], in nats.</returns>
+    [<CompiledName "Entropy">]
     let entropy (logits: Tensor) : Tensor =
         let logp = logProbabilities logits
         (logp.exp().mul logp).sum(-1L).neg()
@@ -76,7 +89,11 @@ module Categorical =
         let forbidden = q.isneginf().logical_and(p.isneginf().logical_not())
         value.masked_fill (forbidden.any -1L, infinite)
 
-    /// KL(p ‖ q) = Σ p (log p − log q) in nats, [..].
+    /// <summary>KL(p ‖ q) = Σ p (log p − log q) in nats, [..].</summary>
+    /// <param name="p">Logits of p, [.., A].</param>
+    /// <param name="q">Logits of q, [.., A].</param>
+    /// <returns>[..]</returns>
+    [<CompiledName "Kl">]
     let kl (p: Tensor) (q: Tensor) : Tensor =
         divergence
             "Categorical.kl"
@@ -87,8 +104,12 @@ module Categorical =
             p
             q
 
-    /// Jensen-Shannon divergence ½KL(p ‖ m) + ½KL(q ‖ m) with m = ½(p + q), in nats, [..]: in [0, log 2]. With d = log q − log p,
-    /// log(p/m) = log 2 + log σ(−d), whose derivatives are bounded.
+    /// <summary>Jensen-Shannon divergence ½KL(p ‖ m) + ½KL(q ‖ m) with m = ½(p + q), in nats, [..]: in [0, log 2]. With d = log q − log p,
+    /// log(p/m) = log 2 + log σ(−d), whose derivatives are bounded.</summary>
+    /// <param name="p">Logits of p, [.., A].</param>
+    /// <param name="q">Logits of q, [.., A].</param>
+    /// <returns>[..]</returns>
+    [<CompiledName "JensenShannon">]
     let jensenShannon (p: Tensor) (q: Tensor) : Tensor =
         divergence
             "Categorical.jensenShannon"
@@ -109,7 +130,11 @@ module Categorical =
             p
             q
 
-    /// Jeffreys' divergence KL(p ‖ q) + KL(q ‖ p) = Σ (p − q)(log p − log q) in nats, [..].
+    /// <summary>Jeffreys' divergence KL(p ‖ q) + KL(q ‖ p) = Σ (p − q)(log p − log q) in nats, [..].</summary>
+    /// <param name="p">Logits of p, [.., A].</param>
+    /// <param name="q">Logits of q, [.., A].</param>
+    /// <returns>[..]</returns>
+    [<CompiledName "Jeffreys">]
     let jeffreys (p: Tensor) (q: Tensor) : Tensor =
         let terms (logp: Tensor) (logq: Tensor) =
             (logp.exp().minus(logq.exp ())).mul(logp.minus logq)
@@ -124,7 +149,11 @@ module Categorical =
             p
             q
 
-    /// Squared Hellinger distance 1 − Σ √(pq) = ½ Σ (√p − √q)², [..]: in [0, 1]. √p = exp(½ log p) has no root to differentiate at 0.
+    /// <summary>Squared Hellinger distance 1 − Σ √(pq) = ½ Σ (√p − √q)², [..]: in [0, 1]. √p = exp(½ log p) has no root to differentiate at 0.</summary>
+    /// <param name="p">Logits of p, [.., A].</param>
+    /// <param name="q">Logits of q, [.., A].</param>
+    /// <returns>[..]</returns>
+    [<CompiledName "SquaredHellinger">]
     let squaredHellinger (p: Tensor) (q: Tensor) : Tensor =
         Check.shape "Categorical.squaredHellinger" "q" "the shape of p" p.shape q
 
@@ -133,16 +162,24 @@ module Categorical =
 
         ((root p).minus(root q)).squared().sum(-1L).mul half
 
-    /// Variance of a number per action, `values` [.., A], under p: Σ p (v − Σ p v)², [..]. Values count as within ±1e18.
+    /// <summary>Variance of a number per action, `values` [.., A], under p: Σ p (v − Σ p v)², [..]. Values count as within ±1e18.</summary>
+    /// <param name="p">Logits of p, [.., A].</param>
+    /// <param name="values">[.., A]</param>
+    /// <returns>[..]</returns>
+    [<CompiledName "Variance">]
     let variance (p: Tensor) (values: Tensor) : Tensor =
         Check.shape "Categorical.variance" "values" "the shape of p" p.shape values
         let p, values = probabilities p, bounded values
         let centred = values.minus ((p.mul values).sum(-1L, keepdim = true))
         (p.mul (centred.squared ())).sum(-1L)
 
-    /// One action for a row of probabilities, by inversion of one uniform draw in [0, 1). Plain numbers: acting needs no tensor. It never
+    /// <summary>One action for a row of probabilities, by inversion of one uniform draw in [0, 1). Plain numbers: acting needs no tensor. It never
     /// throws and always gives an action that there is, if there is one: of a row that is no distribution, the first where all are 0, and
-    /// where there is a NaN it or the first. Whoever acts looks for numbers that are not finite where they are made.
+    /// where there is a NaN it or the first. Whoever acts looks for numbers that are not finite where they are made.</summary>
+    /// <param name="probabilities">One row, [A].</param>
+    /// <param name="uniform">In [0, 1).</param>
+    /// <returns>An index.</returns>
+    [<CompiledName "Sample">]
     let sample (probabilities: System.ReadOnlySpan<float32>, uniform: float) : int =
         let mutable left = float32 uniform
         let mutable action = 0

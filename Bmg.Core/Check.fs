@@ -17,6 +17,7 @@ module Scalars =
     let private make = System.Func<float, Scalar>(fun v -> Scalar.op_Implicit v)
 
     /// The scalar of this number, kept for the life of the process. Not to be disposed.
+    [<CompiledName "Constant">]
     let constant (value: float) : Scalar = kept.GetOrAdd(value, make)
 
 /// Sums, differences and squares without the scalar that TorchSharp's `add`, `sub` and `square` make at every call (the second operand's
@@ -29,23 +30,23 @@ type Arithmetic private () =
     static let minusOne: Scalar = Scalar.op_Implicit -1L
 
     /// t + other, element by element, broadcast.
-    [<Extension>]
+    [<Extension; CompiledName "Plus">]
     static member plus(t: Tensor, other: Tensor) : Tensor = t.add (other, one)
 
     /// t + other, element by element.
-    [<Extension>]
+    [<Extension; CompiledName "Plus">]
     static member plus(t: Tensor, other: Scalar) : Tensor = t.add (other, one)
 
     /// t − other, element by element, broadcast.
-    [<Extension>]
+    [<Extension; CompiledName "Minus">]
     static member minus(t: Tensor, other: Tensor) : Tensor = t.add (other, minusOne)
 
     /// t − other, element by element.
-    [<Extension>]
+    [<Extension; CompiledName "Minus">]
     static member minus(t: Tensor, other: Scalar) : Tensor = t.add (other, minusOne)
 
     /// t², element by element; TorchSharp's `square` is a power with a scalar of its own.
-    [<Extension>]
+    [<Extension; CompiledName "Squared">]
     static member squared(t: Tensor) : Tensor = t.mul t
 
 /// Guards that name the function, the argument, what was expected and what was found.
@@ -53,19 +54,23 @@ type Arithmetic private () =
 module Check =
 
     /// The shape of `tensor`, as in "[3, 16, 4]".
+    [<CompiledName "Describe">]
     let describe (tensor: Tensor) : string =
         "[" + System.String.Join(", ", tensor.shape) + "]"
 
     /// Throws an ArgumentException that says which argument of which function was wrong, and how.
+    [<CompiledName "Fail">]
     let fail (fn: string) (argument: string) (expected: string) (found: string) : 'T =
         invalidArg argument $"{fn}: '{argument}' must be {expected}, found {found}."
 
     /// Throws an ArgumentException unless `condition` holds.
+    [<CompiledName "Require">]
     let require (fn: string) (argument: string) (expected: string) (found: obj) (condition: bool) : unit =
         if not condition then
             fail fn argument expected (string found)
 
     /// Throws unless `tensor` has the shape `axes`; −1 stands for any size. `legend` names the axes, as in "[P, T, A]".
+    [<CompiledName "Shape">]
     let shape (fn: string) (argument: string) (legend: string) (axes: int64[]) (tensor: Tensor) : unit =
         let actual = tensor.shape
         let mutable equal = actual.Length = axes.Length
@@ -84,6 +89,7 @@ module Check =
             fail fn argument $"of shape {legend} = [{wanted}]" (describe tensor)
 
     /// Throws unless `value` is a number in [low, high].
+    [<CompiledName "Range">]
     let range (fn: string) (argument: string) (low: float) (high: float) (value: float) : unit =
         if not (value >= low && value <= high) then
             fail fn argument $"between {low} and {high}" (string value)

@@ -41,7 +41,66 @@ type Distribution = {
     Draw: DrawAction
     /// Over plain numbers, for acting.
     Greedy: GreedyAction
-}
+} with
+
+    /// <summary>A distribution from its parts, without the divergences that need not have a closed form.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="outputs">O, raw outputs of the policy.</param>
+    /// <param name="output">The name under which a model puts out raw outputs.</param>
+    /// <param name="actionSize">k, numbers in an action.</param>
+    /// <param name="isDiscrete">Whether actions are indices rather than numbers.</param>
+    /// <param name="hasActionAxis">Whether actions have an axis of their own, [.., k].</param>
+    /// <param name="logProbability">(raw, actions) → log π(a), in nats.</param>
+    /// <param name="entropy">Raw outputs → entropy in nats.</param>
+    /// <param name="kl">(p, q) → KL(p ‖ q) in nats; Jeffreys' divergence is made of it.</param>
+    /// <param name="draw">Draws an action from one row of raw outputs.</param>
+    /// <param name="greedy">The most probable action of one row of raw outputs.</param>
+    /// <returns>The distribution.</returns>
+    static member Create
+        (
+            name: string,
+            outputs: int,
+            output: string,
+            actionSize: int,
+            isDiscrete: bool,
+            hasActionAxis: bool,
+            logProbability: Func<Tensor, Tensor, Tensor>,
+            entropy: Func<Tensor, Tensor>,
+            kl: Func<Tensor, Tensor, Tensor>,
+            draw: DrawAction,
+            greedy: GreedyAction
+        ) : Distribution = {
+        Name = name
+        Outputs = outputs
+        Output = output
+        ActionSize = actionSize
+        IsDiscrete = isDiscrete
+        HasActionAxis = hasActionAxis
+        LogProbability = logProbability
+        Entropy = entropy
+        Kl = kl
+        Jeffreys = Func<_, _, _>(fun p q -> (kl.Invoke(p, q)).plus(kl.Invoke(q, p)))
+        JensenShannon = null
+        SquaredHellinger = null
+        Draw = draw
+        Greedy = greedy
+    }
+
+    /// <summary>The same with a closed form of the Jensen-Shannon divergence.</summary>
+    /// <param name="form">(p, q) → ½KL(p ‖ m) + ½KL(q ‖ m) with m = ½(p + q), in nats.</param>
+    /// <returns>The distribution.</returns>
+    member this.WithJensenShannon(form: Func<Tensor, Tensor, Tensor>) : Distribution = {
+        this with
+            JensenShannon = form
+    }
+
+    /// <summary>The same with a closed form of the squared Hellinger distance.</summary>
+    /// <param name="form">(p, q) → 1 − ∫√(pq), in [0, 1].</param>
+    /// <returns>The distribution.</returns>
+    member this.WithSquaredHellinger(form: Func<Tensor, Tensor, Tensor>) : Distribution = {
+        this with
+            SquaredHellinger = form
+    }
 
 /// The library's distributions.
 [<RequireQualifiedAccess>]
@@ -53,8 +112,13 @@ module Distributions =
     let private one = constant 1.0
     let private two = constant 2.0
 
-    /// Raw outputs in which actions that are not allowed have probability 0: raw [.., O] and a mask [.., O], 0 where not allowed. Each row
-    /// must allow a choice of each action, else what is computed of it is NaN. An ArgumentException where actions are numbers.
+    /// <summary>Raw outputs in which actions that are not allowed have probability 0: raw [.., O] and a mask [.., O], 0 where not allowed. Each row
+    /// must allow a choice of each action, else what is computed of it is NaN. An ArgumentException where actions are numbers.</summary>
+    /// <param name="distribution">What the raw outputs mean: actions that are indices.</param>
+    /// <param name="raw">[.., O]</param>
+    /// <param name="mask">[.., O], 0 where not allowed.</param>
+    /// <returns>Raw outputs [.., O], −∞ where not allowed.</returns>
+    [<CompiledName "Masked">]
     let masked (distribution: Distribution) (raw: Tensor) (mask: Tensor) : Tensor =
         Check.require
             "Distributions.masked"
@@ -67,6 +131,7 @@ module Distributions =
         raw.masked_fill (mask.eq zero, constant -infinity)
 
     /// The same over plain numbers, in place: one row of raw outputs, and which choices are allowed.
+    [<CompiledName "Mask">]
     let mask (raw: Span<float32>, allowed: ReadOnlySpan<bool>) : unit =
         Check.require
             "Distributions.mask"
@@ -112,7 +177,10 @@ module Distributions =
 
         best
 
-    /// One discrete action of `choices` ≥ 1: raw outputs are logits, put out as "logits"; actions [..], int64.
+    /// <summary>One discrete action of `choices` ≥ 1: raw outputs are logits, put out as "logits"; actions [..], int64.</summary>
+    /// <param name="choices">How many, at least 1.</param>
+    /// <returns>The distribution.</returns>
+    [<CompiledName "Categorical">]
     let categorical (choices: int) : Distribution =
         Check.require "Distributions.categorical" "choices" "at least 1" choices (choices >= 1)
 
@@ -141,8 +209,11 @@ module Distributions =
     let private joint (parts: Tensor[]) : Tensor =
         parts |> Array.reduce (fun a b -> a.plus (b.minus (a.mul b)))
 
-    /// Several discrete actions at once, independent given the state: logits of the first, then of the second, …, put out as
-    /// "severalLogits"; actions [.., k], int64. The Jensen-Shannon divergence has no closed form: it is no sum over the actions.
+    /// <summary>Several discrete actions at once, independent given the state: logits of the first, then of the second, …, put out as
+    /// "severalLogits"; actions [.., k], int64. The Jensen-Shannon divergence has no closed form: it is no sum over the actions.</summary>
+    /// <param name="choices">How many of each action, at least 1 each; at least one action.</param>
+    /// <returns>The distribution.</returns>
+    [<CompiledName "Categoricals">]
     let categoricals (choices: int[]) : Distribution =
         let choices = Array.copy choices
         Check.require "Distributions.categoricals" "choices" "at least one action" choices.Length (choices.Length > 0)
@@ -219,10 +290,13 @@ module Distributions =
         else
             value
 
-    /// Independent normal actions, `actions` ≥ 1 of them: raw outputs are the means and then the logarithms of the deviations, put out as
+    /// <summary>Independent normal actions, `actions` ≥ 1 of them: raw outputs are the means and then the logarithms of the deviations, put out as
     /// "meansAndLogDeviations" [.., 2k]; actions [.., k] are numbers without bounds (whoever acts clips them; the log-probability is of
     /// what was drawn). Log-deviations count as within ±20, means as within ±1e18, distances of an action or a mean from a mean as within
-    /// ±1e18 deviations. The Jensen-Shannon divergence has no closed form.
+    /// ±1e18 deviations. The Jensen-Shannon divergence has no closed form.</summary>
+    /// <param name="actions">How many numbers an action has, at least 1.</param>
+    /// <returns>The distribution.</returns>
+    [<CompiledName "Gaussian">]
     let gaussian (actions: int) : Distribution =
         Check.require "Distributions.gaussian" "actions" "at least 1" actions (actions >= 1)
         let k = int64 actions

@@ -15,7 +15,7 @@ type private Rehearsal() =
 
 /// Derivatives of losses over `Params`. This is the only place that calls libtorch's autograd: an error inside it ends the process
 /// instead of raising an exception, so every input is checked here first.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; ComponentModel.EditorBrowsable(ComponentModel.EditorBrowsableState.Never)>]
 module Gradients =
 
     /// Until the result is disposed, every derivative taken on this thread is rehearsed first, so that an error inside libtorch (a tensor
@@ -125,12 +125,52 @@ module Gradients =
                 createGraph
 
     /// H·v, with H the Hessian of `loss` (given as a function of the parameters) at `at`, per member.
-    let hessianVector (loss: Func<Params, Tensor>) (at: Params) (vector: Params) : Params =
+    let hessianVector (loss: Params -> Tensor) (at: Params) (vector: Params) : Params =
         let x = Params.leaves at
-        let g = gradient (loss.Invoke x) x true
+        let g = gradient (loss x) x true
         let product = Params.dot g (Params.detach vector)
 
         if product.requires_grad then
             gradient product x false
         else
             Params.zerosLike x
+
+/// Derivatives of losses over `Params`: what C# calls. Errors are those of the functions of the same name.
+[<AbstractClass; Sealed>]
+type Gradients =
+
+    /// <summary>∇ Σₚ loss: each member's own gradient, since members do not touch each other.</summary>
+    /// <param name="loss">One number a member, [P], or a scalar.</param>
+    /// <param name="parameters">What it is differentiated by: leaves or results of a graph.</param>
+    /// <param name="createGraph">Whether the result can be differentiated again; the graph is then kept.</param>
+    /// <returns>A gradient of the names and shapes of the parameters, zero where the loss does not depend on one.</returns>
+    static member Gradient(loss: Tensor, parameters: Params, createGraph: bool) : Params =
+        Gradients.gradient loss parameters createGraph
+
+    /// <summary>As <c>Gradient</c>, keeping the graph of the loss for a later derivative without recording the gradient itself.</summary>
+    /// <param name="loss">One number a member, [P], or a scalar.</param>
+    /// <param name="parameters">What it is differentiated by.</param>
+    /// <returns>The gradient.</returns>
+    static member GradientKeepingGraph(loss: Tensor, parameters: Params) : Params =
+        Gradients.gradientKeepingGraph loss parameters
+
+    /// <summary>vᵀ·∂y/∂x.</summary>
+    /// <param name="outputs">y</param>
+    /// <param name="vector">v, of the shapes of the outputs.</param>
+    /// <param name="parameters">x</param>
+    /// <param name="createGraph">Whether the result can be differentiated again.</param>
+    /// <returns>A set of the names and shapes of the parameters.</returns>
+    static member VectorJacobian(outputs: Params, vector: Params, parameters: Params, createGraph: bool) : Params =
+        Gradients.vectorJacobian outputs vector parameters createGraph
+
+    /// <summary>H·v, with H the Hessian of a loss, per member.</summary>
+    /// <param name="loss">Parameters → loss, [P] or a scalar.</param>
+    /// <param name="at">Where.</param>
+    /// <param name="vector">v, of the names and shapes of the parameters.</param>
+    /// <returns>A set of the same names and shapes.</returns>
+    static member HessianVector(loss: Func<Params, Tensor>, at: Params, vector: Params) : Params =
+        Gradients.hessianVector loss.Invoke at vector
+
+    /// <summary>Until the result is disposed, derivatives taken on this thread are rehearsed first, so that an error inside libtorch is an
+    /// exception rather than the end of the process. Each costs a second backward pass.</summary>
+    static member Rehearsed() : IDisposable = Gradients.rehearsed ()

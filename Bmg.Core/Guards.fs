@@ -65,7 +65,10 @@ module Guards =
     let private inGraph (p: Params) =
         p.TensorArray |> Array.exists (fun t -> t.requires_grad)
 
-    /// μ must give one finite number a member, and depend on the learner where the learner is part of a graph.
+    /// <summary>μ must give one finite number a member, and depend on the learner where the learner is part of a graph.</summary>
+    /// <param name="matching">μ</param>
+    /// <returns>The same, checked.</returns>
+    [<CompiledName "Matching">]
     let matching (matching: MatchingFunction) : MatchingFunction =
         let name = $"matching function '{matching.Name}'"
 
@@ -91,7 +94,10 @@ module Guards =
                 Compare = Func<_, _, _>(compare)
         }
 
-    /// ξ must make parameters of the learner's names and shapes, and a learner that goes on living.
+    /// <summary>ξ must make parameters of the learner's names and shapes, and a learner that goes on living.</summary>
+    /// <param name="target">ξ</param>
+    /// <returns>The same, checked.</returns>
+    [<CompiledName "Target">]
     let target (target: TargetBootstrap<'Data>) : TargetBootstrap<'Data> =
         let name = $"target bootstrap '{target.Name}'"
 
@@ -121,7 +127,11 @@ module Guards =
                 Bootstrap = Func<_, _, _>(bootstrap)
         }
 
-    /// φ must give back parameters and state of the names and shapes that went in, depending on them where that is asked for.
+    /// <summary>φ must give back parameters and state of the names and shapes that went in, depending on them where that is asked for.</summary>
+    /// <param name="numbers">Whether what is handed on from step to step is read back to see that it is finite.</param>
+    /// <param name="rule">φ</param>
+    /// <returns>The same, checked.</returns>
+    [<CompiledName "UpdateRule">]
     let updateRule (numbers: bool) (rule: UpdateRule<'Data>) : UpdateRule<'Data> =
         let name = $"update rule '{rule.Name}'"
 
@@ -153,7 +163,11 @@ module Guards =
                 Step = Func<_, _, _, _, _>(step)
         }
 
-    /// A gradient transformation must put out a direction of the gradients' names and shapes, and a state like the one that went in.
+    /// <summary>A gradient transformation must put out a direction of the gradients' names and shapes, and a state like the one that went in.</summary>
+    /// <param name="numbers">Whether what is handed on from step to step is read back to see that it is finite.</param>
+    /// <param name="optimizer">The optimizer.</param>
+    /// <returns>The same, checked.</returns>
+    [<CompiledName "Optimizer">]
     let optimizer (numbers: bool) (optimizer: Optimizer) : Optimizer =
         let name = $"optimizer '{optimizer.Name}'"
         let inner = optimizer.Transformation

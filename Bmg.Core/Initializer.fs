@@ -22,10 +22,10 @@ type Initializer =
     | Uniform
     /// `gain`·Q with Q from the QR decomposition of normal numbers, the signs such that R's diagonal is positive (Saxe, McClelland and Ganguli,
     /// 2014; Mezzadri, 2007). Units' weights are orthogonal, or, where there are more units than weights a unit, inputs' are. Biases zero.
-    | Orthogonal of gain: float
+    | Orthogonal of Gain: float
     /// Uniform in ±1/√fan-in, then a fraction `zeros` of each unit's weights, chosen at random, set to zero: ⌈zeros·fan-in⌉ of them, but
     /// never all (Martens, 2010; Elsayed, Vasan and Mahmood, 2024, whose networks have none left where the fan-in is small). Biases zero.
-    | Sparse of zeros: float
+    | Sparse of Zeros: float
 
     /// The initialisation of this name.
     static member Of(initialization: Initialization) : Initializer =

@@ -1,6 +1,7 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
 open TorchSharp
 
 /// What a law says of one case.
@@ -87,7 +88,7 @@ type Judgement = {
             this
 
 /// Verdicts from numbers.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module Judgement =
 
     /// The values of a tensor as float64, row-major.
@@ -222,3 +223,67 @@ module Judgement =
             | Some rejection -> rejection
             | None when all.Length = 0 -> doesNotApply "there is nothing to judge"
             | None -> all |> Array.maxBy pressure
+
+/// Verdicts from numbers: what C# calls.
+type Judgement with
+
+    /// <summary>The values of a tensor as float64, row-major.</summary>
+    /// <param name="values">Any shape, type and device.</param>
+    /// <returns>The values.</returns>
+    static member Numbers(values: Tensor) : float[] = Judgement.numbers values
+
+    /// <summary>The values of all tensors of a set, tensor after tensor.</summary>
+    /// <param name="values">The set.</param>
+    /// <returns>The values.</returns>
+    static member NumbersOf(values: Params) : float[] = Judgement.numbersOf values
+
+    /// <summary>The law says nothing here.</summary>
+    /// <param name="why">Why not.</param>
+    /// <returns>The judgement.</returns>
+    static member DoesNotApply(why: string) : Judgement = Judgement.doesNotApply why
+
+    /// <summary>The case cannot tell.</summary>
+    /// <param name="why">Why not.</param>
+    /// <returns>The judgement.</returns>
+    static member Rejected(why: string) : Judgement = Judgement.rejected why
+
+    /// <summary>The law fails for a reason that is no number.</summary>
+    /// <param name="finding">The reason.</param>
+    /// <returns>The judgement.</returns>
+    static member Fails(finding: string) : Judgement = Judgement.fails finding
+
+    /// <summary>Holds where a deviation is within a limit.</summary>
+    /// <param name="what">What was compared.</param>
+    /// <param name="limit">The largest deviation at which it holds.</param>
+    /// <param name="deviation">How far it is off; NaN is beyond any limit.</param>
+    /// <param name="finding">What was found; asked only where it fails.</param>
+    /// <returns>The judgement.</returns>
+    static member Within(what: string, limit: float, deviation: float, finding: Func<string>) : Judgement =
+        Judgement.within what limit deviation finding.Invoke
+
+    /// <summary>Holds where all numbers are finite.</summary>
+    /// <param name="what">What they are.</param>
+    /// <param name="values">The numbers.</param>
+    /// <returns>The judgement.</returns>
+    static member Finite(what: string, values: float[]) : Judgement = Judgement.finite what values
+
+    /// <summary>Holds where two rows of numbers are finite and as near as a tolerance asks.</summary>
+    /// <param name="tolerance">How near.</param>
+    /// <param name="what">What they are.</param>
+    /// <param name="expected">What they should be.</param>
+    /// <param name="actual">What they are found to be.</param>
+    /// <returns>The judgement.</returns>
+    static member Near(tolerance: Tolerance, what: string, expected: float[], actual: float[]) : Judgement =
+        Judgement.near tolerance what expected actual
+
+    /// <summary>Holds where all numbers are zero.</summary>
+    /// <param name="limit">Give or take this.</param>
+    /// <param name="what">What they are.</param>
+    /// <param name="values">The numbers.</param>
+    /// <returns>The judgement.</returns>
+    static member Zero(limit: float, what: string, values: float[]) : Judgement = Judgement.zero limit what values
+
+    /// <summary>The judgement nearest to failing, of several on the same case; the first that fails.</summary>
+    /// <param name="judgements">The judgements.</param>
+    /// <returns>One of them.</returns>
+    static member Worst(judgements: Judgement seq) : Judgement = Judgement.worst judgements

@@ -23,13 +23,13 @@ type LawCase<'Data> = {
     Part: Parts
     /// Where the directions and offsets that laws draw come from.
     Seed: Seed
-    /// φ, K, w and the model. Its objective is put together from `Target` and `Matching` by each law.
+    /// φ, K, w and the model. Its meta-objective is put together from `Target` and `Matching` by each law.
     Learner: MetaLearner<'Data>
     State: MetaState<'Data>
     Target: TargetBootstrap<'Data>
     Matching: MatchingFunction
     /// f: a loss without stopped parts that does not depend on w by itself.
-    Loss: Objective<'Data>
+    Loss: LossFunction<'Data>
     /// Experience in the order in which it is handed out, whoever asks; as much as one meta-step takes.
     Batches: Experience<'Data>[]
     /// Other learner parameters of the same shapes, at least three.
@@ -55,10 +55,71 @@ type LawCase<'Data> = {
     Rounded: Func<torch.ScalarType, LawCase<'Data>>
 } with
 
-    /// The learner judged by another objective.
-    member this.JudgedBy(objective: MetaObjective<'Data>) : MetaLearner<'Data> = {
+    /// <summary>A case from its parts, without one at rest, without edges, and with no optimizer under judgement.</summary>
+    /// <param name="part">What is under judgement in it.</param>
+    /// <param name="seed">Where the directions and offsets that laws draw come from.</param>
+    /// <param name="learner">φ, K, w and the model.</param>
+    /// <param name="state">Where the learner is.</param>
+    /// <param name="target">ξ</param>
+    /// <param name="matching">μ</param>
+    /// <param name="loss">f: without stopped parts, and not dependent on w by itself.</param>
+    /// <param name="batches">Experience in the order in which it is handed out, as much as one meta-step takes.</param>
+    /// <param name="others">Other learner parameters of the same shapes, at least three.</param>
+    /// <param name="smooth">Whether every part has as many derivatives as finite differences need.</param>
+    /// <param name="select">Members by number → the same case with these, in this order.</param>
+    /// <param name="again">The same case once more from its seed.</param>
+    /// <param name="tensors">The tensors of some data, by name.</param>
+    /// <param name="rounded">Type → the same case with all of its numbers rounded to float32, held in this type.</param>
+    /// <returns>The case.</returns>
+    static member Create
+        (
+            part: Parts,
+            seed: Seed,
+            learner: MetaLearner<'Data>,
+            state: MetaState<'Data>,
+            target: TargetBootstrap<'Data>,
+            matching: MatchingFunction,
+            loss: LossFunction<'Data>,
+            batches: Experience<'Data>[],
+            others: Params[],
+            smooth: bool,
+            select: Func<int[], LawCase<'Data>>,
+            again: Func<LawCase<'Data>>,
+            tensors: Func<'Data, Params>,
+            rounded: Func<torch.ScalarType, LawCase<'Data>>
+        ) : LawCase<'Data> = {
+        Part = part
+        Seed = seed
+        Learner = learner
+        State = state
+        Target = target
+        Matching = matching
+        Loss = loss
+        Batches = batches
+        Others = others
+        Smooth = smooth
+        Select = select
+        AtRest = null
+        Edges = Func<_, _>(fun _ -> [||])
+        Judged = null
+        Again = again
+        Tensors = tensors
+        Rounded = rounded
+    }
+
+    /// The same with the optimizer under judgement, or null.
+    member this.WithJudged(optimizer: Optimizer | null) : LawCase<'Data> = { this with Judged = optimizer }
+
+    /// The same with a case whose learner is at rest.
+    member this.WithAtRest(atRest: Func<LawCase<'Data>>) : LawCase<'Data> = { this with AtRest = atRest }
+
+    /// The same with cases at the edges of what numbers can do: a number in [0, 1) → some of them.
+    member this.WithEdges(edges: Func<float, Edge<'Data>[]>) : LawCase<'Data> = { this with Edges = edges }
+
+    /// The learner judged by another meta-objective.
+    member this.JudgedBy(metaObjective: MetaObjective<'Data>) : MetaLearner<'Data> = {
         this.Learner with
-            Objective = objective
+            MetaObjective = metaObjective
     }
 
     /// Every tensor of the case, by name: what no step may write to.
@@ -117,7 +178,7 @@ type Trial<'Data>(case: LawCase<'Data>) =
 
     static let evaluate (case: LawCase<'Data>) (learner: MetaLearner<'Data>) =
         let prepared = PreparedExperience case.Batches
-        MetaLearner.metaGradient learner case.State (Func<_, _, _>(fun _ _ -> prepared.Next()))
+        MetaLearner.metaGradient learner case.State (fun _ _ -> prepared.Next())
 
     let bootstrapped =
         lazy (evaluate case (case.JudgedBy(MetaObjective.Bootstrapped(case.Target, case.Matching))))
@@ -171,9 +232,9 @@ type Trial<'Data>(case: LawCase<'Data>) =
             Matching.parameterL2 (1.0 / (2.0 * Trial<'Data>.Rate))
         )
 
-    /// The meta-gradient under any objective.
-    member _.Under(objective: MetaObjective<'Data>) : MetaGradientResult<'Data> =
-        evaluate case (case.JudgedBy objective)
+    /// The meta-gradient under any meta-objective.
+    member _.Under(metaObjective: MetaObjective<'Data>) : MetaGradientResult<'Data> =
+        evaluate case (case.JudgedBy metaObjective)
 
     /// The bootstrapped meta-gradient under another matching function.
     member this.Matched(matching: MatchingFunction) : MetaGradientResult<'Data> =
@@ -208,7 +269,7 @@ type Trial<'Data>(case: LawCase<'Data>) =
         Prediction(x, outputs)
 
     /// The bootstrapped meta-objective as a function of w with x̃ held fixed, [P].
-    member this.Objective(target: Params, evaluation: Experience<'Data>) : Func<Params, Tensor> =
+    member this.MetaObjective(target: Params, evaluation: Experience<'Data>) : Func<Params, Tensor> =
         let frozen = this.Predict(target, this.W, evaluation)
         // Computed here, for the scope of the case, rather than in that of the first difference.
         frozen.Outputs |> ignore

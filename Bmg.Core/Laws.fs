@@ -14,7 +14,22 @@ type Law<'Data> = {
     /// What it is asked of.
     Parts: Parts
     Judge: Func<Trial<'Data>, Judgement>
-}
+} with
+
+    /// <summary>A law from its parts.</summary>
+    /// <param name="name">Short, for a column and a command line.</param>
+    /// <param name="statement">The law in a sentence.</param>
+    /// <param name="parts">What it is asked of.</param>
+    /// <param name="judge">A case under judgement → what the law says of it.</param>
+    /// <returns>The law.</returns>
+    static member Create
+        (name: string, statement: string, parts: Parts, judge: Func<Trial<'Data>, Judgement>)
+        : Law<'Data> = {
+        Name = name
+        Statement = statement
+        Parts = parts
+        Judge = judge
+    }
 
 /// The laws of meta-updates. Derivatives are judged in float64, with data and targets held fixed; one law compares float32 with that.
 [<RequireQualifiedAccess>]
@@ -25,7 +40,7 @@ module Laws =
     let private scalar (v: float) : Scalar = Scalars.constant v
 
     let private valueOf (result: MetaGradientResult<'Data>) : float[] =
-        match result.Objective with
+        match result.MetaObjective with
         | null -> [||]
         | t -> numbers t
 
@@ -226,7 +241,7 @@ module Laws =
             Trial {
                 case with
                     Target = TargetBootstrap.given loaded
-                    Batches = Array.append case.Batches[.. trial.InnerSteps - 1] [| made.Evaluation.Value |]
+                    Batches = Array.append case.Batches[.. trial.InnerSteps - 1] [| (nonNull made.Evaluation) |]
             }
 
         let given = again.Bootstrapped
@@ -251,7 +266,7 @@ module Laws =
                 numbersOf p |> Array.sumBy (fun v -> v * v) |> sqrt
 
             // x̃ − x⁽ᴷ⁾ = −αg is a difference of numbers of size ‖x‖: its relative error is ε‖x‖/(α‖g‖).
-            let x = bmg.Learner.Parameters
+            let x = bmg.NextLearner.Parameters
             let step = norm (Params.subtract bmg.Target x)
 
             let tolerance = {
@@ -433,7 +448,7 @@ module Laws =
         let g = Gradients.gradient (case.Loss.Loss.Invoke(x, trial.Hyper(trial.W, last), last.Data)) x false
 
         let w = Params.leaves trial.W
-        let evaluation = made.Evaluation.Value
+        let evaluation = (nonNull made.Evaluation)
         let frozen = trial.Predict(made.Target, trial.W, evaluation)
         let mu = case.Matching.Compare.Invoke(frozen, trial.Predict(x, w, evaluation))
         let both = Params.merge [| Params.prefix "x/" x; Params.prefix "w/" w |]
@@ -496,9 +511,9 @@ module Laws =
         let made = trial.Bootstrapped
         let direction = trial.Normal("direction", trial.W)
         let derivative = numbers (Params.dot made.Gradient direction)
-        let objective = trial.Objective(made.Target, made.Evaluation.Value)
+        let metaObjective = trial.MetaObjective(made.Target, (nonNull made.Evaluation))
 
-        match settled trial.Case.Smooth objective trial.W direction with
+        match settled trial.Case.Smooth metaObjective trial.W direction with
         | None -> Judgement.rejected kink
         | Some found ->
             (Judgement.near Tolerance.Differences "the meta-gradient along a direction" found derivative)
@@ -537,8 +552,8 @@ module Laws =
                     Judgement.near
                         Tolerance.Accumulated
                         $"the learner of member {i}"
-                        (numbersOf single.Learner.Parameters)
-                        (ofMember i together.Learner.Parameters)
+                        (numbersOf single.NextLearner.Parameters)
+                        (ofMember i together.NextLearner.Parameters)
                 ]
 
                 if trial.W.Members = 1L then
@@ -786,7 +801,7 @@ module Laws =
                         )
 
                 Judgement.finite $"the meta-gradient ({edge.Name})" (numbersOf made.Gradient)
-                Judgement.finite $"the learner ({edge.Name})" (numbersOf made.Learner.Parameters)
+                Judgement.finite $"the learner ({edge.Name})" (numbersOf made.NextLearner.Parameters)
 
                 // What μ does where the two match, and where they do not.
                 let targets =
@@ -806,7 +821,7 @@ module Laws =
 
                     let curvature =
                         Gradients.hessianVector
-                            (Func<_, _>(fun x -> case.Matching.Compare.Invoke(frozen, at.Predict(x, at.W, data))))
+                            (fun x -> case.Matching.Compare.Invoke(frozen, at.Predict(x, at.W, data)))
                             x
                             vector
 
@@ -851,12 +866,12 @@ module Laws =
                     Tolerance.Accumulated
                     $"x after {lived} steps of φ"
                     (numbersOf expected.Parameters)
-                    (numbersOf made.Learner.Parameters)
+                    (numbersOf made.NextLearner.Parameters)
                 Judgement.near
                     Tolerance.Accumulated
                     $"h after {lived} steps of φ"
                     (numbersOf expected.Optimizer)
-                    (numbersOf made.Learner.Optimizer)
+                    (numbersOf made.NextLearner.Optimizer)
             ]
 
     let private carries (trial: Trial<'Data>) =
@@ -1184,7 +1199,7 @@ module Laws =
             same "μ" valueOf
             same "the meta-gradient" (fun r -> numbersOf r.Gradient)
             same "the target" (fun r -> numbersOf r.Target)
-            same "the learner" (fun r -> numbersOf r.Learner.Parameters)
+            same "the learner" (fun r -> numbersOf r.NextLearner.Parameters)
 
             // In every second case: float64 has judged them already.
             let draw = (trial.Stream "edge in float32").NextDouble()
@@ -1194,7 +1209,7 @@ module Laws =
                     let at = Trial edge.Case
                     let made = telling $"{edge.Name}, float32" (fun () -> at.Bootstrapped)
                     Judgement.finite $"the meta-gradient in float32 ({edge.Name})" (numbersOf made.Gradient)
-                    Judgement.finite $"the learner in float32 ({edge.Name})" (numbersOf made.Learner.Parameters)
+                    Judgement.finite $"the learner in float32 ({edge.Name})" (numbersOf made.NextLearner.Parameters)
 
             if case.Part = Parts.MatchingFunction then
                 matchesSingly narrow
@@ -1261,14 +1276,11 @@ module Laws =
                 (numbersOf trial.Bootstrapped.Gradient)
                 (numbersOf (through trial ThroughSteps.FirstOrder).Gradient)
 
-    let private law name parts statement judge : Law<'Data> = {
-        Name = name
-        Statement = statement
-        Parts = parts
-        Judge = Func<_, _>(judge)
-    }
+    let private law name parts statement (judge: Trial<'Data> -> Judgement) : Law<'Data> =
+        Law<'Data>.Create(name, statement, parts, judge)
 
     /// Every law, in the order in which they are reported.
+    [<CompiledName "All">]
     let all<'Data> () : Law<'Data>[] =
         let mu = Parts.MatchingFunction
         let rules = Parts.Optimizer ||| Parts.UpdateRule

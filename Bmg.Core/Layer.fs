@@ -22,9 +22,9 @@ type Activation =
 type ParameterStart =
     /// Drawn by the network's initialisation. Each unit has `fanIn` weights; a unit's weights lie side by side, or, where `inputsFirst`, one in
     /// each row.
-    | Weight of fanIn: int * inputsFirst: bool
+    | Weight of FanIn: int * InputsFirst: bool
     /// Uniform in ±1/√fan-in under `Initializer.Uniform`, zero under the others.
-    | Bias of fanIn: int
+    | Bias of FanIn: int
     /// The same number everywhere.
     | Constant of float
 
@@ -113,16 +113,16 @@ type CustomLayer = {
 [<RequireQualifiedAccess; NoComparison>]
 type Layer =
     /// y = x·W + b with W [P, inputs, outputs] and b [P, 1, outputs].
-    | Linear of inputs: int * outputs: int
+    | Linear of Inputs: int * Outputs: int
     /// Element-wise, without parameters; any axes.
     | Activation of Activation
     /// Cross-correlation with zeros around: [inputs, H, W] → [outputs, H′, W′], H′ = ⌊(H + 2·padding − kernel)/stride⌋ + 1, with weight
     /// [P, outputs, inputs, kernel, kernel] and bias [P, outputs].
-    | Convolution of inputs: int * outputs: int * kernel: int * stride: int * padding: int
+    | Convolution of Inputs: int * Outputs: int * Kernel: int * Stride: int * Padding: int
     /// The greatest of each window: [C, H, W] → [C, H′, W′], H′ = ⌊(H − kernel)/stride⌋ + 1.
-    | MaxPooling of kernel: int * stride: int
+    | MaxPooling of Kernel: int * Stride: int
     /// The mean of each window.
-    | AveragePooling of kernel: int * stride: int
+    | AveragePooling of Kernel: int * Stride: int
     /// (x − mean)/√(variance + 1e-5)·weight + bias with weight and bias [P, C]: mean and variance of each channel over batch, height and width, or
     /// of each feature over the batch (Ioffe and Szegedy, 2015). Of the batch in `Network.apply`, stored ones in `Network.applyStored`.
     | BatchNormalization
@@ -131,7 +131,7 @@ type Layer =
     /// All axes made one, the last running fastest.
     | Flatten
     /// inner(x) + shortcut(x); the shortcut is x itself where it has no layers. (He et al., 2016.)
-    | Residual of inner: Layer[] * shortcut: Layer[]
+    | Residual of Inner: Layer[] * Shortcut: Layer[]
     /// A layer of one's own.
     | Custom of CustomLayer
 

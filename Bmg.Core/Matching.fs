@@ -1,6 +1,7 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
 open TorchSharp
 
 /// What a model puts out, π(x, w, s): (x, hyper-parameters, data) → named outputs, [P, …] each.
@@ -10,7 +11,10 @@ type Model<'Data> = {
     Predict: Func<Params, Params, 'Data, Params>
 } with
 
-    /// A model from a name and a function.
+    /// <summary>A model from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="predict">(x, hyper-parameters, data) → named outputs, [P, …] each.</param>
+    /// <returns>The model.</returns>
     static member Create(name: string, predict: Func<Params, Params, 'Data, Params>) : Model<'Data> = {
         Name = name
         Predict = predict
@@ -71,7 +75,11 @@ type MatchingFunction = {
     Compare: Func<Prediction, Prediction, Tensor>
 } with
 
-    /// A matching function from its parts.
+    /// <summary>A matching function from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="claims">What the laws hold it to.</param>
+    /// <param name="compare">(target, learner) → [P]. The target holds constants.</param>
+    /// <returns>μ</returns>
     static member Create
         (name: string, claims: MatchingClaims, compare: Func<Prediction, Prediction, Tensor>)
         : MatchingFunction = {
@@ -102,54 +110,86 @@ type MatchingFunction = {
     member this.IsDivergence: bool = this.Has MatchingClaims.Divergence
 
 /// Where a Bregman divergence looks: coordinates of one side of a match, [P, …] each.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module Coordinates =
 
     /// The parameters, x̃ or x.
-    let parameters: Func<Prediction, Params> = Func<_, _>(fun p -> p.Parameters)
+    let parameters (p: Prediction) : Params = p.Parameters
 
     /// One of the model's outputs, by its name.
-    let output (name: string) : Func<Prediction, Params> =
-        Func<_, _>(fun p -> Params.Single(name, p[name]))
+    let output (name: string) (p: Prediction) : Params = Params.Single(name, p[name])
 
     /// The probabilities π(a|s) of the policy "logits", [P, …, A].
-    let probabilities: Func<Prediction, Params> =
-        Func<_, _>(fun p -> Params.Single("probabilities", Categorical.probabilities p["logits"]))
+    let probabilities (p: Prediction) : Params =
+        Params.Single("probabilities", Categorical.probabilities p["logits"])
+
+/// Coordinates of a Bregman divergence: what C# calls.
+[<AbstractClass; Sealed>]
+type Coordinates =
+
+    /// The parameters, x̃ or x.
+    static member Parameters: Func<Prediction, Params> = Func<_, _>(Coordinates.parameters)
+
+    /// <summary>One of the model's outputs.</summary>
+    /// <param name="name">Its name.</param>
+    /// <returns>One side of a match → that output, [P, …].</returns>
+    static member Output(name: string) : Func<Prediction, Params> = Func<_, _>(Coordinates.output name)
+
+    /// The probabilities π(a|s) of the policy "logits", [P, …, A].
+    static member Probabilities: Func<Prediction, Params> = Func<_, _>(Coordinates.probabilities)
 
 /// Potentials Ψ, convex: coordinates → [P]. One of one's own is a function of the same type.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module Potentials =
 
     let private total (f: Tensor -> Tensor) (p: Params) : Tensor =
         p.TensorArray |> Array.map f |> Array.reduce (fun a b -> a.plus b)
 
     /// ½‖·‖², over all that a member has.
-    let halfSquaredNorm: Func<Params, Tensor> =
-        let half: Scalar = Scalars.constant 0.5
-        Func<_, _>(fun p -> (Params.squaredNorm p).mul half)
+    let halfSquaredNorm (p: Params) : Tensor =
+        (Params.squaredNorm p).mul(Scalars.constant 0.5)
 
     /// Σ p log p of probabilities [P, …, A], in nats, reduced over the states: minus the entropy. Its slope at p = 0 is infinite, so
     /// probabilities count as at least 1e-18 inside the logarithm: a line there, still convex, with finite derivatives in float32 too.
-    let negativeEntropy (reduction: Reduction) : Func<Params, Tensor> =
+    let negativeEntropy (reduction: Reduction) : Params -> Tensor =
         let floor: Scalar = Scalars.constant 1e-18
 
         let each (p: Tensor) =
             let logp = p.clamp_min(floor).log()
             Reduction.apply reduction ((p.mul logp).sum(-1L))
 
-        Func<_, _>(total each)
+        total each
 
     /// log Σ exp z of logits [P, …, A], reduced over the states: the conjugate of minus the entropy.
-    let logSumExp (reduction: Reduction) : Func<Params, Tensor> =
+    let logSumExp (reduction: Reduction) : Params -> Tensor =
         // The largest is taken off first: the derivative that libtorch has, exp(z − log Σ exp z), loses all digits that z has before the point.
         let each (z: Tensor) =
             let largest = z.detach().amax([| -1L |], keepdim = true)
             ((z.minus largest).logsumexp -1L).plus(largest.squeeze -1L)
 
-        Func<_, _>(total (fun z -> Reduction.apply reduction (each z)))
+        total (fun z -> Reduction.apply reduction (each z))
+
+/// Potentials of a Bregman divergence: what C# calls.
+[<AbstractClass; Sealed>]
+type Potentials =
+
+    /// ½‖·‖², over all that a member has.
+    static member HalfSquaredNorm: Func<Params, Tensor> = Func<_, _>(Potentials.halfSquaredNorm)
+
+    /// <summary>Σ p log p of probabilities [P, …, A], in nats: minus the entropy.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>Coordinates → [P].</returns>
+    static member NegativeEntropy(reduction: Reduction) : Func<Params, Tensor> =
+        Func<_, _>(Potentials.negativeEntropy reduction)
+
+    /// <summary>log Σ exp z of logits [P, …, A]: the conjugate of minus the entropy.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>Coordinates → [P].</returns>
+    static member LogSumExp(reduction: Reduction) : Func<Params, Tensor> =
+        Func<_, _>(Potentials.logSumExp reduction)
 
 /// Matching functions of the library. Each is blind to what its space does not see: KL to changes of the value function, say.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module Matching =
 
     let private policyDivergence = MatchingClaims.Divergence ||| MatchingClaims.ShiftInvariant
@@ -326,18 +366,14 @@ module Matching =
     /// and three times differentiable (∇Ψ is taken with a graph, so that μ can be differentiated twice). It claims to be a divergence;
     /// what more is true of a potential, `Claiming` and `WithFisher` say. Blind to what its coordinates do not show. Near a match it is a
     /// small difference of large numbers: what falls below zero by no more than their rounding is given as 0. Coordinates count as within ±1e18.
-    let bregman
-        (name: string)
-        (coordinates: Func<Prediction, Params>)
-        (potential: Func<Params, Tensor>)
-        : MatchingFunction =
+    let bregman (name: string) (coordinates: Prediction -> Params) (potential: Params -> Tensor) : MatchingFunction =
         MatchingFunction.Create(
             name,
             MatchingClaims.Divergence,
             (fun target learner ->
                 // −∞ masks on both sides are equal.
-                let there = Params.detach (Params.map Categorical.bounded (coordinates.Invoke target))
-                let here = Params.map Categorical.bounded (coordinates.Invoke learner)
+                let there = Params.detach (Params.map Categorical.bounded (coordinates target))
+                let here = Params.map Categorical.bounded (coordinates learner)
                 let inGraph = here.TensorArray |> Array.exists (fun t -> t.requires_grad)
 
                 // A learner without a graph is differentiated by Ψ all the same, and μ is then a constant.
@@ -351,11 +387,11 @@ module Matching =
 
                 let struct (potentialHere, slope) =
                     use _ = torch.enable_grad ()
-                    let potentialHere = potential.Invoke here
+                    let potentialHere = potential here
                     Check.shape "Matching.bregman" "potential" "[P]" [| here.Members |] potentialHere
                     struct (potentialHere, Gradients.gradient potentialHere here inGraph)
 
-                let potentialThere = potential.Invoke there
+                let potentialThere = potential there
                 let along = Params.dot slope (Params.subtract there here)
                 let divergence = potentialThere.minus(potentialHere).minus along
 
@@ -413,3 +449,104 @@ module Matching =
                         parts
                     |> Array.reduce (fun a b -> a.plus b))
             )
+
+/// Matching functions μ(x̃, x), target first: what C# calls. No gradient reaches the target.
+[<AbstractClass; Sealed>]
+type Matching =
+
+    /// <summary>KL(π_x̃ ‖ π_x) in nats on the output "logits", target first.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member Kl(reduction: Reduction) : MatchingFunction = Matching.kl reduction
+
+    /// <summary>KL(π_x ‖ π_x̃) in nats on the output "logits", the learner first.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member ReverseKl(reduction: Reduction) : MatchingFunction = Matching.reverseKl reduction
+
+    /// <summary>½KL(π_x̃ ‖ m) + ½KL(π_x ‖ m) with m = ½(π_x̃ + π_x), in nats, on the output "logits"; at most log 2 a state.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member JensenShannon(reduction: Reduction) : MatchingFunction = Matching.jensenShannon reduction
+
+    /// <summary>KL(π_x̃ ‖ π_x) + KL(π_x ‖ π_x̃) in nats on the output "logits".</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member Jeffreys(reduction: Reduction) : MatchingFunction = Matching.jeffreys reduction
+
+    /// <summary>1 − Σ √(π_x̃ π_x) on the output "logits", in [0, 1] a state.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member SquaredHellinger(reduction: Reduction) : MatchingFunction = Matching.squaredHellinger reduction
+
+    /// <summary>½ Σ (z̃ − z)² over the output "logits". It also sees what no policy shows: a constant added to a state's logits.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member LogitL2(reduction: Reduction) : MatchingFunction = Matching.logitL2 reduction
+
+    /// <summary>½ (ṽ − v)² over the output "values". Blind to the policy.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member ValueMatching(reduction: Reduction) : MatchingFunction = Matching.valueMatching reduction
+
+    /// <summary>½ Var_π̃(z̃ − z) over the output "logits": KL's second-order form at the target's policy.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member FisherQuadratic(reduction: Reduction) : MatchingFunction = Matching.fisherQuadratic reduction
+
+    /// <summary>As <c>Kl</c>, of any distribution, on the output that it names.</summary>
+    /// <param name="distribution">The policy's distribution.</param>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member KlOf(distribution: Distribution, reduction: Reduction) : MatchingFunction =
+        Matching.klOf distribution reduction
+
+    /// <summary>As <c>ReverseKl</c>, of any distribution, on the output that it names.</summary>
+    /// <param name="distribution">The policy's distribution.</param>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member ReverseKlOf(distribution: Distribution, reduction: Reduction) : MatchingFunction =
+        Matching.reverseKlOf distribution reduction
+
+    /// <summary>As <c>Jeffreys</c>, of any distribution, on the output that it names.</summary>
+    /// <param name="distribution">The policy's distribution.</param>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member JeffreysOf(distribution: Distribution, reduction: Reduction) : MatchingFunction =
+        Matching.jeffreysOf distribution reduction
+
+    /// <summary>As <c>JensenShannon</c>, of a distribution for which it has a closed form; an ArgumentException else.</summary>
+    /// <param name="distribution">The policy's distribution.</param>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member JensenShannonOf(distribution: Distribution, reduction: Reduction) : MatchingFunction =
+        Matching.jensenShannonOf distribution reduction
+
+    /// <summary>As <c>SquaredHellinger</c>, of a distribution for which it has a closed form; an ArgumentException else.</summary>
+    /// <param name="distribution">The policy's distribution.</param>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member SquaredHellingerOf(distribution: Distribution, reduction: Reduction) : MatchingFunction =
+        Matching.squaredHellingerOf distribution reduction
+
+    /// <summary>‖x̃ − x‖² times a factor, in the space of parameters.</summary>
+    /// <param name="scale">The factor, at least 0; ½ makes its gradient x − x̃.</param>
+    /// <returns>μ</returns>
+    static member ParameterL2(scale: float) : MatchingFunction = Matching.parameterL2 scale
+
+    /// <summary>The Bregman divergence of a potential Ψ, target first: Ψ(x̃) − Ψ(x) − ⟨∇Ψ(x), x̃ − x⟩.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="coordinates">One side of a match → where Ψ looks, [P, …] each; see <c>Coordinates</c>.</param>
+    /// <param name="potential">Ψ: coordinates → [P], convex and three times differentiable; see <c>Potentials</c>.</param>
+    /// <returns>μ, which claims to be a divergence.</returns>
+    static member Bregman
+        (name: string, coordinates: Func<Prediction, Params>, potential: Func<Params, Tensor>)
+        : MatchingFunction =
+        Matching.bregman name coordinates.Invoke potential.Invoke
+
+    /// <summary>Σ weightᵢ·μᵢ; a divergence where all parts are and no weight is negative.</summary>
+    /// <param name="weights">One a part.</param>
+    /// <param name="parts">At least one.</param>
+    /// <returns>μ</returns>
+    static member WeightedSum(weights: float[], parts: MatchingFunction[]) : MatchingFunction =
+        Matching.weightedSum weights parts

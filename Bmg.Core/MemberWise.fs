@@ -6,7 +6,7 @@ open TorchSharp
 /// member's numbers are its own: the same alone and among others. These are all that were found by comparing the operations that Bmg uses and
 /// their derivatives over shapes and populations (AVX2 and AVX-512, one thread); the tests compare whole runs.
 [<RequireQualifiedAccess>]
-module MemberWise =
+module internal MemberWise =
 
     // A batch of one product goes to the library's single product, which takes a vector's path where an axis is 1 and sums in another order
     // there than the batched one. Which axis it is that matters differs with what is multiplied, as each function below says.

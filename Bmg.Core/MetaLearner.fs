@@ -1,6 +1,7 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
 open TorchSharp
 
 /// What judges the meta-parameters: the one field in which a meta-gradient and a bootstrapped one differ.
@@ -9,9 +10,9 @@ type MetaObjective<'Data> =
     /// No meta-learning: w stays as it is.
     | Fixed
     /// The learner's own loss after K steps, on one more batch of experience, which is also the first of the next window (Xu et al. 2018).
-    | MetaGradient of outerLoss: Objective<'Data>
+    | MetaGradient of OuterLoss: LossFunction<'Data>
     /// The match of the learner after K steps with a target that it bootstraps itself (Flennerhag et al. 2022).
-    | Bootstrapped of target: TargetBootstrap<'Data> * matching: MatchingFunction
+    | Bootstrapped of Target: TargetBootstrap<'Data> * Matching: MatchingFunction
 
 /// How the meta-gradient gets through the K steps of φ. The first three give the same numbers (truncated where it reaches back over all
 /// K); they differ in what they cost.
@@ -21,7 +22,7 @@ type ThroughSteps =
     | Reverse
     /// Reverse mode through the last `steps` of the K steps, at least one; the dependence of those before on w is left out (Shaban et al.
     /// 2019, truncated back-propagation).
-    | Truncated of steps: int
+    | Truncated of Steps: int
     /// Forward mode: the tangents of x and h by each entry of w are carried from step to step (Franceschi et al. 2017, forward
     /// hyper-gradients), each step's by differentiating its vector-Jacobian product once more. Memory does not grow with K; time grows with
     /// the number of meta-parameters.
@@ -38,15 +39,48 @@ type MetaState<'Data> = {
     MetaParameters: Params
     /// State of the meta-optimizer.
     MetaOptimizer: Params
-    /// Experience gathered but not yet learned from, or nothing: the batch on which a meta-gradient judged the learner.
-    Pending: Experience<'Data> voption
-}
+    /// Experience gathered but not yet learned from, or null: the batch on which a meta-gradient judged the learner.
+    Pending: Experience<'Data> | null
+} with
+
+    /// Disposes the learner, w, the meta-optimizer's state and what is pending, where its data are disposable. A state whose meta-step was
+    /// made shares with the next one what the meta-step left alone: see `DisposeExcept`.
+    member this.Dispose() : unit =
+        this.Learner.Dispose()
+        this.MetaParameters.Dispose()
+        this.MetaOptimizer.Dispose()
+
+        match this.Pending with
+        | null -> ()
+        | pending -> pending.Dispose()
+
+    /// Disposes all but what `next` holds as well: a state that `next` supersedes.
+    member this.DisposeExcept(next: MetaState<'Data>) : unit =
+        let shared (a: obj | null) (b: obj | null) = obj.ReferenceEquals(a, b)
+
+        let release (mine: Params) (theirs: Params) =
+            if not (shared mine theirs) then
+                mine.Dispose()
+
+        release this.Learner.Parameters next.Learner.Parameters
+        release this.Learner.Optimizer next.Learner.Optimizer
+        release this.MetaParameters next.MetaParameters
+        release this.MetaOptimizer next.MetaOptimizer
+
+        match this.Pending with
+        | null -> ()
+        | pending ->
+            if not (shared pending next.Pending) then
+                pending.Dispose()
+
+    interface IDisposable with
+        member this.Dispose() = this.Dispose()
 
 /// Numbers that a meta-step reports, one a member; empty arrays where there is no meta-learning.
 [<ReferenceEquality>]
 type MetaStepLog = {
     /// μ, or the outer loss of a plain meta-gradient.
-    Objective: float[]
+    MetaObjective: float[]
     /// Euclidean norm of the meta-gradient; one number in all where w is shared.
     MetaGradientNorm: float[]
     /// The learner's losses at its steps, [step][member].
@@ -59,17 +93,36 @@ type MetaGradientResult<'Data> = {
     /// ∇_w, or the empty set where there is no meta-learning.
     Gradient: Params
     /// μ or the outer loss, [P].
-    Objective: Tensor | null
-    /// The learner that goes on living, constants.
-    Learner: LearnerState
+    MetaObjective: Tensor | null
+    /// x⁽ᴷ⁾, the learner after its K steps, constants: what μ or the outer loss judged.
+    AfterInnerSteps: LearnerState
+    /// The learner that lives on, constants: x⁽ᴷ⁾ itself under a plain meta-gradient, and whatever the target bootstrap went on to
+    /// otherwise, x⁽ᴷ⁺ᴸ⁻¹⁾ by default.
+    NextLearner: LearnerState
     /// x̃, or the empty set for a plain meta-gradient.
     Target: Params
-    Pending: Experience<'Data> voption
-    /// Where μ or the outer loss was evaluated.
-    Evaluation: Experience<'Data> voption
+    /// Experience gathered but not yet learned from, or null.
+    Pending: Experience<'Data> | null
+    /// Where μ or the outer loss was evaluated; null where there is no meta-learning.
+    Evaluation: Experience<'Data> | null
     /// The learner's losses, [steps, P]; null where there was no step.
     Losses: Tensor | null
-}
+} with
+
+    /// Disposes every tensor of the result. Experience stays its collector's.
+    member this.Dispose() : unit =
+        this.Gradient.Dispose()
+        this.AfterInnerSteps.Dispose()
+        this.NextLearner.Dispose()
+        this.Target.Dispose()
+
+        for t in [| this.MetaObjective; this.Losses |] do
+            match t with
+            | null -> ()
+            | t -> t.Dispose()
+
+    interface IDisposable with
+        member this.Dispose() = this.Dispose()
 
 /// A learner that tunes its own update rule. A meta-step runs K steps of φ with a graph, lets ξ make a target without one, measures μ
 /// and moves w along the meta-gradient. It is handed experience by a function of the learner's parameters and of w, and so knows
@@ -80,20 +133,27 @@ type MetaLearner<'Data> = {
     /// K ≥ 0. With K = 0 nothing is differentiated through the learner; w must reach μ through the model.
     InnerSteps: int
     MetaParameters: MetaParameters
-    Objective: MetaObjective<'Data>
+    MetaObjective: MetaObjective<'Data>
     Model: Model<'Data>
     MetaOptimizer: Optimizer
     /// How the meta-gradient gets through the K steps.
     Through: ThroughSteps
 } with
 
-    /// A meta-learner that differentiates in reverse mode through all of its `innerSteps` steps.
+    /// <summary>A meta-learner that differentiates in reverse mode through all of its steps.</summary>
+    /// <param name="updateRule">φ</param>
+    /// <param name="innerSteps">K, at least 0.</param>
+    /// <param name="metaParameters">w, and what φ gets from it.</param>
+    /// <param name="metaObjective">What judges w.</param>
+    /// <param name="model">What μ compares; a plain meta-gradient does not ask it.</param>
+    /// <param name="metaOptimizer">What moves w.</param>
+    /// <returns>The meta-learner.</returns>
     static member Create
         (
             updateRule: UpdateRule<'Data>,
             innerSteps: int,
             metaParameters: MetaParameters,
-            objective: MetaObjective<'Data>,
+            metaObjective: MetaObjective<'Data>,
             model: Model<'Data>,
             metaOptimizer: Optimizer
         ) : MetaLearner<'Data> =
@@ -103,7 +163,7 @@ type MetaLearner<'Data> = {
             UpdateRule = updateRule
             InnerSteps = innerSteps
             MetaParameters = metaParameters
-            Objective = objective
+            MetaObjective = metaObjective
             Model = model
             MetaOptimizer = metaOptimizer
             Through = ThroughSteps.Reverse
@@ -113,7 +173,9 @@ type MetaLearner<'Data> = {
     member this.With(through: ThroughSteps) : MetaLearner<'Data> = { this with Through = through }
 
 /// Meta-steps.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess;
+  EditorBrowsable(EditorBrowsableState.Never);
+  CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module MetaLearner =
 
     /// The first state: learner parameters x and meta-parameters w, both owned by the state from here on.
@@ -128,7 +190,7 @@ module MetaLearner =
             }
             MetaParameters = Params.detachFromScope w
             MetaOptimizer = Params.detachFromScope (Optimizers.init learner.MetaOptimizer w)
-            Pending = ValueNone
+            Pending = null
         }
 
     /// Moves a learner that must outlive the current scope to the one outside.
@@ -205,12 +267,12 @@ module MetaLearner =
     let metaGradient
         (learner: MetaLearner<'Data>)
         (state: MetaState<'Data>)
-        (collect: Func<Params, Params, Experience<'Data>>)
+        (collect: Params -> Params -> Experience<'Data>)
         : MetaGradientResult<'Data> =
         let constantW = state.MetaParameters
 
         let w =
-            match learner.Objective with
+            match learner.MetaObjective with
             | MetaObjective.Fixed -> constantW
             | _ -> Params.leaves constantW
 
@@ -240,10 +302,10 @@ module MetaLearner =
 
         let next (x: Params) =
             match pending with
-            | ValueSome experience ->
-                pending <- ValueNone
+            | null -> collect x constantW
+            | experience ->
+                pending <- null
                 experience
-            | ValueNone -> collect.Invoke(x, constantW)
 
         let constantStep (from: LearnerState) (experience: Experience<'Data>) =
             let step =
@@ -330,17 +392,21 @@ module MetaLearner =
             x, tangents |> Array.map (Params.sub "x/")
 
         let compute () =
-            match learner.Objective with
-            | MetaObjective.Fixed -> {
-                Gradient = Params.Empty
-                Objective = null
-                Learner = constantSteps (max 1 learner.InnerSteps) state.Learner
-                Target = Params.Empty
-                Pending = pending
-                Evaluation = ValueNone
-                Losses = gathered ()
-              }
-            | objective ->
+            match learner.MetaObjective with
+            | MetaObjective.Fixed ->
+                let x = constantSteps (max 1 learner.InnerSteps) state.Learner
+
+                {
+                    Gradient = Params.Empty
+                    MetaObjective = null
+                    AfterInnerSteps = x
+                    NextLearner = x
+                    Target = Params.Empty
+                    Pending = pending
+                    Evaluation = null
+                    Losses = gathered ()
+                }
+            | metaObjective ->
                 let reached =
                     match learner.Through with
                     | ThroughSteps.Reverse ->
@@ -374,20 +440,19 @@ module MetaLearner =
                             Parameters = Params.leaves x.Parameters
                       }
 
-                let value, goesOn, target, evaluation, left =
-                    match objective with
+                // Handles of their own: what a graph made stays part of it.
+                let after = x.Detach()
+
+                let value, goesOn, target, evaluation, (left: Experience<'Data> | null) =
+                    match metaObjective with
                     | MetaObjective.MetaGradient outer ->
                         let experience = next x.Parameters
                         let loss = outer.Loss.Invoke(x.Parameters, hyper experience.Context, experience.Data)
-                        loss, x.Detach(), Params.Empty, experience, ValueSome experience
+                        loss, after, Params.Empty, experience, experience
                     | MetaObjective.Bootstrapped(bootstrap, matching) ->
-                        let life: Life<'Data> = {
-                            Collect = Func<_, _>(fun x -> next x)
-                            Hyper = Func<_, _>(constantHyper)
-                            Step = Func<_, _, _>(constantStep)
-                        }
+                        let life = Life<'Data>.Create(next, constantHyper, constantStep)
 
-                        let made = bootstrap.Bootstrap.Invoke(x.Detach(), life)
+                        let made = bootstrap.Bootstrap.Invoke(after, life)
                         // Nothing reaches w through the target: x̃ and what the model puts out under it are constants.
                         let frozen = Params.detach made.Parameters
                         let context = made.Evaluation.Context
@@ -406,7 +471,7 @@ module MetaLearner =
                                 Prediction(x.Parameters, outputs)
                             )
 
-                        mu, made.Learner.Detach(), frozen, made.Evaluation, ValueNone
+                        mu, made.Learner.Detach(), frozen, made.Evaluation, null
                     | MetaObjective.Fixed -> invalidOp "unreachable"
 
                 // Shared meta-parameters are moved by the mean over the members, a member's own by its own.
@@ -435,11 +500,12 @@ module MetaLearner =
 
                 {
                     Gradient = gradient
-                    Objective = value.detach ()
-                    Learner = goesOn
+                    MetaObjective = value.detach ()
+                    AfterInnerSteps = after
+                    NextLearner = goesOn
                     Target = target
                     Pending = left
-                    Evaluation = ValueSome evaluation
+                    Evaluation = evaluation
                     Losses = gathered ()
                 }
 
@@ -461,8 +527,8 @@ module MetaLearner =
     let step
         (learner: MetaLearner<'Data>)
         (state: MetaState<'Data>)
-        (collect: Func<Params, Params, Experience<'Data>>)
-        (keep: Action<Experience<'Data>>)
+        (collect: Params -> Params -> Experience<'Data>)
+        (keep: Experience<'Data> -> unit)
         : struct (MetaState<'Data> * MetaStepLog) =
         use _ = torch.NewDisposeScope()
         let result = metaGradient learner state collect
@@ -473,11 +539,11 @@ module MetaLearner =
             | losses -> Array.chunkBySize (int losses.shape[1]) (numbers losses)
 
         let goesOn = {
-            Parameters = Params.detachFromScope result.Learner.Parameters
-            Optimizer = Params.detachFromScope result.Learner.Optimizer
+            Parameters = Params.detachFromScope result.NextLearner.Parameters
+            Optimizer = Params.detachFromScope result.NextLearner.Optimizer
         }
 
-        match learner.Objective with
+        match learner.MetaObjective with
         | MetaObjective.Fixed ->
             let next = {
                 state with
@@ -487,12 +553,15 @@ module MetaLearner =
 
             struct (next,
                     {
-                        Objective = [||]
+                        MetaObjective = [||]
                         MetaGradientNorm = [||]
                         Losses = losses
                     })
         | _ ->
-            result.Pending |> ValueOption.iter keep.Invoke
+            match result.Pending with
+            | null -> ()
+            | pending -> keep pending
+
             use _ = torch.no_grad ()
 
             let struct (w, optimizer) =
@@ -512,8 +581,8 @@ module MetaLearner =
 
             struct (next,
                     {
-                        Objective =
-                            (match result.Objective with
+                        MetaObjective =
+                            (match result.MetaObjective with
                              | null -> [||]
                              | value -> numbers value)
                         MetaGradientNorm = numbers ((Params.squaredNorm result.Gradient).sqrt())
@@ -526,27 +595,21 @@ module MetaLearner =
         (learner: MetaLearner<'Data>)
         (x: Params)
         (hyper: Params)
-        (collect: Func<Params, Params, Experience<'Data>>)
+        (collect: Params -> Params -> Experience<'Data>)
         : string[] =
         use _ = torch.NewDisposeScope()
 
         let direct = {
             learner with
-                MetaParameters = {
-                    Name = "hyper-parameters themselves"
-                    ContextSize = 0
-                    Network = null
-                    Outputs = [||]
-                    Init = Func<_, _, _, _>(fun _ _ _ -> hyper)
-                    Apply = Func<_, _, _>(fun w _ -> w)
-                }
+                MetaParameters =
+                    MetaParameters.Create("hyper-parameters themselves", 0, [||], (fun _ _ _ -> hyper), (fun w _ -> w))
         }
 
         let state = {
             Learner = learner.UpdateRule.Init.Invoke x
             MetaParameters = hyper
             MetaOptimizer = Params.Empty
-            Pending = ValueNone
+            Pending = null
         }
 
         let gradient =
@@ -560,3 +623,40 @@ module MetaLearner =
         |> Array.filter (fun name ->
             not (gradient.Contains name)
             || gradient[name].eq(Scalars.constant 0.0).all().ToBoolean())
+
+/// Meta-steps as members: what C# calls.
+type MetaLearner<'Data> with
+
+    /// <summary>The first state.</summary>
+    /// <param name="x">Learner parameters, owned by the state from here on.</param>
+    /// <param name="w">Meta-parameters, owned by the state from here on.</param>
+    /// <returns>The state; dispose it, or with <c>DisposeExcept</c> when a meta-step has made the next.</returns>
+    member this.Init(x: Params, w: Params) : MetaState<'Data> = MetaLearner.init this x w
+
+    /// <summary>The meta-gradient at w, with everything that was computed on the way.</summary>
+    /// <param name="state">Where it is taken; left as it was.</param>
+    /// <param name="collect">(learner parameters, w) → one batch of experience gathered with them.</param>
+    /// <returns>Tensors that belong to the current dispose scope.</returns>
+    member this.MetaGradient
+        (state: MetaState<'Data>, collect: Func<Params, Params, Experience<'Data>>)
+        : MetaGradientResult<'Data> =
+        MetaLearner.metaGradient this state (fun x w -> collect.Invoke(x, w))
+
+    /// <summary>One meta-step: K steps of φ, a target, the meta-gradient, a step of the meta-optimizer.</summary>
+    /// <param name="state">Where it starts; left as it was, for its owner to dispose.</param>
+    /// <param name="collect">(learner parameters, w) → one batch of experience gathered with them.</param>
+    /// <param name="keep">Takes the pending experience, if there is any, out of the dispose scope of the meta-step.</param>
+    /// <returns>The next state, which owns its tensors, and the numbers that the meta-step reports.</returns>
+    member this.Step
+        (state: MetaState<'Data>, collect: Func<Params, Params, Experience<'Data>>, keep: Action<Experience<'Data>>)
+        : struct (MetaState<'Data> * MetaStepLog) =
+        MetaLearner.step this state (fun x w -> collect.Invoke(x, w)) keep.Invoke
+
+    /// <summary>Names of the hyper-parameters whose meta-gradient is exactly 0 on this experience. A zero may be chance: ask for several
+    /// draws.</summary>
+    /// <param name="x">Learner parameters.</param>
+    /// <param name="hyper">A value for each hyper-parameter that φ and the model read, [P].</param>
+    /// <param name="collect">(learner parameters, hyper-parameters) → one batch of experience.</param>
+    /// <returns>Names, in the order of <paramref name="hyper"/>; all where nothing is meta-learned.</returns>
+    member this.Unreached(x: Params, hyper: Params, collect: Func<Params, Params, Experience<'Data>>) : string[] =
+        MetaLearner.unreached this x hyper (fun x w -> collect.Invoke(x, w))

@@ -1,6 +1,8 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
+open System.Runtime.InteropServices
 open TorchSharp
 
 /// A hyper-parameter that meta-parameters put out, and the range that it stays in.
@@ -30,10 +32,33 @@ type MetaParameters = {
     /// (w, context [P, C], or [P, T, C] for T moments, or null) → hyper-parameters, [P] each (or [1] where w is shared and no context is used), or [P, …] for numbers
     /// that belong to a tensor's elements. w may hold more than `Init` made, where several are merged: take tensors by name.
     Apply: Func<Params, Tensor | null, Params>
-}
+} with
+
+    /// <summary>Meta-parameters from their parts, without a network.</summary>
+    /// <param name="name">Their name.</param>
+    /// <param name="contextSize">Features of the context; 0 where none is used.</param>
+    /// <param name="outputs">What <paramref name="apply"/> gives, in order.</param>
+    /// <param name="init">(member seeds, type, device) → first w.</param>
+    /// <param name="apply">(w, context or null) → hyper-parameters by name. w may hold more than was made here: take tensors by name.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member Create
+        (
+            name: string,
+            contextSize: int,
+            outputs: HyperOutput[],
+            init: Func<Seed[], torch.ScalarType, torch.Device, Params>,
+            apply: Func<Params, Tensor | null, Params>
+        ) : MetaParameters = {
+        Name = name
+        ContextSize = contextSize
+        Network = null
+        Outputs = outputs
+        Init = init
+        Apply = apply
+    }
 
 /// Meta-parameters of the library.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module MetaParameters =
 
     let private checkBounds (fn: string) (low: float) (high: float) (initial: float) =
@@ -154,14 +179,14 @@ module MetaParameters =
     /// each member's own stream. A network starts out far from constant; untrained, members would begin with different weights.
     /// `watch` is called before every step.
     let private pretrain
-        (watch: Action)
+        (watch: unit -> unit)
         (network: Network)
         (raw: float[])
         (steps: int)
         (seeds: Seed[])
         (start: Params)
         : Params =
-        let optimizer = Optimizers.adam 1e-2 0.9 0.999 1e-8
+        let optimizer = Optimizers.adam 1e-2 0.9 0.999 1e-8 Optimizers.EpsilonInRoot
         let batch = 64
 
         let generators =
@@ -176,7 +201,7 @@ module MetaParameters =
         let mutable state = Optimizers.init optimizer start
 
         for i in 1..steps do
-            watch.Invoke()
+            watch ()
             use _ = torch.NewDisposeScope()
 
             let values =
@@ -220,7 +245,7 @@ module MetaParameters =
     /// `contextualMany`, for a host that may be asked to stop while w is made: `watch` is called before every step of pre-training, on the
     /// thread that asked for w, and ends it by throwing. It has no say in what w becomes.
     let contextualManyWatched
-        (watch: Action)
+        (watch: unit -> unit)
         (names: string[])
         (network: Network)
         (lows: float[])
@@ -317,11 +342,11 @@ module MetaParameters =
         (initialization: Initialization)
         (pretrainingSteps: int)
         : MetaParameters =
-        contextualManyWatched (Action ignore) names network lows highs initials initialization pretrainingSteps
+        contextualManyWatched ignore names network lows highs initials initialization pretrainingSteps
 
     /// `contextual`, for a host that may be asked to stop while w is made: see `contextualManyWatched`.
     let contextualWatched
-        (watch: Action)
+        (watch: unit -> unit)
         (name: string)
         (network: Network)
         (low: float)
@@ -352,7 +377,7 @@ module MetaParameters =
         (initialization: Initialization)
         (pretrainingSteps: int)
         : MetaParameters =
-        contextualWatched (Action ignore) name network low high initial initialization pretrainingSteps
+        contextualWatched ignore name network low high initial initialization pretrainingSteps
 
     /// The same number in tensors of these shapes, behind the population axis.
     let private filled (names: string[]) (shapes: int64[][]) (value: float) =
@@ -453,3 +478,120 @@ module MetaParameters =
             Apply =
                 Func<_, _, _>(fun w context -> Params.merge (parts |> Array.map (fun p -> p.Apply.Invoke(w, context))))
         }
+
+/// Meta-parameters of the library: what C# calls.
+type MetaParameters with
+
+    /// The function called before every step of pre-training, or one that does nothing.
+    static member private Watching(watch: Action | null) : unit -> unit =
+        match watch with
+        | null -> ignore
+        | watch -> watch.Invoke
+
+    /// <summary>A hyper-parameter with a fixed value, the same for all members.</summary>
+    /// <param name="name">Name of the hyper-parameter.</param>
+    /// <param name="value">Its value.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member Constant(name: string, value: float) : MetaParameters = MetaParameters.constant name value
+
+    /// <summary>One number a member between two bounds: low + (high − low)·σ(w).</summary>
+    /// <param name="name">Name of the hyper-parameter.</param>
+    /// <param name="low">Least value.</param>
+    /// <param name="high">Greatest value.</param>
+    /// <param name="initial">Where it starts, strictly between the two.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member BoundedScalar(name: string, low: float, high: float, initial: float) : MetaParameters =
+        MetaParameters.boundedScalar name low high initial
+
+    /// <summary>A positive number a member that is learned in the logarithm, for step sizes: exp(w), clipped to two bounds.</summary>
+    /// <param name="name">Name of the hyper-parameter.</param>
+    /// <param name="low">Least value, positive.</param>
+    /// <param name="high">Greatest value, finite.</param>
+    /// <param name="initial">Where it starts, between the two.</param>
+    /// <param name="divided">Whether the meta-gradient is divided by the number itself.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member LogScalar(name: string, low: float, high: float, initial: float, divided: bool) : MetaParameters =
+        MetaParameters.logScalar name low high initial divided
+
+    /// <summary>A hyper-parameter from a network of the context: low + (high − low)·σ(net(context)).</summary>
+    /// <param name="name">Name of the hyper-parameter.</param>
+    /// <param name="network">From context to one output.</param>
+    /// <param name="low">Least value.</param>
+    /// <param name="high">Greatest value.</param>
+    /// <param name="initial">What it is pre-trained to put out, strictly between the two.</param>
+    /// <param name="initialization">How the network's weights start.</param>
+    /// <param name="pretrainingSteps">Adam steps of pre-training, on contexts uniform in [−1, 1].</param>
+    /// <param name="watch">Called before every step of pre-training; ends it by throwing. Null for nothing.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member Contextual
+        (
+            name: string,
+            network: Network,
+            low: float,
+            high: float,
+            initial: float,
+            initialization: Initialization,
+            pretrainingSteps: int,
+            [<Optional; DefaultParameterValue(null: Action | null)>] watch: Action | null
+        ) : MetaParameters =
+        MetaParameters.contextualWatched
+            (MetaParameters.Watching watch)
+            name
+            network
+            low
+            high
+            initial
+            initialization
+            pretrainingSteps
+
+    /// <summary>Several hyper-parameters from one network of the context, one output each. Arrays of one length.</summary>
+    /// <param name="names">Names of the hyper-parameters.</param>
+    /// <param name="network">From context to one output a name.</param>
+    /// <param name="lows">Least values.</param>
+    /// <param name="highs">Greatest values.</param>
+    /// <param name="initials">What it is pre-trained to put out, each strictly between its two bounds.</param>
+    /// <param name="initialization">How the network's weights start.</param>
+    /// <param name="pretrainingSteps">Adam steps of pre-training, on contexts uniform in [−1, 1].</param>
+    /// <param name="watch">Called before every step of pre-training; ends it by throwing. Null for nothing.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member ContextualMany
+        (
+            names: string[],
+            network: Network,
+            lows: float[],
+            highs: float[],
+            initials: float[],
+            initialization: Initialization,
+            pretrainingSteps: int,
+            [<Optional; DefaultParameterValue(null: Action | null)>] watch: Action | null
+        ) : MetaParameters =
+        MetaParameters.contextualManyWatched
+            (MetaParameters.Watching watch)
+            names
+            network
+            lows
+            highs
+            initials
+            initialization
+            pretrainingSteps
+
+    /// <summary>A positive learning rate for each tensor of the learner's parameters, one number a member.</summary>
+    /// <param name="prefix">Hyper-parameters are named by it and the tensor's name.</param>
+    /// <param name="like">The learner's parameters; only the names are read.</param>
+    /// <param name="initial">Where all start, positive and at most 100.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member RatePerTensor(prefix: string, like: Params, initial: float) : MetaParameters =
+        MetaParameters.ratePerTensor prefix like initial
+
+    /// <summary>A learning rate for each single parameter (Meta-SGD): plain numbers that may turn negative.</summary>
+    /// <param name="prefix">Hyper-parameters are named by it and the tensor's name.</param>
+    /// <param name="like">The learner's parameters; only names and shapes are read.</param>
+    /// <param name="initial">Where all start.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member RatePerParameter(prefix: string, like: Params, initial: float) : MetaParameters =
+        MetaParameters.ratePerParameter prefix like initial
+
+    /// <summary>Several kinds of meta-parameters as one.</summary>
+    /// <param name="parts">At least one; names distinct among all, contexts of one size, or none.</param>
+    /// <returns>The meta-parameters.</returns>
+    static member Merge([<ParamArray>] parts: MetaParameters[]) : MetaParameters = MetaParameters.merge parts

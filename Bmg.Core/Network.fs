@@ -1,6 +1,7 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
 open TorchSharp
 
 /// An architecture as data. Interpreters give it meanings that agree: `Network.init`, `Network.apply`, and the exporter's graph. Layers fit
@@ -72,11 +73,12 @@ type Network = private {
                 2L * int64 i * int64 kernel * int64 kernel * LayerSites.size site.OutputShape
             | _ -> 0L)
 
-    /// Layers one after the other.
+    /// <summary>Layers one after the other.</summary>
     /// <param name="name">Prefix of the parameters' names.</param>
     /// <param name="inputShape">Axes of an input, without P and B: [features] or [channels, height, width].</param>
     /// <param name="layers">From input to output; none is the identity.</param>
-    /// An ArgumentException names the first layer that does not fit, with what it expects and what it is given.
+    /// <returns>The network.</returns>
+    /// <exception cref="T:System.ArgumentException">A layer does not fit: the first such, with what it expects and what it is given.</exception>
     static member Create(name: string, inputShape: int[], layers: Layer[]) : Network =
         Check.require
             "Network.Create"
@@ -94,7 +96,13 @@ type Network = private {
             sites = LayerSites.make name name "" layers inputShape
         }
 
-    /// A multi-layer perceptron: linear layers of the given widths with an activation between, none after the last.
+    /// <summary>A multi-layer perceptron: linear layers with an activation between, none after the last.</summary>
+    /// <param name="name">Prefix of the parameters' names; distinct among the networks of one learner.</param>
+    /// <param name="inputs">Numbers that go in.</param>
+    /// <param name="hidden">Widths of the layers between.</param>
+    /// <param name="outputs">Numbers that come out.</param>
+    /// <param name="activation">What stands between layers.</param>
+    /// <returns>The network.</returns>
     static member Mlp(name: string, inputs: int, hidden: int[], outputs: int, activation: Activation) : Network =
         let widths = Array.concat [ [| inputs |]; hidden; [| outputs |] ]
 
@@ -111,7 +119,10 @@ type Network = private {
 
         Network.Create(name, [| inputs |], layers)
 
-    /// A builder that knows the shape that each layer is given, and so asks for no sizes of inputs.
+    /// <summary>A builder that knows the shape that each layer is given, and so asks for no sizes of inputs.</summary>
+    /// <param name="name">Prefix of the parameters' names.</param>
+    /// <param name="inputShape">Axes of an input, without P and B: [features] or [channels, height, width].</param>
+    /// <returns>A builder without layers.</returns>
     static member Build(name: string, [<ParamArray>] inputShape: int[]) : NetworkBuilder =
         NetworkBuilder(name, inputShape, [||])
 
@@ -171,7 +182,7 @@ and [<Sealed>] NetworkBuilder internal (name: string, inputShape: int[], layers:
 /// φ keeps them in the learner's state beside its optimizer's (a `Params` under names of their own, from `initialStatistics`), takes those of
 /// each step's batch from `applyGathering`, and mixes them in by `mixStatistics`. A target's L steps make states that are dropped, and so
 /// leave the learner's statistics alone. Few-shot learning needs none: it takes the batch's own throughout.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module Network =
 
     /// b + x·w for a population: x [P, B, I], w [P, I, O], b [P, 1, O] → [P, B, O], in one native call.
@@ -400,3 +411,83 @@ module Network =
         (device: torch.Device)
         : Params =
         initWith network (Initializer.Of initialization) seeds dtype device
+
+/// The interpreters as members: what C# calls.
+type Network with
+
+    /// <summary>Fresh parameters. A member's numbers depend on its own seed and the network's name alone.</summary>
+    /// <param name="initialization">How weights start.</param>
+    /// <param name="seeds">One a member.</param>
+    /// <param name="dtype">Type of the tensors.</param>
+    /// <param name="device">Where they are.</param>
+    /// <returns>Parameters [P, …], named by the network's name and the layer.</returns>
+    member this.Init
+        (initialization: Initialization, seeds: Seed[], dtype: torch.ScalarType, device: torch.Device)
+        : Params =
+        Network.init this initialization seeds dtype device
+
+    /// <summary>Fresh parameters, by an initializer with settings of its own.</summary>
+    /// <param name="initializer">How weights start.</param>
+    /// <param name="seeds">One a member.</param>
+    /// <param name="dtype">Type of the tensors.</param>
+    /// <param name="device">Where they are.</param>
+    /// <returns>Parameters [P, …], named by the network's name and the layer.</returns>
+    member this.Init(initializer: Initializer, seeds: Seed[], dtype: torch.ScalarType, device: torch.Device) : Params =
+        Network.initWith this initializer seeds dtype device
+
+    /// <summary>The network's output for every member. Batch normalisation takes the batch's own statistics. Differentiable any number of times.</summary>
+    /// <param name="parameters">Parameters by name; those of other networks do no harm.</param>
+    /// <param name="x">Inputs, [P, B, …InputShape], or with these axes made one [P, B, Inputs].</param>
+    /// <returns>[P, B, …OutputShape]</returns>
+    member this.Apply(parameters: Params, x: Tensor) : Tensor = Network.apply this parameters x
+
+    /// <summary>As <c>Apply</c>, with stored statistics for batch normalisation.</summary>
+    /// <param name="parameters">Parameters by name.</param>
+    /// <param name="statistics">"{layer}.mean" and "{layer}.variance" [P, C] of each; other names do no harm.</param>
+    /// <param name="x">Inputs, [P, B, …InputShape] or [P, B, Inputs].</param>
+    /// <returns>[P, B, …OutputShape]</returns>
+    member this.ApplyStored(parameters: Params, statistics: Params, x: Tensor) : Tensor =
+        Network.applyStored this parameters statistics x
+
+    /// <summary>As <c>Apply</c>, with the statistics by which batch normalisation normalised, cut out of the graph.</summary>
+    /// <param name="parameters">Parameters by name.</param>
+    /// <param name="x">Inputs, [P, B, …InputShape] or [P, B, Inputs].</param>
+    /// <returns>The output [P, B, …OutputShape], and means and variances [P, C] by name; the variance is divided by the count.</returns>
+    member this.ApplyGathering(parameters: Params, x: Tensor) : struct (Tensor * Params) =
+        Network.applyGathering this parameters x
+
+    /// <summary>This network as a head on a torso, whose <c>OutputShape</c> must be this one's <c>InputShape</c>. Gradients reach both.</summary>
+    /// <param name="torso">The network before this one.</param>
+    /// <param name="parameters">Parameters of both.</param>
+    /// <param name="x">Inputs of the torso.</param>
+    /// <returns>[P, B, …OutputShape]</returns>
+    member this.ApplyOver(torso: Network, parameters: Params, x: Tensor) : Tensor = Network.over torso this parameters x
+
+    /// <summary>Statistics of batch normalisation to start from: mean 0 and variance 1; the empty set where nothing normalises by batches.</summary>
+    /// <param name="members">P</param>
+    /// <param name="dtype">Type of the tensors.</param>
+    /// <param name="device">Where they are.</param>
+    /// <returns>Means and variances [P, C] by name.</returns>
+    member this.InitialStatistics(members: int64, dtype: torch.ScalarType, device: torch.Device) : Params =
+        Network.initialStatistics this members dtype device
+
+    /// <summary>(1 − momentum)·stored + momentum·ofBatch.</summary>
+    /// <param name="momentum">In [0, 1].</param>
+    /// <param name="stored">The statistics so far.</param>
+    /// <param name="ofBatch">Those of a batch.</param>
+    /// <returns>The next statistics.</returns>
+    static member MixStatistics(momentum: float, stored: Params, ofBatch: Params) : Params =
+        Network.mixStatistics momentum stored ofBatch
+
+    /// <summary>b + x·w for a population, in one native call.</summary>
+    /// <param name="x">[P, B, I]</param>
+    /// <param name="w">[P, I, O]</param>
+    /// <param name="b">[P, 1, O]</param>
+    /// <returns>[P, B, O]</returns>
+    static member Affine(x: Tensor, w: Tensor, b: Tensor) : Tensor = Network.affine x w b
+
+    /// <summary>An element-wise nonlinearity.</summary>
+    /// <param name="activation">Which.</param>
+    /// <param name="x">Any shape.</param>
+    /// <returns>The same shape.</returns>
+    static member Activate(activation: Activation, x: Tensor) : Tensor = Network.activate activation x

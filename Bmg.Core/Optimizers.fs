@@ -1,6 +1,8 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
+open System.Runtime.InteropServices
 open TorchSharp
 
 /// What a gradient transformation puts out: a direction to descend along, and its state for the next call.
@@ -18,7 +20,11 @@ type GradientTransformation = {
     Update: Func<Params, Params, Params, Params, TransformationStep>
 } with
 
-    /// A transformation of gradients and state alone.
+    /// <summary>A transformation of gradients and state alone.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="init">Parameters → first state.</param>
+    /// <param name="update">(gradients, state) → direction and next state.</param>
+    /// <returns>The transformation.</returns>
     static member Create
         (name: string, init: Func<Params, Params>, update: Func<Params, Params, TransformationStep>)
         : GradientTransformation = {
@@ -27,7 +33,11 @@ type GradientTransformation = {
         Update = Func<_, _, _, _, _>(fun gradients state _ _ -> update.Invoke(gradients, state))
     }
 
-    /// A transformation that also reads the parameters or the hyper-parameters: (gradients, state, x, hyper-parameters) → step.
+    /// <summary>A transformation that also reads the parameters or the hyper-parameters.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="init">Parameters → first state.</param>
+    /// <param name="update">(gradients, state, x, hyper-parameters) → direction and next state.</param>
+    /// <returns>The transformation.</returns>
     static member CreateAt
         (name: string, init: Func<Params, Params>, update: Func<Params, Params, Params, Params, TransformationStep>)
         : GradientTransformation = {
@@ -44,7 +54,7 @@ type Setting =
     | Learned of string
     /// For each tensor of the parameters a hyper-parameter of its own, named by this prefix and the tensor's name: one number a member,
     /// [P], or the tensor's own shape, [P, …], and then element by element. The population axis is at P, or at 1 where it is shared.
-    | LearnedPerTensor of prefix: string
+    | LearnedPerTensor of Prefix: string
 
 /// Names of the hyper-parameters that the library's agents and optimizers read where a setting is learned and nothing else is said.
 [<RequireQualifiedAccess>]
@@ -62,7 +72,7 @@ module HyperParameters =
     [<Literal>]
     let EntropyWeight = "entropyWeight"
 
-    /// Weight of the value loss.
+    /// Weight of the value loss, ½E[(target − v)²]: the ½ is not part of the weight.
     [<Literal>]
     let ValueWeight = "valueWeight"
 
@@ -157,7 +167,10 @@ type Schedule = {
     Factor: Func<Tensor, Tensor>
 } with
 
-    /// A schedule from a function: `Schedule.Create("1/√t", fun t -> t.plus(1.0).rsqrt())`.
+    /// <summary>A schedule from a function.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="factor">Steps made before this one, [P], float64 → factor of the direction, [P].</param>
+    /// <returns>The schedule.</returns>
     static member Create(name: string, factor: Func<Tensor, Tensor>) : Schedule = { Name = name; Factor = factor }
 
 /// A learning rate and a gradient transformation: x ← x − rate · direction.
@@ -182,12 +195,20 @@ module Schedules =
     let private checkSteps (fn: string) (steps: int) =
         Check.require fn "steps" "at least 1" steps (steps >= 1)
 
-    /// The same `factor` at every step.
+    /// <summary>The same `factor` at every step.</summary>
+    /// <param name="factor">At least 0.</param>
+    /// <returns>The schedule.</returns>
+    [<CompiledName "Constant">]
     let constant (factor: float) : Schedule =
         Check.range "Schedules.constant" "factor" 0.0 infinity factor
         Schedule.Create($"constant({factor})", (fun t -> torch.full_like (t, scalar factor)))
 
-    /// From `first` at t = 0 in a line to `last` at t = `steps`, and `last` from there on.
+    /// <summary>From `first` at t = 0 in a line to `last` at t = `steps`, and `last` from there on.</summary>
+    /// <param name="first">The factor at the first step, at least 0.</param>
+    /// <param name="last">The factor from <paramref name="steps"/> on, at least 0.</param>
+    /// <param name="steps">At least 1.</param>
+    /// <returns>The schedule.</returns>
+    [<CompiledName "Linear">]
     let linear (first: float) (last: float) (steps: int) : Schedule =
         Check.range "Schedules.linear" "first" 0.0 infinity first
         Check.range "Schedules.linear" "last" 0.0 infinity last
@@ -195,15 +216,22 @@ module Schedules =
         let span, start = scalar (last - first), scalar first
         Schedule.Create($"linear({first}, {last}, {steps})", (fun t -> (progress steps t).mul(span).plus start))
 
-    /// decayᵗ, with `decay` > 0: 0.99 takes one per cent off at every step.
+    /// <summary>decayᵗ, with `decay` > 0: 0.99 takes one per cent off at every step.</summary>
+    /// <param name="decay">Positive.</param>
+    /// <returns>The schedule.</returns>
+    [<CompiledName "Exponential">]
     let exponential (decay: float) : Schedule =
         Check.range "Schedules.exponential" "decay" 0.0 infinity decay
         Check.require "Schedules.exponential" "decay" "positive" decay (decay > 0.0)
         let rate = scalar (log decay)
         Schedule.Create($"exponential({decay})", (fun t -> t.mul(rate).exp()))
 
-    /// From 1 at t = 0 to `last` at t = `steps` along half a cosine, last + (1 − last)·½(1 + cos(πt/steps)), and `last` from there on
-    /// (Loshchilov and Hutter 2017, eq. 5, without restarts).
+    /// <summary>From 1 at t = 0 to `last` at t = `steps` along half a cosine, last + (1 − last)·½(1 + cos(πt/steps)), and `last` from there on
+    /// (Loshchilov and Hutter 2017, eq. 5, without restarts).</summary>
+    /// <param name="last">The factor at the end, in [0, 1].</param>
+    /// <param name="steps">At least 1.</param>
+    /// <returns>The schedule.</returns>
+    [<CompiledName "Cosine">]
     let cosine (last: float) (steps: int) : Schedule =
         Check.range "Schedules.cosine" "last" 0.0 1.0 last
         checkSteps "Schedules.cosine" steps
@@ -214,12 +242,18 @@ module Schedules =
             (fun t -> (progress steps t).mul(pi).cos().plus(one).mul(half).plus floor)
         )
 
-    /// min(1, (t + 1)/steps): in a line up to 1 at the step number `steps`, and 1 from there on. The first step is not lost.
+    /// <summary>min(1, (t + 1)/steps): in a line up to 1 at the step number `steps`, and 1 from there on. The first step is not lost.</summary>
+    /// <param name="steps">At least 1.</param>
+    /// <returns>The schedule.</returns>
+    [<CompiledName "Warmup">]
     let warmup (steps: int) : Schedule =
         checkSteps "Schedules.warmup" steps
         Schedule.Create($"warmup({steps})", (fun t -> progress steps (t.plus one)))
 
-    /// The product of several schedules, at least one: `product [| warmup 100; cosine 0.0 10_000 |]`.
+    /// <summary>The product of several schedules, at least one: `product [| warmup 100; cosine 0.0 10_000 |]`.</summary>
+    /// <param name="schedules">At least one.</param>
+    /// <returns>The schedule.</returns>
+    [<CompiledName "Product">]
     let product (schedules: Schedule[]) : Schedule =
         Check.require "Schedules.product" "schedules" "at least one" schedules.Length (schedules.Length > 0)
 
@@ -239,11 +273,15 @@ module Transformations =
     let private scalar (v: float) : Scalar = Scalars.constant v
 
     /// The gradient itself.
+    [<CompiledName "Identity">]
     let identity: GradientTransformation =
         GradientTransformation.Create("identity", (fun _ -> Params.Empty), (fun g s -> { Direction = g; State = s }))
 
-    /// One after the other, in order: each takes the direction of the one before for its gradients. None at all is the identity.
-    /// State: that of part i (from 1) under "i/".
+    /// <summary>One after the other, in order: each takes the direction of the one before for its gradients. None at all is the identity.
+    /// State: that of part i (from 1) under "i/".</summary>
+    /// <param name="parts">In the order in which gradients go through them.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "Chain">]
     let chain (parts: GradientTransformation[]) : GradientTransformation =
         let parts = Array.copy parts
         let prefixes = Array.init parts.Length (fun i -> $"{i + 1}/")
@@ -276,7 +314,11 @@ module Transformations =
                     })
             )
 
-    /// First one, then the other.
+    /// <summary>First one, then the other.</summary>
+    /// <param name="first">What gradients go through first.</param>
+    /// <param name="second">What its direction goes through.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "Compose">]
     let compose (first: GradientTransformation) (second: GradientTransformation) : GradientTransformation =
         chain [| first; second |]
 
@@ -285,8 +327,11 @@ module Transformations =
         let first = x.TensorArray[0]
         Params.Single("count", torch.zeros ([| x.Members |], dtype = dtype, device = first.device))
 
-    /// The direction times a schedule's factor. State: "count" [P], steps made so far, float64 whatever the parameters' type: float32 counts
-    /// to 2²⁴ and stays there.
+    /// <summary>The direction times a schedule's factor. State: "count" [P], steps made so far, float64 whatever the parameters' type: float32 counts
+    /// to 2²⁴ and stays there.</summary>
+    /// <param name="schedule">Steps made → factor.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "Scheduled">]
     let scheduled (schedule: Schedule) : GradientTransformation =
         let one = scalar 1.0
 
@@ -304,9 +349,12 @@ module Transformations =
                 })
         )
 
-    /// Adds λ·x to the direction. After an optimizer's own transformation this is weight decay decoupled from the gradient (Loshchilov and
+    /// <summary>Adds λ·x to the direction. After an optimizer's own transformation this is weight decay decoupled from the gradient (Loshchilov and
     /// Hutter 2019, algorithm 2, λ in units of the learning rate, as PyTorch has it): x ← x − rate·(direction + λ·x). Before it, it is the
-    /// gradient of ½λ‖x‖². It moves parameters that get no gradient, and its result depends on x by itself.
+    /// gradient of ½λ‖x‖². It moves parameters that get no gradient, and its result depends on x by itself.</summary>
+    /// <param name="decay">λ, at least 0: a constant, or a hyper-parameter.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "WeightDecay">]
     let weightDecay (decay: Setting) : GradientTransformation =
         match decay with
         | Setting.Constant value -> Check.range "Transformations.weightDecay" "decay" 0.0 infinity value
@@ -327,7 +375,10 @@ module Transformations =
             })
         )
 
-    /// Heavy-ball momentum, m ← d·m + g, direction m (Polyak 1964, in the form without dampening).
+    /// <summary>Heavy-ball momentum, m ← d·m + g, direction m (Polyak 1964, in the form without dampening).</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "Momentum">]
     let momentum (decay: float) : GradientTransformation =
         Check.range "Transformations.momentum" "decay" 0.0 1.0 decay
         let d = scalar decay
@@ -340,8 +391,11 @@ module Transformations =
                 { Direction = next; State = next })
         )
 
-    /// Nesterov momentum (Sutskever et al. 2013, eq. 3 and 4, in PyTorch's form about the point looked ahead to): m ← d·m + g, direction
-    /// g + d·m.
+    /// <summary>Nesterov momentum (Sutskever et al. 2013, eq. 3 and 4, in PyTorch's form about the point looked ahead to): m ← d·m + g, direction
+    /// g + d·m.</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "Nesterov">]
     let nesterov (decay: float) : GradientTransformation =
         Check.range "Transformations.nesterov" "decay" 0.0 1.0 decay
         let d = scalar decay
@@ -362,7 +416,12 @@ module Transformations =
     let private root (epsilonInRoot: Scalar) (epsilon: Scalar) (v: Tensor) =
         v.plus(epsilonInRoot).sqrt().plus epsilon
 
-    /// RMSProp (Tieleman and Hinton 2012): v ← d·v + (1 − d)·g², direction g / (√(v + εᵢ) + ε).
+    /// <summary>RMSProp (Tieleman and Hinton 2012): v ← d·v + (1 − d)·g², direction g / (√(v + εᵢ) + ε).</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "RmsProp">]
     let rmsProp (decay: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.rmsProp" "decay" 0.0 1.0 decay
         Check.range "Transformations.rmsProp" "epsilon" 0.0 infinity epsilon
@@ -382,9 +441,14 @@ module Transformations =
                 })
         )
 
-    /// Centered RMSProp (Graves 2013, eq. 38 to 41): m ← d·m + (1 − d)·g, v ← d·v + (1 − d)·g², direction g / (√(v − m² + εᵢ) + ε).
+    /// <summary>Centered RMSProp (Graves 2013, eq. 38 to 41): m ← d·m + (1 − d)·g, v ← d·v + (1 − d)·g², direction g / (√(v − m² + εᵢ) + ε).
     /// s = v − m² is carried itself, as s ← d·s + d(1 − d)·(g − m)² with the m before: the same number, but never negative, and without
-    /// the digits that a difference of near equals loses. State: "mean/…", "variance/…".
+    /// the digits that a difference of near equals loses. State: "mean/…", "variance/…".</summary>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "CenteredRmsProp">]
     let centeredRmsProp (decay: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.centeredRmsProp" "decay" 0.0 1.0 decay
         Check.range "Transformations.centeredRmsProp" "epsilon" 0.0 infinity epsilon
@@ -416,7 +480,11 @@ module Transformations =
                 })
         )
 
-    /// Adagrad (Duchi et al. 2011, figure 1, diagonal): s ← s + g², direction g / (√(s + εᵢ) + ε).
+    /// <summary>Adagrad (Duchi et al. 2011, figure 1, diagonal): s ← s + g², direction g / (√(s + εᵢ) + ε).</summary>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "Adagrad">]
     let adagrad (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.adagrad" "epsilon" 0.0 infinity epsilon
         Check.range "Transformations.adagrad" "epsilonInRoot" 0.0 infinity epsilonInRoot
@@ -434,9 +502,15 @@ module Transformations =
                 })
         )
 
-    /// Adam (Kingma and Ba 2015, algorithm 1): moments with bias correction, direction m̂ / (√(v̂ + εᵢ) + ε).
+    /// <summary>Adam (Kingma and Ba 2015, algorithm 1): moments with bias correction, direction m̂ / (√(v̂ + εᵢ) + ε).
     /// State: "m/…", "v/…" and "count" [P], of the parameters' type. In float32 the count stays at 2²⁴ steps, where 1 − βᵗ is 1 for every
-    /// β up to 1 − 2e-6; a β nearer to 1 needs float64, if only because float32 has few numbers left between the two.
+    /// β up to 1 − 2e-6; a β nearer to 1 needs float64, if only because float32 has few numbers left between the two.</summary>
+    /// <param name="beta1">Decay of the first moment, in [0, 1).</param>
+    /// <param name="beta2">Decay of the second moment, in [0, 1).</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0; 1e-16 is what optimizers take.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "Adam">]
     let adam (beta1: float) (beta2: float) (epsilon: float) (epsilonInRoot: float) : GradientTransformation =
         Check.range "Transformations.adam" "beta1" 0.0 0.999999999 beta1
         Check.range "Transformations.adam" "beta2" 0.0 0.999999999 beta2
@@ -497,21 +571,32 @@ module Transformations =
                 })
         )
 
-    /// Scales each member's whole gradient down to norm `maximum` where it is longer (Pascanu et al. 2013), per member.
-    /// The norm's derivative is defined at zero: an epsilon of 1e-24 stands inside the root.
+    /// <summary>Scales each member's whole gradient down to norm `maximum` where it is longer (Pascanu et al. 2013), per member.
+    /// The norm's derivative is defined at zero: an epsilon of 1e-24 stands inside the root.</summary>
+    /// <param name="maximum">Longest norm, positive.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "ClipByGlobalNorm">]
     let clipByGlobalNorm (maximum: float) : GradientTransformation =
         Check.require "Transformations.clipByGlobalNorm" "maximum" "positive" maximum (maximum > 0.0)
         let limit = scalar maximum
         clipped $"clip({maximum})" (fun inverse _ -> inverse.mul limit)
 
-    /// `clipByGlobalNorm` with its maximum taken from the hyper-parameter `name`, [P]. The maximum has a derivative where the gradient is
-    /// longer than it, and none, exactly 0, where nothing is clipped.
+    /// <summary>`clipByGlobalNorm` with its maximum taken from the hyper-parameter `name`, [P]. The maximum has a derivative where the gradient is
+    /// longer than it, and none, exactly 0, where nothing is clipped.</summary>
+    /// <param name="name">The hyper-parameter's name, [P]; positive.</param>
+    /// <returns>The transformation.</returns>
+    [<CompiledName "ClipByLearnedNorm">]
     let clipByLearnedNorm (name: string) : GradientTransformation =
         clipped $"clip({name})" (fun inverse hyper -> inverse.mul hyper[name])
 
 /// Optimizers: compositions of transformations with a learning rate.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module Optimizers =
+
+    /// What stands inside roots where nothing else is asked for: small beside any second moment that counts, and enough that √v has a finite
+    /// derivative at v = 0.
+    [<Literal>]
+    let EpsilonInRoot = 1e-16
 
     let private make (name: string) (rate: float) (transformation: GradientTransformation) : Optimizer =
         Check.range $"Optimizers.{name}" "learningRate" 0.0 infinity rate
@@ -534,21 +619,22 @@ module Optimizers =
     let nesterov (learningRate: float) (decay: float) : Optimizer =
         make "nesterov" learningRate (Transformations.nesterov decay)
 
-    /// RMSProp without momentum, not centered. With momentum: `after (Transformations.momentum 0.9) (rmsProp …)`.
-    let rmsProp (learningRate: float) (decay: float) (epsilon: float) : Optimizer =
-        make "rmsprop" learningRate (Transformations.rmsProp decay epsilon 1e-16)
+    /// RMSProp without momentum, not centered. With momentum: `after (Transformations.momentum 0.9) (rmsProp …)`. `epsilon` stands outside
+    /// the root, `epsilonInRoot` inside: `EpsilonInRoot` unless there is a reason.
+    let rmsProp (learningRate: float) (decay: float) (epsilon: float) (epsilonInRoot: float) : Optimizer =
+        make "rmsprop" learningRate (Transformations.rmsProp decay epsilon epsilonInRoot)
 
     /// RMSProp with the mean taken off: by the gradients' deviation rather than their size.
-    let centeredRmsProp (learningRate: float) (decay: float) (epsilon: float) : Optimizer =
-        make "centered rmsprop" learningRate (Transformations.centeredRmsProp decay epsilon 1e-16)
+    let centeredRmsProp (learningRate: float) (decay: float) (epsilon: float) (epsilonInRoot: float) : Optimizer =
+        make "centered rmsprop" learningRate (Transformations.centeredRmsProp decay epsilon epsilonInRoot)
 
     /// Adagrad.
-    let adagrad (learningRate: float) (epsilon: float) : Optimizer =
-        make "adagrad" learningRate (Transformations.adagrad epsilon 1e-16)
+    let adagrad (learningRate: float) (epsilon: float) (epsilonInRoot: float) : Optimizer =
+        make "adagrad" learningRate (Transformations.adagrad epsilon epsilonInRoot)
 
     /// Adam.
-    let adam (learningRate: float) (beta1: float) (beta2: float) (epsilon: float) : Optimizer =
-        make "adam" learningRate (Transformations.adam beta1 beta2 epsilon 1e-16)
+    let adam (learningRate: float) (beta1: float) (beta2: float) (epsilon: float) (epsilonInRoot: float) : Optimizer =
+        make "adam" learningRate (Transformations.adam beta1 beta2 epsilon epsilonInRoot)
 
     /// The optimizer with a transformation before its own: `before clip (sgd 0.1)`.
     let before (first: GradientTransformation) (optimizer: Optimizer) : Optimizer = {
@@ -557,7 +643,7 @@ module Optimizers =
             Transformation = Transformations.compose first optimizer.Transformation
     }
 
-    /// The optimizer with a transformation after its own: `after (Transformations.momentum 0.9) (rmsProp 0.01 0.99 1e-8)`.
+    /// The optimizer with a transformation after its own: `after (Transformations.momentum 0.9) (rmsProp 0.01 0.99 1e-8 EpsilonInRoot)`.
     let after (last: GradientTransformation) (optimizer: Optimizer) : Optimizer = {
         optimizer with
             Name = $"{optimizer.Name}, {last.Name}"
@@ -573,8 +659,15 @@ module Optimizers =
         after (Transformations.weightDecay (Setting.Constant decay)) optimizer
 
     /// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
-    let adamW (learningRate: float) (beta1: float) (beta2: float) (epsilon: float) (weightDecay: float) : Optimizer =
-        withWeightDecay weightDecay (adam learningRate beta1 beta2 epsilon)
+    let adamW
+        (learningRate: float)
+        (beta1: float)
+        (beta2: float)
+        (epsilon: float)
+        (epsilonInRoot: float)
+        (weightDecay: float)
+        : Optimizer =
+        withWeightDecay weightDecay (adam learningRate beta1 beta2 epsilon epsilonInRoot)
 
     /// The optimizer with its learning rate taken from the hyper-parameter `name`, [P].
     let withLearnedRate (name: string) (optimizer: Optimizer) : Optimizer = {
@@ -611,3 +704,148 @@ module Optimizers =
             | learned -> Params.subtract x (Settings.scale learned hyper step.Direction)
 
         struct (next, step.State)
+
+/// Optimizers: what C# calls. A rate or a setting out of its range is an ArgumentException.
+[<AbstractClass; Sealed>]
+type Optimizers =
+
+    /// <summary>Stochastic gradient descent: x − α·g.</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <returns>The optimizer.</returns>
+    static member Sgd(learningRate: float) : Optimizer = Optimizers.sgd learningRate
+
+    /// <summary>SGD with heavy-ball momentum: m ← d·m + g, x − α·m.</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <returns>The optimizer.</returns>
+    static member Momentum(learningRate: float, decay: float) : Optimizer = Optimizers.momentum learningRate decay
+
+    /// <summary>SGD with Nesterov momentum: m ← d·m + g, x − α·(g + d·m).</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <returns>The optimizer.</returns>
+    static member Nesterov(learningRate: float, decay: float) : Optimizer = Optimizers.nesterov learningRate decay
+
+    /// <summary>RMSProp without momentum, not centered: v ← d·v + (1 − d)·g², x − α·g/(√(v + εᵢ) + ε).</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0. With 0 a meta-gradient is NaN wherever a second moment is 0.</param>
+    /// <returns>The optimizer.</returns>
+    static member RmsProp
+        (
+            learningRate: float,
+            decay: float,
+            epsilon: float,
+            [<Optional; DefaultParameterValue(1e-16)>] epsilonInRoot: float
+        ) : Optimizer =
+        Optimizers.rmsProp learningRate decay epsilon epsilonInRoot
+
+    /// <summary>RMSProp with the mean taken off: by the gradients' deviation rather than their size.</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <param name="decay">d in [0, 1].</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0. With 0 a meta-gradient is NaN wherever a second moment is 0.</param>
+    /// <returns>The optimizer.</returns>
+    static member CenteredRmsProp
+        (
+            learningRate: float,
+            decay: float,
+            epsilon: float,
+            [<Optional; DefaultParameterValue(1e-16)>] epsilonInRoot: float
+        ) : Optimizer =
+        Optimizers.centeredRmsProp learningRate decay epsilon epsilonInRoot
+
+    /// <summary>Adagrad: s ← s + g², x − α·g/(√(s + εᵢ) + ε).</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0. With 0 a meta-gradient is NaN wherever a second moment is 0.</param>
+    /// <returns>The optimizer.</returns>
+    static member Adagrad
+        (learningRate: float, epsilon: float, [<Optional; DefaultParameterValue(1e-16)>] epsilonInRoot: float)
+        : Optimizer =
+        Optimizers.adagrad learningRate epsilon epsilonInRoot
+
+    /// <summary>Adam: x − α·m̂/(√(v̂ + εᵢ) + ε), with moments corrected for their start at 0.</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <param name="beta1">Decay of the first moment, in [0, 1).</param>
+    /// <param name="beta2">Decay of the second moment, in [0, 1).</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0. With 0 a meta-gradient is NaN wherever a second moment is 0.</param>
+    /// <returns>The optimizer.</returns>
+    static member Adam
+        (
+            learningRate: float,
+            beta1: float,
+            beta2: float,
+            epsilon: float,
+            [<Optional; DefaultParameterValue(1e-16)>] epsilonInRoot: float
+        ) : Optimizer =
+        Optimizers.adam learningRate beta1 beta2 epsilon epsilonInRoot
+
+    /// <summary>AdamW: Adam with weight decay decoupled from the gradient.</summary>
+    /// <param name="learningRate">α, at least 0.</param>
+    /// <param name="beta1">Decay of the first moment, in [0, 1).</param>
+    /// <param name="beta2">Decay of the second moment, in [0, 1).</param>
+    /// <param name="epsilon">Added outside the root, at least 0.</param>
+    /// <param name="weightDecay">λ, at least 0, in units of the learning rate.</param>
+    /// <param name="epsilonInRoot">Added inside the root, at least 0.</param>
+    /// <returns>The optimizer.</returns>
+    static member AdamW
+        (
+            learningRate: float,
+            beta1: float,
+            beta2: float,
+            epsilon: float,
+            weightDecay: float,
+            [<Optional; DefaultParameterValue(1e-16)>] epsilonInRoot: float
+        ) : Optimizer =
+        Optimizers.adamW learningRate beta1 beta2 epsilon epsilonInRoot weightDecay
+
+/// What is done with an optimizer, as members: what C# calls.
+type Optimizer with
+
+    /// <summary>The optimizer with a transformation of the gradients before its own: clipping, say.</summary>
+    /// <param name="first">What gradients go through first.</param>
+    /// <returns>The optimizer.</returns>
+    member this.Before(first: GradientTransformation) : Optimizer = Optimizers.before first this
+
+    /// <summary>The optimizer with a transformation of its direction after its own.</summary>
+    /// <param name="last">What directions go through last.</param>
+    /// <returns>The optimizer.</returns>
+    member this.After(last: GradientTransformation) : Optimizer = Optimizers.after last this
+
+    /// <summary>The optimizer with steps scaled by a schedule, weight decay that it already has included.</summary>
+    /// <param name="schedule">Steps made → factor.</param>
+    /// <returns>The optimizer.</returns>
+    member this.WithSchedule(schedule: Schedule) : Optimizer = Optimizers.withSchedule schedule this
+
+    /// <summary>The optimizer with weight decay decoupled from the gradient: x ← x − α·(direction + λ·x).</summary>
+    /// <param name="decay">λ, at least 0.</param>
+    /// <returns>The optimizer.</returns>
+    member this.WithWeightDecay(decay: float) : Optimizer = Optimizers.withWeightDecay decay this
+
+    /// <summary>The optimizer with its learning rate taken from a hyper-parameter.</summary>
+    /// <param name="name">The hyper-parameter's name, [P].</param>
+    /// <returns>The optimizer.</returns>
+    member this.WithLearnedRate(name: string) : Optimizer = Optimizers.withLearnedRate name this
+
+    /// <summary>The optimizer with a learning rate for each tensor, or for each single parameter (Meta-SGD).</summary>
+    /// <param name="prefix">Hyper-parameters are named by it and the tensor's name.</param>
+    /// <returns>The optimizer.</returns>
+    member this.WithRatePerTensor(prefix: string) : Optimizer =
+        Optimizers.withRatePerTensor prefix this
+
+    /// <summary>First state for parameters.</summary>
+    /// <param name="x">The parameters.</param>
+    /// <returns>Moments and counts; the empty set where there are none.</returns>
+    member this.Init(x: Params) : Params = Optimizers.init this x
+
+    /// <summary>One step. Builds a graph where one is being recorded; writes nothing in place.</summary>
+    /// <param name="x">Parameters.</param>
+    /// <param name="state">The optimizer's state.</param>
+    /// <param name="gradients">Of the names and shapes of the parameters.</param>
+    /// <param name="hyper">Hyper-parameters by name, where the optimizer reads some; else <c>Params.Empty</c>.</param>
+    /// <returns>The next parameters and the next state.</returns>
+    member this.Apply(x: Params, state: Params, gradients: Params, hyper: Params) : struct (Params * Params) =
+        Optimizers.apply this x state gradients hyper

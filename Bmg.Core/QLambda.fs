@@ -1,6 +1,7 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
 open TorchSharp
 
 /// A learner of action values by Peng's Q(λ), one update each environment step.
@@ -50,7 +51,7 @@ type QLambda = {
 
 /// Peng's Q(λ) and the meta-learning of its rate of exploration ε (BMG 5.1; CMG): ε never enters the update rule, so a plain meta-gradient
 /// has nothing to say about it; with K = 0, w reaches μ through the behaviour policy itself.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module QLambda =
 
     /// Name of the hyper-parameter that is the rate of exploration: [P], or [P, T], one for each state.
@@ -339,3 +340,41 @@ module QLambda =
                         Evaluation = join (experiences.ToArray())
                     })
             )
+
+/// Peng's Q(λ) as members: what C# calls.
+type QLambda with
+
+    /// <summary>Parameters of the network, one member a seed.</summary>
+    /// <param name="initialization">How weights start.</param>
+    /// <param name="seeds">One a member.</param>
+    /// <param name="dtype">Type of the tensors.</param>
+    /// <param name="device">Where they are.</param>
+    /// <returns>Parameters [P, …] by name.</returns>
+    member this.Init
+        (initialization: Initialization, seeds: Seed[], dtype: torch.ScalarType, device: torch.Device)
+        : Params =
+        QLambda.init this initialization seeds dtype device
+
+    /// <summary>φ: one update from one transition, a rollout of T = 1.</summary>
+    /// <param name="optimizer">What the update goes through.</param>
+    /// <returns>φ</returns>
+    member this.Learner(optimizer: Optimizer) : UpdateRule<Rollout> = QLambda.learner this optimizer
+
+    /// <summary>The ε-greedy policy: "values" [P, T, A] and "epsilon" [P, T].</summary>
+    member this.Model() : Model<Rollout> = QLambda.model this
+
+    /// <summary>KL(greedy(x̃) ‖ (1 − ε)·greedy(x) + ε·uniform), in nats. Differentiable in ε alone.</summary>
+    /// <param name="reduction">How it is reduced over the states.</param>
+    /// <returns>μ</returns>
+    static member GreedyKl(reduction: Reduction) : MatchingFunction = QLambda.greedyKl reduction
+
+    /// <summary>Joins rollouts of one step each into one of L, and their contexts [P, C] into [P, L, C].</summary>
+    /// <param name="experiences">At least one.</param>
+    /// <returns>One experience.</returns>
+    static member Join([<ParamArray>] experiences: Experience<Rollout>[]) : Experience<Rollout> =
+        QLambda.join experiences
+
+    /// <summary>ξ: L environment steps of the learner's own life, an update after each; the learner that lives on is x⁽ᴷ⁺ᴸ⁾.</summary>
+    /// <param name="steps">L, at least 1.</param>
+    /// <returns>ξ</returns>
+    static member Target(steps: int) : TargetBootstrap<Rollout> = QLambda.target steps

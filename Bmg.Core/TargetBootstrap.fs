@@ -1,11 +1,29 @@
 namespace Bmg
 
 open System
+open System.ComponentModel
+open System.Runtime.InteropServices
 open TorchSharp
 
 /// One batch of experience: data to learn from, and the context in which it was gathered ([P, C], or null).
 [<ReferenceEquality>]
-type Experience<'Data> = { Data: 'Data; Context: Tensor | null }
+type Experience<'Data> = {
+    Data: 'Data
+    Context: Tensor | null
+} with
+
+    /// Disposes the data, where they are disposable, and the context.
+    member this.Dispose() : unit =
+        match box this.Data with
+        | :? IDisposable as data -> data.Dispose()
+        | _ -> ()
+
+        match this.Context with
+        | null -> ()
+        | context -> context.Dispose()
+
+    interface IDisposable with
+        member this.Dispose() = this.Dispose()
 
 /// How a target bootstrap lets the learner live on. Nothing it does is differentiated.
 [<ReferenceEquality>]
@@ -16,7 +34,23 @@ type Life<'Data> = {
     Hyper: Func<Tensor | null, Params>
     /// One step of the learner's own life: φ without a graph. The caller disposes learners that it has no further use for.
     Step: Func<LearnerState, Experience<'Data>, LearnerState>
-}
+} with
+
+    /// <summary>A life from its parts.</summary>
+    /// <param name="collect">Parameters → experience gathered with them.</param>
+    /// <param name="hyper">Context or null → hyper-parameters, constants.</param>
+    /// <param name="step">(learner, experience) → the learner after a step without a graph.</param>
+    /// <returns>The life.</returns>
+    static member Create
+        (
+            collect: Func<Params, Experience<'Data>>,
+            hyper: Func<Tensor | null, Params>,
+            step: Func<LearnerState, Experience<'Data>, LearnerState>
+        ) : Life<'Data> = {
+        Collect = collect
+        Hyper = hyper
+        Step = step
+    }
 
 /// What a target bootstrap makes.
 [<ReferenceEquality>]
@@ -27,7 +61,15 @@ type Target<'Data> = {
     Learner: LearnerState
     /// Where μ is evaluated: the last experience.
     Evaluation: Experience<'Data>
-}
+} with
+
+    /// Disposes x̃ and the learner that goes on living. The experience stays its collector's.
+    member this.Dispose() : unit =
+        this.Parameters.Dispose()
+        this.Learner.Dispose()
+
+    interface IDisposable with
+        member this.Dispose() = this.Dispose()
 
 /// What a target bootstrap says of itself; the laws hold it to that.
 [<Flags>]
@@ -50,7 +92,10 @@ type TargetBootstrap<'Data> = {
     Bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>
 } with
 
-    /// A target bootstrap from its parts, claiming all there is to claim.
+    /// <summary>A target bootstrap from its parts, claiming all there is to claim.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="bootstrap">(learner after K steps, cut out of the graph; its further life) → target.</param>
+    /// <returns>ξ</returns>
     static member Create
         (name: string, bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>)
         : TargetBootstrap<'Data> = {
@@ -59,7 +104,11 @@ type TargetBootstrap<'Data> = {
         Bootstrap = bootstrap
     }
 
-    /// A target bootstrap from its parts.
+    /// <summary>A target bootstrap from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="claims">What the laws hold it to.</param>
+    /// <param name="bootstrap">(learner after K steps, cut out of the graph; its further life) → target.</param>
+    /// <returns>ξ</returns>
     static member Create
         (name: string, claims: TargetClaims, bootstrap: Func<LearnerState, Life<'Data>, Target<'Data>>)
         : TargetBootstrap<'Data> = {
@@ -85,7 +134,7 @@ type LastStepState =
     | Learners = 1
 
 /// Target bootstraps of the library.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; EditorBrowsable(EditorBrowsableState.Never)>]
 module TargetBootstrap =
 
     /// One step of φ whose result belongs to the current scope; all else it makes is freed, and so is the learner it supersedes, unless
@@ -272,17 +321,17 @@ module TargetBootstrap =
             t.expand shape)
 
     /// Learners that teach each other: `steps` − 1 steps of φ, `steps` = L ≥ 1, then one batch gathered with the learner as it is, on which
-    /// `objective` gives each member a loss [P]. Every member's target is the parameters of the member with the lowest loss, the first of
+    /// `lossFunction` gives each member a loss [P]. Every member's target is the parameters of the member with the lowest loss, the first of
     /// several; a loss that is NaN never wins. L batches are taken; the last is scored and μ is evaluated on it, and no step learns from
-    /// it, so that an objective may judge the policy that gathered it. The learner that lives on is x⁽ᴷ⁺ᴸ⁻¹⁾. A member's target depends on the
+    /// it, so that it may judge the policy that gathered it. The learner that lives on is x⁽ᴷ⁺ᴸ⁻¹⁾. A member's target depends on the
     /// others, and where all are at rest the worse are still drawn to the best: it claims nothing. (After the deep mutual learning of
     /// Zhang et al. 2018 and the copying of population based training, Jaderberg et al. 2017.)
-    let bestMember (steps: int) (objective: Objective<'Data>) : TargetBootstrap<'Data> =
+    let bestMember (steps: int) (lossFunction: LossFunction<'Data>) : TargetBootstrap<'Data> =
         checkSteps "TargetBootstrap.bestMember" steps
 
         TargetBootstrap<'Data>
             .Create(
-                $"{steps - 1} steps, then the member of the lowest {objective.Name}",
+                $"{steps - 1} steps, then the member of the lowest {lossFunction.Name}",
                 TargetClaims.None,
                 (fun start life ->
                     let learner = live (steps - 1) start life
@@ -293,8 +342,8 @@ module TargetBootstrap =
                         use _ = torch.NewDisposeScope()
                         use _ = torch.no_grad ()
                         let hyper = life.Hyper.Invoke experience.Context
-                        let losses = objective.Loss.Invoke(learner.Parameters, hyper, experience.Data)
-                        Check.shape "TargetBootstrap.bestMember" "objective" "[P]" [| members |] losses
+                        let losses = lossFunction.Loss.Invoke(learner.Parameters, hyper, experience.Data)
+                        Check.shape "TargetBootstrap.bestMember" "lossFunction" "[P]" [| members |] losses
                         lowest losses
 
                     {
@@ -308,7 +357,7 @@ module TargetBootstrap =
     /// before `teach`; x̃ is what it gives, of the learner's names and shapes, or with a population axis of 1 for one teacher of all. x̃ is
     /// cut out of any graph and may be the teacher's own tensors, which stay the teacher's. L batches are taken; no step learns from the
     /// last, on which μ is evaluated. The learner that lives on is x⁽ᴷ⁺ᴸ⁻¹⁾. It claims nothing; `Claiming` says what is true of a teacher.
-    let teacher (steps: int) (teach: Func<LearnerState, Experience<'Data>, Params>) : TargetBootstrap<'Data> =
+    let teacher (steps: int) (teach: LearnerState -> Experience<'Data> -> Params) : TargetBootstrap<'Data> =
         checkSteps "TargetBootstrap.teacher" steps
 
         TargetBootstrap<'Data>
@@ -318,7 +367,7 @@ module TargetBootstrap =
                 (fun start life ->
                     let learner = live (steps - 1) start life
                     let experience = life.Collect.Invoke learner.Parameters
-                    let taught = teach.Invoke(learner, experience)
+                    let taught = teach learner experience
                     let members = learner.Parameters.Members
 
                     // Names and shapes, checked tensor by tensor; `map2` refuses other names.
@@ -342,3 +391,53 @@ module TargetBootstrap =
                         Evaluation = experience
                     })
             )
+
+/// Target bootstraps of the library: what C# calls. Nothing that they do is differentiated.
+[<AbstractClass; Sealed>]
+type TargetBootstrap =
+
+    /// <summary>The paper's default: L − 1 further steps of φ, then one last step of another rule, which makes x̃ and is not part of the
+    /// learner's own life.</summary>
+    /// <param name="steps">L, at least 1.</param>
+    /// <param name="last">The rule of the last step.</param>
+    /// <param name="state">Which optimizer state the last step starts from.</param>
+    /// <returns>ξ</returns>
+    static member LookAhead
+        (
+            steps: int,
+            last: UpdateRule<'Data>,
+            [<Optional; DefaultParameterValue(LastStepState.Fresh)>] state: LastStepState
+        ) : TargetBootstrap<'Data> =
+        TargetBootstrap.lookAhead steps last state
+
+    /// <summary>A target given as plain numbers, on one batch of experience gathered with the learner as it is.</summary>
+    /// <param name="parameters">x̃, of the learner's names and shapes.</param>
+    /// <returns>ξ</returns>
+    static member Given<'Data>(parameters: Params) : TargetBootstrap<'Data> = TargetBootstrap.given parameters
+
+    /// <summary>The learner itself, L steps of φ on, with no last step of another rule. That very learner lives on.</summary>
+    /// <param name="steps">L, at least 1.</param>
+    /// <returns>ξ</returns>
+    static member AheadOnly<'Data>(steps: int) : TargetBootstrap<'Data> = TargetBootstrap.aheadOnly steps
+
+    /// <summary>An exponential moving average of the learner's own path over L steps of φ.</summary>
+    /// <param name="steps">L, at least 1.</param>
+    /// <param name="decay">d in [0, 1]: x̃ ← d·x̃ + (1 − d)·x after each step.</param>
+    /// <returns>ξ</returns>
+    static member MovingAverage<'Data>(steps: int, decay: float) : TargetBootstrap<'Data> =
+        TargetBootstrap.movingAverage steps decay
+
+    /// <summary>Learners that teach each other: L − 1 steps of φ, then every member's target is the member of the lowest loss. It claims
+    /// nothing.</summary>
+    /// <param name="steps">L, at least 1.</param>
+    /// <param name="lossFunction">What members are compared by, [P], on the last batch.</param>
+    /// <returns>ξ</returns>
+    static member BestMember(steps: int, lossFunction: LossFunction<'Data>) : TargetBootstrap<'Data> =
+        TargetBootstrap.bestMember steps lossFunction
+
+    /// <summary>A teacher: L − 1 steps of φ, then x̃ is what it makes of the learner and one more batch. It claims nothing.</summary>
+    /// <param name="steps">L, at least 1.</param>
+    /// <param name="teach">(learner, experience) → x̃ of the learner's names and shapes, or with a population axis of 1.</param>
+    /// <returns>ξ</returns>
+    static member Teacher(steps: int, teach: Func<LearnerState, Experience<'Data>, Params>) : TargetBootstrap<'Data> =
+        TargetBootstrap.teacher steps (fun learner experience -> teach.Invoke(learner, experience))

@@ -3,76 +3,98 @@ namespace Bmg
 open System
 open TorchSharp
 
-/// A function to minimise: one number a member.
+/// What a learner descends: a loss as a function of its parameters, one number a member.
 [<ReferenceEquality>]
-type Objective<'Data> = {
+type LossFunction<'Data> = {
     Name: string
     /// (x, hyper-parameters, data) → loss [P].
     Loss: Func<Params, Params, 'Data, Tensor>
 } with
 
-    /// An objective from a name and a loss.
-    static member Create(name: string, loss: Func<Params, Params, 'Data, Tensor>) : Objective<'Data> = {
+    /// <summary>A loss function from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="loss">(x, hyper-parameters, data) → loss [P].</param>
+    /// <returns>The loss function.</returns>
+    static member Create(name: string, loss: Func<Params, Params, 'Data, Tensor>) : LossFunction<'Data> = {
         Name = name
         Loss = loss
     }
 
-/// Objectives made of others.
+/// Loss functions made of others.
 [<RequireQualifiedAccess>]
-module Objective =
+module LossFunction =
 
-    let private checkParts (fn: string) (parts: Objective<'Data>[]) =
+    let private checkParts (fn: string) (parts: LossFunction<'Data>[]) =
         Check.require fn "parts" "at least one" parts.Length (parts.Length > 0)
 
     let private total (weights: Tensor[]) (losses: Tensor[]) : Tensor =
         Array.map2 (fun (w: Tensor) (loss: Tensor) -> loss.mul w) weights losses
         |> Array.reduce (fun a b -> a.plus b)
 
-    let private losses (parts: Objective<'Data>[]) x hyper data =
+    let private losses (parts: LossFunction<'Data>[]) x hyper data =
         parts |> Array.map (fun p -> p.Loss.Invoke(x, hyper, data))
 
-    /// Σ weightᵢ·fᵢ with constant weights of any sign, as many as there are parts.
-    let sum (weights: float[]) (parts: Objective<'Data>[]) : Objective<'Data> =
-        checkParts "Objective.sum" parts
-        Check.require "Objective.sum" "weights" $"{parts.Length} numbers" weights.Length (weights.Length = parts.Length)
+    /// <summary>Σ weightᵢ·fᵢ with constant weights of any sign.</summary>
+    /// <param name="weights">One a part.</param>
+    /// <param name="parts">At least one.</param>
+    /// <returns>The sum.</returns>
+    [<CompiledName "Sum">]
+    let sum (weights: float[]) (parts: LossFunction<'Data>[]) : LossFunction<'Data> =
+        checkParts "LossFunction.sum" parts
+
+        Check.require
+            "LossFunction.sum"
+            "weights"
+            $"{parts.Length} numbers"
+            weights.Length
+            (weights.Length = parts.Length)
+
         let scalars: Scalar[] = weights |> Array.map (fun w -> Scalars.constant w)
 
-        Objective<'Data>
+        LossFunction<'Data>
             .Create(
-                Array.map2 (fun (w: float) (p: Objective<'Data>) -> $"{w}·{p.Name}") weights parts
+                Array.map2 (fun (w: float) (p: LossFunction<'Data>) -> $"{w}·{p.Name}") weights parts
                 |> String.concat " + ",
                 (fun x hyper data ->
                     Array.map2 (fun (w: Scalar) (loss: Tensor) -> loss.mul w) scalars (losses parts x hyper data)
                     |> Array.reduce (fun a b -> a.plus b))
             )
 
-    /// Σ wᵢ·fᵢ with wᵢ the hyper-parameter of the i-th name, [P] (or [1], shared), taken as it is; as many names as parts.
-    let weighted (names: string[]) (parts: Objective<'Data>[]) : Objective<'Data> =
-        checkParts "Objective.weighted" parts
-        Check.require "Objective.weighted" "names" $"{parts.Length} names" names.Length (names.Length = parts.Length)
+    /// <summary>Σ wᵢ·fᵢ with wᵢ the hyper-parameter of the i-th name, [P] (or [1], shared), taken as it is.</summary>
+    /// <param name="names">Names of hyper-parameters, one a part.</param>
+    /// <param name="parts">At least one.</param>
+    /// <returns>The sum.</returns>
+    [<CompiledName "Weighted">]
+    let weighted (names: string[]) (parts: LossFunction<'Data>[]) : LossFunction<'Data> =
+        checkParts "LossFunction.weighted" parts
+        Check.require "LossFunction.weighted" "names" $"{parts.Length} names" names.Length (names.Length = parts.Length)
 
-        Objective<'Data>
+        LossFunction<'Data>
             .Create(
-                Array.map2 (fun name (p: Objective<'Data>) -> $"{name}·{p.Name}") names parts
+                Array.map2 (fun name (p: LossFunction<'Data>) -> $"{name}·{p.Name}") names parts
                 |> String.concat " + ",
                 (fun x hyper data -> total (names |> Array.map (fun name -> hyper[name])) (losses parts x hyper data))
             )
 
-    /// Σ softmax(w)ᵢ·fᵢ: a mixture whose weights are positive and add up to 1, with wᵢ the hyper-parameter of the i-th name, any number,
-    /// [P] (or [1], shared). As many names as parts, or one fewer: then the last part's w is 0, so that two parts and one name give
-    /// σ(w)·f₁ + (1 − σ(w))·f₂.
-    let mixture (names: string[]) (parts: Objective<'Data>[]) : Objective<'Data> =
-        checkParts "Objective.mixture" parts
+    /// <summary>Σ softmax(w)ᵢ·fᵢ: a mixture whose weights are positive and add up to 1, with wᵢ the hyper-parameter of the i-th name, any number,
+    /// [P] (or [1], shared).</summary>
+    /// <param name="names">As many as parts, or one fewer: then the last part's w is 0, so that two parts and one name give
+    /// σ(w)·f₁ + (1 − σ(w))·f₂.</param>
+    /// <param name="parts">At least one.</param>
+    /// <returns>The mixture.</returns>
+    [<CompiledName "Mixture">]
+    let mixture (names: string[]) (parts: LossFunction<'Data>[]) : LossFunction<'Data> =
+        checkParts "LossFunction.mixture" parts
 
         Check.require
-            "Objective.mixture"
+            "LossFunction.mixture"
             "names"
             $"{parts.Length} names, or one fewer but at least one"
             names.Length
             (names.Length > 0
              && (names.Length = parts.Length || names.Length = parts.Length - 1))
 
-        Objective<'Data>
+        LossFunction<'Data>
             .Create(
                 "mixture of " + (parts |> Array.map (fun p -> p.Name) |> String.concat ", "),
                 (fun x hyper data ->
@@ -106,15 +128,26 @@ type LearnerState = {
 
     /// Disposes every tensor.
     member this.Dispose() : unit =
-        Params.dispose this.Parameters
-        Params.dispose this.Optimizer
+        this.Parameters.Dispose()
+        this.Optimizer.Dispose()
 
     interface IDisposable with
         member this.Dispose() = this.Dispose()
 
 /// What one step of an update rule gives: the next learner, and the loss it descended, [P].
 [<ReferenceEquality>]
-type UpdateStep = { Learner: LearnerState; Loss: Tensor }
+type UpdateStep = {
+    Learner: LearnerState
+    Loss: Tensor
+} with
+
+    /// Disposes the next learner and the loss.
+    member this.Dispose() : unit =
+        this.Learner.Dispose()
+        this.Loss.Dispose()
+
+    interface IDisposable with
+        member this.Dispose() = this.Dispose()
 
 /// Whether a step records how its result depends on what went in.
 type Differentiation =
@@ -136,7 +169,11 @@ type UpdateRule<'Data> = {
     Step: Func<LearnerState, Params, 'Data, Differentiation, UpdateStep>
 } with
 
-    /// An update rule from its parts.
+    /// <summary>An update rule from its parts.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="init">Parameters → first learner state.</param>
+    /// <param name="step">(learner, hyper-parameters, data, differentiation) → next learner and the loss [P]. Nothing is written in place.</param>
+    /// <returns>φ</returns>
     static member Create
         (
             name: string,
@@ -152,8 +189,12 @@ type UpdateRule<'Data> = {
 [<RequireQualifiedAccess>]
 module UpdateRule =
 
-    /// One gradient step on an objective under an optimizer: x ← x − α·T(∇f(x; hyper, data)).
-    let gradient (objective: Objective<'Data>) (optimizer: Optimizer) : UpdateRule<'Data> =
+    /// <summary>One gradient step on a loss under an optimizer: x ← x − α·T(∇f(x; hyper, data)).</summary>
+    /// <param name="lossFunction">f</param>
+    /// <param name="optimizer">α and T.</param>
+    /// <returns>φ</returns>
+    [<CompiledName "Gradient">]
+    let gradient (lossFunction: LossFunction<'Data>) (optimizer: Optimizer) : UpdateRule<'Data> =
         let step (learner: LearnerState) (hyper: Params) (data: 'Data) (differentiation: Differentiation) =
             let build = (differentiation <> Differentiation.None)
 
@@ -175,7 +216,7 @@ module UpdateRule =
                 else
                     x
 
-            let loss = objective.Loss.Invoke(at, hyper, data)
+            let loss = lossFunction.Loss.Invoke(at, hyper, data)
             let gradients = Gradients.gradient loss at build
 
             let advance (from: Params) =
@@ -194,7 +235,7 @@ module UpdateRule =
 
         UpdateRule<'Data>
             .Create(
-                $"{optimizer.Name} on {objective.Name}",
+                $"{optimizer.Name} on {lossFunction.Name}",
                 (fun x -> {
                     Parameters = x
                     Optimizer = Optimizers.init optimizer x

@@ -35,14 +35,16 @@ let optimizers: Entry<Optimizer> list = [
     smooth "sgd" (Optimizers.sgd 0.3)
     smooth "momentum" (Optimizers.momentum 0.2 0.8)
     smooth "nesterov" (Optimizers.nesterov 0.2 0.8)
-    kinked "centered rmsprop" (Optimizers.centeredRmsProp 0.05 0.9 1e-2)
-    kinked "adagrad" (Optimizers.adagrad 0.1 1e-2)
-    kinked "rmsprop" (Optimizers.rmsProp 0.05 0.9 1e-2)
-    kinked "rmsprop, small epsilon" (Optimizers.rmsProp 0.01 0.9 1e-8)
-    kinked "adam" (Optimizers.adam 0.05 0.9 0.99 1e-2)
-    kinked "adam, small epsilon" (Optimizers.adam 0.05 0.9 0.999 1e-8)
+    kinked "centered rmsprop" (Optimizers.centeredRmsProp 0.05 0.9 1e-2 1e-16)
+    kinked "adagrad" (Optimizers.adagrad 0.1 1e-2 1e-16)
+    kinked "rmsprop" (Optimizers.rmsProp 0.05 0.9 1e-2 1e-16)
+    kinked "rmsprop, small epsilon" (Optimizers.rmsProp 0.01 0.9 1e-8 1e-16)
+    kinked "adam" (Optimizers.adam 0.05 0.9 0.99 1e-2 1e-16)
+    kinked "adam, small epsilon" (Optimizers.adam 0.05 0.9 0.999 1e-8 1e-16)
     kinked "clip, sgd" (Optimizers.before (Transformations.clipByGlobalNorm 0.4) (Optimizers.sgd 0.3))
-    kinked "clip, adam" (Optimizers.before (Transformations.clipByGlobalNorm 0.4) (Optimizers.adam 0.05 0.9 0.99 1e-2))
+    kinked
+        "clip, adam"
+        (Optimizers.before (Transformations.clipByGlobalNorm 0.4) (Optimizers.adam 0.05 0.9 0.99 1e-2 1e-16))
     kinked "clip, momentum, clip" {
         Optimizers.before (Transformations.clipByGlobalNorm 0.6) (Optimizers.momentum 0.3 0.7) with
             Transformation =
@@ -80,17 +82,16 @@ let matchings: Entry<Match> list = [
         |])
 ]
 
-/// `steps` − 1 steps of φ and a last one of `optimizer`, from a fresh state, on `objective`.
-let lookAhead (steps: int) (objective: Objective<Rollout>) (optimizer: Optimizer) : TargetBootstrap<Rollout> =
-    TargetBootstrap.lookAhead steps (UpdateRule.gradient objective optimizer) LastStepState.Fresh
+/// `steps` − 1 steps of φ and a last one of `optimizer`, from a fresh state, on `lossFunction`.
+let lookAhead (steps: int) (lossFunction: LossFunction<Rollout>) (optimizer: Optimizer) : TargetBootstrap<Rollout> =
+    TargetBootstrap.lookAhead steps (UpdateRule.gradient lossFunction optimizer) LastStepState.Fresh
 
-/// (L, the plain objective, other parameters of the learner's shape) → target bootstrap.
-let targets: Entry<Func<int, Objective<Rollout>, Params, TargetBootstrap<Rollout>>> list = [
-    smooth "look ahead" (Func<_, _, _, _>(fun steps objective _ -> lookAhead steps objective (Optimizers.sgd 0.5)))
-    smooth
-        "look ahead, last step rmsprop"
-        (Func<_, _, _, _>(fun steps objective _ -> lookAhead steps objective (Optimizers.rmsProp 0.03 0.9 1e-3)))
-    smooth "given" (Func<_, _, _, _>(fun _ _ other -> TargetBootstrap.given other))
+/// (L, the plain loss, other parameters of the learner's shape) → target bootstrap.
+let targets: Entry<int -> LossFunction<Rollout> -> Params -> TargetBootstrap<Rollout>> list = [
+    smooth "look ahead" (fun steps lossFunction _ -> lookAhead steps lossFunction (Optimizers.sgd 0.5))
+    smooth "look ahead, last step rmsprop" (fun steps lossFunction _ ->
+        lookAhead steps lossFunction (Optimizers.rmsProp 0.03 0.9 1e-3 1e-16))
+    smooth "given" (fun _ _ other -> TargetBootstrap.given other)
 ]
 
 /// Features of a context in the cases.
@@ -114,19 +115,17 @@ let metaParameters: Entry<MetaParameters> list = [
 ]
 
 /// The policy alone, and a policy that w reaches by itself, through a temperature.
-let models: Entry<Func<ActorCritic, Model<Rollout>>> list = [
-    smooth "policy" (Func<_, _>(fun agent -> ActorCritic.model agent))
-    smooth
-        "tempered policy"
-        (Func<_, _>(fun agent ->
-            Model<Rollout>
-                .Create(
-                    "tempered policy",
-                    (fun x hyper rollout ->
-                        let logits = ActorCritic.logits agent x rollout
-                        let temperature = hyper[ActorCritic.EntropyWeight].plus(Scalars.constant 0.5)
-                        Params.Single("logits", logits.mul (Params.broadcast temperature logits)))
-                )))
+let models: Entry<ActorCritic -> Model<Rollout>> list = [
+    smooth "policy" ActorCritic.model
+    smooth "tempered policy" (fun agent ->
+        Model<Rollout>
+            .Create(
+                "tempered policy",
+                (fun x hyper rollout ->
+                    let logits = ActorCritic.logits agent x rollout
+                    let temperature = hyper[ActorCritic.EntropyWeight].plus(Scalars.constant 0.5)
+                    Params.Single("logits", logits.mul (Params.broadcast temperature logits)))
+            ))
 ]
 
 let activations: Entry<Activation> list = [

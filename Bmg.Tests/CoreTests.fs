@@ -515,7 +515,7 @@ let private gradients =
                 rounding
                 "Hessian-vector product"
                 (Array.map2 (*) (numbersOf a) (numbersOf v))
-                (numbersOf (Gradients.hessianVector (Func<_, _>(fun x -> quadratic a b x)) x v)))
+                (numbersOf (Gradients.hessianVector (quadratic a b) x v)))
 
         property 60 "a Hessian-vector product agrees with differences of gradients" any (fun case ->
             let data = (batch case 0).Data
@@ -533,7 +533,7 @@ let private gradients =
 
             let expected = Array.init p1.Length (fun i -> (8.0 * (p1[i] - m1[i]) - (p2[i] - m2[i])) / (12.0 * h))
 
-            near differences "H·v" expected (numbersOf (Gradients.hessianVector (Func<_, _>(fun x -> value x)) at v)))
+            near differences "H·v" expected (numbersOf (Gradients.hessianVector value at v)))
 
         property 100 "vectorJacobian is the gradient of the inner product" any (fun case ->
             let x = Params.leaves (parameters case "x")
@@ -548,7 +548,7 @@ let private gradients =
             near exact "a" (Array.create 6 1.0) (numbers g["a"])
             near exact "b" (Array.create 2 0.0) (numbers g["b"])
             Expect.equal g["b"].shape [| 2L; 1L |] "its shape"
-            let linear = Func<Params, Tensor>(fun x -> x["a"].sum())
+            let linear (x: Params) = x["a"].sum()
             let none = Gradients.hessianVector linear x x
             near exact "H·v of a linear loss" (Array.create 8 0.0) (numbersOf none))
 
@@ -741,13 +741,13 @@ let private losses =
                     policy + entropyWeights[m] * entropy + 0.25 * value, policy + 0.1 * entropy)
                 |> Array.unzip
 
-            near rounding "objective" expected (numbers ((ActorCritic.objective agent).Loss.Invoke(x, hyper, data)))
+            near rounding "loss" expected (numbers ((ActorCritic.loss agent).Loss.Invoke(x, hyper, data)))
 
             near
                 rounding
-                "outer objective"
+                "outer loss"
                 policyOnly
-                (numbers ((ActorCritic.policyObjective agent 0.1).Loss.Invoke(x, hyper, data))))
+                (numbers ((ActorCritic.policyLoss agent 0.1).Loss.Invoke(x, hyper, data))))
 
         property 60 "advantages and value targets are constants" any (fun case ->
             // The policy's part moves the policy alone; the value's part is −E[δ ∇v(sₜ)], without a gradient through v(sₜ₊₁).
@@ -758,10 +758,9 @@ let private losses =
             let none =
                 Params.Single(ActorCritic.EntropyWeight, torch.zeros ([| int64 case.Members |], dtype = torch.float64))
 
-            let whole = Gradients.gradient ((ActorCritic.objective agent).Loss.Invoke(x, none, data)) x false
+            let whole = Gradients.gradient ((ActorCritic.loss agent).Loss.Invoke(x, none, data)) x false
 
-            let policy =
-                Gradients.gradient ((ActorCritic.policyObjective agent 0.0).Loss.Invoke(x, none, data)) x false
+            let policy = Gradients.gradient ((ActorCritic.policyLoss agent 0.0).Loss.Invoke(x, none, data)) x false
 
             let values = (ActorCritic.values agent x data)
             let t = int64 case.Steps
@@ -931,18 +930,20 @@ let private targets =
         test "the last step goes on from the learner's moments, or from fresh ones" {
             use _ = scope ()
 
-            let f = Objective<int>.Create("squared norm", (fun x _ _ -> Params.squaredNorm x))
+            let f = LossFunction<int>.Create("squared norm", (fun x _ _ -> Params.squaredNorm x))
 
             let rule = UpdateRule.gradient f (Optimizers.momentum 0.1 0.5)
 
             let step (learner: LearnerState) =
                 rule.Step.Invoke(learner, Params.Empty, 0, Differentiation.None).Learner
 
-            let life: Life<int> = {
-                Collect = Func<_, _>(fun _ -> { Data = 0; Context = null })
-                Hyper = Func<_, _>(fun _ -> Params.Empty)
-                Step = Func<_, _, _>(fun learner _ -> step learner)
-            }
+            let life =
+                Life<int>
+                    .Create(
+                        (fun _ -> { Data = 0; Context = null }),
+                        (fun _ -> Params.Empty),
+                        (fun learner _ -> step learner)
+                    )
 
             let start =
                 step (rule.Init.Invoke(Params.Single("x", torch.ones ([| 2L; 3L |], dtype = torch.float64))))

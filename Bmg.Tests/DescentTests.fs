@@ -146,9 +146,9 @@ let private agree (name: string) (closed: Case -> UpdateRule<Rollout>) (plain: C
 let tests =
     testList "closed-form steps" [
         agree "of the learner are those of the definition" (fun c -> ActorCriticDescent.learner c.Agent 0.3) (fun c ->
-            UpdateRule.gradient (ActorCritic.objective c.Agent) (Optimizers.sgd 0.3))
+            UpdateRule.gradient (ActorCritic.loss c.Agent) (Optimizers.sgd 0.3))
         agree
             "of the target's last step are those of the definition"
             (fun c -> ActorCriticDescent.greedy c.Agent 0.3)
-            (fun c -> UpdateRule.gradient (ActorCritic.policyObjective c.Agent 0.0) (Optimizers.sgd 0.3))
+            (fun c -> UpdateRule.gradient (ActorCritic.policyLoss c.Agent 0.0) (Optimizers.sgd 0.3))
     ]

@@ -92,7 +92,7 @@ let private reports =
                             RecentContext(3, 2, ContextScaling.Raw, agent.ContextFeatures.Count)
 
                     let collector = RolloutCollector(world, agent.Networks, seeds, 4, 0.99, context, torch.CPU)
-                    Func<Params, Params, Experience<Rollout>>(fun x _ -> collector.Collect x)
+                    fun (x: Params) (_: Params) -> collector.Collect x
 
                 let state =
                     MetaLearner.init
@@ -112,7 +112,7 @@ let private reports =
                         )
                 |]
 
-                let struct (_, log) = MetaLearner.step agent.MetaLearner state (collected ()) (Action<_>(ignore))
+                let struct (_, log) = MetaLearner.step agent.MetaLearner state (collected ()) ignore
 
                 near singlePrecision "norm" expected log.MetaGradientNorm
                 Expect.isTrue (expected |> Array.forall (fun n -> n > 0.0)) "there is something to measure")

@@ -620,13 +620,8 @@ let private onnxTests =
                 "a clear case fails")
 
         testCase "what cannot be exported is refused with its name" (fun () ->
-            let own: CustomLayer = {
-                Name = "sine"
-                Settings = Dictionary<string, float>()
-                OutputShape = Func<_, _>(id)
-                Parameters = Func<_, _>(fun _ -> [||])
-                Apply = Func<_, _, _>(fun _ x -> x.sin ())
-            }
+            let own =
+                CustomLayer.Create("sine", Dictionary<string, float>(), id, (fun _ -> [||]), (fun _ x -> x.sin ()))
 
             let odd = Network.Create("odd", [| 2 |], [| Layer.Linear(2, 2); Layer.Custom own |])
 

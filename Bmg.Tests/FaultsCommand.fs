@@ -94,8 +94,8 @@ let all: Fault list = [
         "moments not carried on after a meta-step"
         [ "adam"; "momentum" ]
         learner
-        "mu, made.Learner.Detach(), frozen, made.Evaluation, ValueNone"
-        "mu, learner.UpdateRule.Init.Invoke(Params.detach made.Learner.Parameters), frozen, made.Evaluation, ValueNone"
+        "mu, made.Learner.Detach(), frozen, made.Evaluation, null"
+        "mu, learner.UpdateRule.Init.Invoke(Params.detach made.Learner.Parameters), frozen, made.Evaluation, null"
     fault
         "an optimizer that keeps its first state"
         [ "nesterov" ]
@@ -126,7 +126,7 @@ let all: Fault list = [
         "no epsilon inside RMSProp's root"
         [ "rmsprop" ]
         "Optimizers.fs"
-        "make \"rmsprop\" learningRate (Transformations.rmsProp decay epsilon 1e-16)"
+        "make \"rmsprop\" learningRate (Transformations.rmsProp decay epsilon epsilonInRoot)"
         "make \"rmsprop\" learningRate (Transformations.rmsProp decay epsilon 0.0)"
     fault
         "clipping by the norm of all members together"
@@ -188,8 +188,8 @@ let all: Fault list = [
         "first-order without what w does to the gradient"
         [ "sgd" ]
         "UpdateRule.fs"
-        "let loss = objective.Loss.Invoke(at, hyper, data)"
-        "let loss = objective.Loss.Invoke(at, (if differentiation = Differentiation.FirstOrder then Params.detach hyper else hyper), data)"
+        "let loss = lossFunction.Loss.Invoke(at, hyper, data)"
+        "let loss = lossFunction.Loss.Invoke(at, (if differentiation = Differentiation.FirstOrder then Params.detach hyper else hyper), data)"
     fault
         "a plain meta-gradient judged a thousandth away from x⁽ᴷ⁾"
         [ "sgd" ]
@@ -369,6 +369,7 @@ let private plantCore
         then
             File.Copy(file, Path.Combine(core, name))
 
+    copyFolder (Path.Combine(root, "build")) (Path.Combine(core, "build"))
     linkOutputs AppContext.BaseDirectory outputs
 
     // Without a fault, the same rows must be whole, or "caught" would say nothing.

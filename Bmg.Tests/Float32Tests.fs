@@ -320,7 +320,7 @@ let private closedForm =
                     let step (rule: UpdateRule<Rollout>) =
                         rule.Step.Invoke(rule.Init.Invoke x, hyper, rollout, Differentiation.None)
 
-                    let plain = step (UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd 0.3))
+                    let plain = step (UpdateRule.gradient (ActorCritic.loss agent) (Optimizers.sgd 0.3))
                     let closed = step (ActorCriticDescent.learner agent 0.3)
                     finite "loss" (numbers closed.Loss)
                     near singlePrecision "loss" (numbers plain.Loss) (numbers closed.Loss)
@@ -384,7 +384,7 @@ let private counting =
             let forward = trial.With(fun learner -> learner.With ThroughSteps.Forward)
             near singlePrecision "meta-gradient" (numbersOf trial.Bootstrapped.Gradient) (numbersOf forward.Gradient)
             Expect.equal trial.Bootstrapped.Gradient.Tensors[0].dtype torch.float32 "its type"
-            Expect.equal trial.Bootstrapped.Learner.Parameters.Tensors[0].dtype torch.float32 "the learner's type")
+            Expect.equal trial.Bootstrapped.NextLearner.Parameters.Tensors[0].dtype torch.float32 "the learner's type")
 
         scoped "Adam's bias correction is 1 in float32 where its count stops" (fun () ->
             for beta in [ 0.9; 0.999; 0.9999; 1.0 - 2e-6 ] do
@@ -443,7 +443,7 @@ let private bounds =
 
         scoped "comes back from its bound when the meta-gradient asks for it" (fun () ->
             let meta = MetaParameters.boundedScalar "a" 0.0 1.0 0.5
-            let optimizer = Optimizers.adam 1.0 0.9 0.99 1e-12
+            let optimizer = Optimizers.adam 1.0 0.9 0.99 1e-12 1e-16
             let mutable w = Params.Single("a", ofType torch.float32 [ 1 ] [| -120.0 |])
             let mutable state = Optimizers.init optimizer w
             Expect.equal (read "a" (meta.Apply.Invoke(w, null))) [| 0.0 |] "at the bound, in float32 exactly"

@@ -258,12 +258,12 @@ type Prepared(batches: Experience<Rollout>[]) =
         taken <- taken + 1
         batches[taken - 1]
 
-    member this.Collect: Func<Params, Params, Experience<Rollout>> = Func<_, _, _>(fun _ _ -> this.Next())
+    member this.Collect (_: Params) (_: Params) : Experience<Rollout> = this.Next()
 
 /// A loss without stopped gradients, so that finite differences see all that its derivative sees: rewards stand for advantages and value
 /// targets alike. −E[r log π] + ¼·E[(r − v)²], plus α_ent·L_entropy where w may enter.
-let smoothLoss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
-    Objective<Rollout>
+let smoothLoss (agent: ActorCritic) (withEntropy: bool) : LossFunction<Rollout> =
+    LossFunction<Rollout>
         .Create(
             (if withEntropy then
                  "smooth loss with entropy"
@@ -288,16 +288,15 @@ let smoothLoss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
         )
 
 /// The hyper-parameters of two kinds of meta-parameters together.
-let both (a: MetaParameters) (b: MetaParameters) : MetaParameters = {
-    Name = $"{a.Name}, {b.Name}"
-    ContextSize = max a.ContextSize b.ContextSize
-    Network = null
-    Outputs = Array.append a.Outputs b.Outputs
-    Init =
-        Func<_, _, _, _>(fun seeds dtype device ->
-            Params.merge [| a.Init.Invoke(seeds, dtype, device); b.Init.Invoke(seeds, dtype, device) |])
-    Apply = Func<_, _, _>(fun w context -> Params.merge [| a.Apply.Invoke(w, context); b.Apply.Invoke(w, context) |])
-}
+let both (a: MetaParameters) (b: MetaParameters) : MetaParameters =
+    MetaParameters.Create(
+        $"{a.Name}, {b.Name}",
+        max a.ContextSize b.ContextSize,
+        Array.append a.Outputs b.Outputs,
+        (fun seeds dtype device ->
+            Params.merge [| a.Init.Invoke(seeds, dtype, device); b.Init.Invoke(seeds, dtype, device) |]),
+        (fun w context -> Params.merge [| a.Apply.Invoke(w, context); b.Apply.Invoke(w, context) |])
+    )
 
 /// A learning rate that is a meta-parameter.
 let learnedRate: MetaParameters = MetaParameters.boundedScalar "learningRate" 0.01 0.6 0.1
@@ -317,12 +316,12 @@ type Setup = {
     /// A collector that starts with the first batch.
     member this.Prepared() = Prepared this.Batches
 
-    /// The same with another objective.
-    member this.With(objective: MetaObjective<Rollout>) = {
+    /// The same with another meta-objective.
+    member this.With(metaObjective: MetaObjective<Rollout>) = {
         this with
             Learner = {
                 this.Learner with
-                    Objective = objective
+                    MetaObjective = metaObjective
             }
     }
 
@@ -354,11 +353,11 @@ let metaParameters (case: Case) : MetaParameters =
     else
         entropy
 
-/// The tensors of a case for a learner that descends `objective`; BMG judges it until told otherwise.
-let setupOn (objective: ActorCritic -> Objective<Rollout>) (case: Case) : Setup =
+/// The tensors of a case for a learner that descends `loss`; BMG judges it until told otherwise.
+let setupOn (loss: ActorCritic -> LossFunction<Rollout>) (case: Case) : Setup =
     let agent = agent case
     let meta = metaParameters case
-    let rule = UpdateRule.gradient (objective agent) (optimizer case)
+    let rule = UpdateRule.gradient (loss agent) (optimizer case)
 
     let first =
         meta.Init.Invoke((if case.SharedW then (seeds case)[..0] else seeds case), torch.float64, torch.CPU)
@@ -374,12 +373,11 @@ let setupOn (objective: ActorCritic -> Objective<Rollout>) (case: Case) : Setup 
         learner <-
             rule.Step.Invoke(learner, meta.Apply.Invoke(w, past.Context), past.Data, Differentiation.None).Learner
 
-    let target =
-        (Catalog.find Catalog.targets case.Target)
-            .Value.Invoke(case.TargetSteps, smoothLoss agent false, parameters case "other")
+    let makeTarget = (Catalog.find Catalog.targets case.Target).Value
+    let target = makeTarget case.TargetSteps (smoothLoss agent false) (parameters case "other")
 
     let matching = (Catalog.find Catalog.matchings case.Matching).Value.Function
-    let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4
+    let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4 1e-16
 
     {
         Case = case
@@ -388,8 +386,8 @@ let setupOn (objective: ActorCritic -> Objective<Rollout>) (case: Case) : Setup 
             UpdateRule = rule
             InnerSteps = case.InnerSteps
             MetaParameters = meta
-            Objective = MetaObjective.Bootstrapped(target, matching)
-            Model = (Catalog.find Catalog.models case.Model).Value.Invoke agent
+            MetaObjective = MetaObjective.Bootstrapped(target, matching)
+            Model = (Catalog.find Catalog.models case.Model).Value agent
             MetaOptimizer = metaOptimizer
             Through = ThroughSteps.Reverse
         }
@@ -397,7 +395,7 @@ let setupOn (objective: ActorCritic -> Objective<Rollout>) (case: Case) : Setup 
             Learner = learner
             MetaParameters = w
             MetaOptimizer = Optimizers.init metaOptimizer w
-            Pending = ValueNone
+            Pending = null
         }
         Batches = Array.init (case.InnerSteps + case.TargetSteps + 1) (batch case)
         Target = target

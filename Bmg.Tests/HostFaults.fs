@@ -73,25 +73,22 @@ let private wiring = [
         "                                Optimizer = learner.Optimizer.Make(AgentKinds.Optimizer),"
         [ "wiring: target.optimizer" ]
 
-    training
-        "the outer entropy weight ignored"
-        agent
-        "ActorCriticModule.policyObjective(judge, meta.OuterEntropyWeight)"
-        "ActorCriticModule.policyObjective(judge, 0)"
-        [ "wiring: meta.outerEntropyWeight" ]
+    training "the outer entropy weight ignored" agent "judge.PolicyLoss(meta.OuterEntropyWeight)" "judge.PolicyLoss(0)" [
+        "wiring: meta.outerEntropyWeight"
+    ]
 
     training
         "β₁ and β₂ of the meta-optimizer swapped"
         agent
-        "Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon)"
-        "Optimizers.adam(meta.LearningRate, meta.Beta2, meta.Beta1, meta.Epsilon)"
+        "Optimizers.Adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon)"
+        "Optimizers.Adam(meta.LearningRate, meta.Beta2, meta.Beta1, meta.Epsilon)"
         [ "wiring: meta.beta1" ]
 
     training
         "β₁ and β₂ of Q(λ)'s meta-optimizer swapped"
         qAgent
-        "Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon)"
-        "Optimizers.adam(meta.LearningRate, meta.Beta2, meta.Beta1, meta.Epsilon)"
+        "Optimizers.Adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon)"
+        "Optimizers.Adam(meta.LearningRate, meta.Beta2, meta.Beta1, meta.Epsilon)"
         [ "wiring: meta.beta1" ]
 
     training
@@ -104,15 +101,15 @@ let private wiring = [
     training
         "the reduction of KL ignored"
         library
-        "Matching.klOf(c.Distribution, c.Reduction)"
-        "Matching.klOf(c.Distribution, Reduction.Sum)"
+        "Matching.KlOf(c.Distribution, c.Reduction)"
+        "Matching.KlOf(c.Distribution, Reduction.Sum)"
         [ "wiring: matching.reduction" ]
 
     training
         "the reduction of Q(λ)'s KL ignored"
         qAgent
-        "QLambdaModule.greedyKl(Configuration.Matching.Reduction)"
-        "QLambdaModule.greedyKl(Reduction.Sum)"
+        "QLambda.GreedyKl(Configuration.Matching.Reduction)"
+        "QLambda.GreedyKl(Reduction.Sum)"
         [ "wiring: matching.reduction" ]
 
     training
@@ -123,10 +120,10 @@ let private wiring = [
         [ "wiring: matching.functions" ]
 
     training
-        "a target that descends the whole objective descends the policy's alone"
+        "a target that descends the whole loss descends the policy's alone"
         agent
-        "(TargetLoss.Full, null) => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer)"
-        "(TargetLoss.Full, null) => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer)"
+        "(TargetLoss.Full, null) => UpdateRule.Gradient(networks.Loss(), optimizer)"
+        "(TargetLoss.Full, null) => UpdateRule.Gradient(networks.PolicyLoss(0), optimizer)"
         [ "wiring: target.loss" ]
 
     training
@@ -155,8 +152,8 @@ let private wiring = [
     training
         "momentum's decay ignored"
         library
-        "Optimizers.momentum(s.LearningRate, s.Decay)"
-        "Optimizers.momentum(s.LearningRate, 0.9)"
+        "Optimizers.Momentum(s.LearningRate, s.Decay)"
+        "Optimizers.Momentum(s.LearningRate, 0.9)"
         [ "wiring: learner.optimizer.decay" ]
 
     training
@@ -169,8 +166,8 @@ let private wiring = [
     training
         "theory's target one step short"
         "Theory/MetaTraining.cs"
-        "TargetBootstrap.lookAhead(steps, rule, LastStepState.Fresh)"
-        "TargetBootstrap.lookAhead(Math.Max(1, steps - 1), rule, LastStepState.Fresh)"
+        "TargetBootstrap.LookAhead(steps, rule, LastStepState.Fresh)"
+        "TargetBootstrap.LookAhead(Math.Max(1, steps - 1), rule, LastStepState.Fresh)"
         [ "wiring: targetSteps" ]
 
     training
@@ -264,8 +261,8 @@ let private index = [
     training
         "every member played with the first one's parameters"
         "Evaluation/PlayablePolicies.cs"
-        "ParamsModule.ofMember(member, all)"
-        "ParamsModule.ofMember(0, all)"
+        "all.OfMember(member)"
+        "all.OfMember(0)"
         [ "effects: evaluate prints" ]
 
     training
@@ -278,8 +275,8 @@ let private index = [
     export
         "every member exported with the first one's parameters"
         "Onnx/NetworkExporter.cs"
-        "ParamsModule.ofMember(member, parameters)"
-        "ParamsModule.ofMember(0, parameters)"
+        "parameters.OfMember(member)"
+        "parameters.OfMember(0)"
         [ "effects: best member" ]
 
     export

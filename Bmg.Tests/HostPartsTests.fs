@@ -49,7 +49,7 @@ let private program () =
         .AddBatchedEnvironment(
             "my-batch",
             settings,
-            Func<_, _, _>(fun _ (seeds: System.Collections.Generic.IReadOnlyList<Seed>) ->
+            (fun _ (seeds: System.Collections.Generic.IReadOnlyList<Seed>) ->
                 new Batch([| for _ in seeds -> counter honest |], ignore, ignore) :> IBatchedEnvironment)
         )
         .AddWrapper("my-wrapper", settings, (fun _ inner -> inner))
@@ -61,13 +61,9 @@ let private program () =
         .AddUpdateRule(
             "my-rule",
             settings,
-            Func<_, _, _>(fun _ (context: UpdateRuleContext) -> UpdateRule.gradient context.Objective context.Optimizer)
+            (fun _ (context: UpdateRuleContext) -> UpdateRule.gradient context.Loss context.Optimizer)
         )
-        .AddTarget(
-            "my-target",
-            settings,
-            Func<_, _, _>(fun _ (context: TargetContext) -> TargetBootstrap.aheadOnly context.Steps)
-        )
+        .AddTarget("my-target", settings, (fun _ (context: TargetContext) -> TargetBootstrap.aheadOnly context.Steps))
         .AddMatchingFunction(
             "my-matching",
             settings,

@@ -32,8 +32,8 @@ let private host (output: TextWriter) (error: TextWriter) (stop: CancellationTok
         Catalogue = Reading.catalogue,
         Experiments = ExperimentFactory(),
         Finish = FinishRun(fun _ _ _ -> FinishOutcome.Nothing),
-        Evaluate = Func<_, _, _>(fun options out -> Bmg.Training.Evaluation.EvaluateAction.Run(options, out)),
-        Bench = Func<_, _, _>(fun options out -> Bmg.Training.Benchmarks.BenchAction.Run(options, out)),
+        Evaluate = (fun options out -> Bmg.Training.Evaluation.EvaluateAction.Run(options, out)),
+        Bench = (fun options out -> Bmg.Training.Benchmarks.BenchAction.Run(options, out)),
         Out = output,
         Error = error,
         Interactive = false,
@@ -985,7 +985,7 @@ let private abandonTests =
 
             let watched =
                 MetaParameters.contextualWatched
-                    (Action(fun () -> calls <- calls + 1))
+                    (fun () -> calls <- calls + 1)
                     "ε"
                     network
                     0.0

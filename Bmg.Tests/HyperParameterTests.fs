@@ -159,8 +159,8 @@ let private unless (like: Tensor) (t: Tensor | null) =
     | null -> torch.ones_like like
     | t -> t.neg().add(scalar 1.0)
 
-let private referenceLoss (agent: ActorCritic) (tape: Tape) : Objective<Rollout> =
-    Objective<Rollout>
+let private referenceLoss (agent: ActorCritic) (tape: Tape) : LossFunction<Rollout> =
+    LossFunction<Rollout>
         .Create(
             "reference",
             (fun x hyper r ->
@@ -235,12 +235,12 @@ let private definition =
                 let hyper = Params.leaves (values rng p)
                 let both = Params.merge [| Params.prefix "x/" x; Params.prefix "w/" hyper |]
 
-                let judge (objective: Objective<Rollout>) =
-                    let loss = objective.Loss.Invoke(x, hyper, rollout)
+                let judge (lossFunction: LossFunction<Rollout>) =
+                    let loss = lossFunction.Loss.Invoke(x, hyper, rollout)
                     numbers (loss.detach ()), numbersOf (Gradients.gradient loss both false)
 
                 let expected, slopes = judge (referenceLoss agent (Tape()))
-                let found, found' = judge (ActorCritic.objective agent)
+                let found, found' = judge (ActorCritic.loss agent)
                 near rounding "loss" expected found
                 near accumulated "gradients" slopes found')
 
@@ -256,12 +256,12 @@ let private definition =
             let rollout = rolloutOf agent rng 2 2 4 true true
             let x = Params.leaves (parameters agent 3L 2)
 
-            let judge (objective: Objective<Rollout>) =
-                let loss = objective.Loss.Invoke(x, Params.Empty, rollout)
+            let judge (lossFunction: LossFunction<Rollout>) =
+                let loss = lossFunction.Loss.Invoke(x, Params.Empty, rollout)
                 numbers (loss.detach ()), numbersOf (Gradients.gradient loss x false)
 
             let expected, slopes = judge (referenceLoss agent (Tape()))
-            let found, found' = judge (ActorCritic.objective agent)
+            let found, found' = judge (ActorCritic.loss agent)
             near rounding "loss" expected found
             near accumulated "gradients" slopes found')
 
@@ -274,7 +274,7 @@ let private definition =
 
             for rule in
                 [
-                    UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd 0.1)
+                    UpdateRule.gradient (ActorCritic.loss agent) (Optimizers.sgd 0.1)
                     ActorCriticDescent.learner agent 0.1
                 ] do
                 let step hyper =
@@ -297,26 +297,20 @@ let private definition =
             near
                 exact
                 "the learner's"
-                (step (UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd 0.1)))
+                (step (UpdateRule.gradient (ActorCritic.loss agent) (Optimizers.sgd 0.1)))
                 (step (ActorCriticDescent.learner agent 0.1))
 
             near
                 exact
                 "the target's last"
-                (step (UpdateRule.gradient (ActorCritic.policyObjective agent 0.0) (Optimizers.sgd 0.1)))
+                (step (UpdateRule.gradient (ActorCritic.policyLoss agent 0.0) (Optimizers.sgd 0.1)))
                 (step (ActorCriticDescent.greedy agent 0.1)))
     ]
 
 // Meta-gradients.
 
-let private identity (hyper: Params) : MetaParameters = {
-    Name = "hyper-parameters themselves"
-    ContextSize = 0
-    Network = null
-    Outputs = [||]
-    Init = Func<_, _, _, _>(fun _ _ _ -> hyper)
-    Apply = Func<_, _, _>(fun w _ -> w)
-}
+let private identity (hyper: Params) : MetaParameters =
+    MetaParameters.Create("hyper-parameters themselves", 0, [||], (fun _ _ _ -> hyper), (fun w _ -> w))
 
 let private matchingOf (agent: ActorCritic) (onValues: bool) =
     let policy = Matching.klOf agent.Distribution Reduction.Mean
@@ -359,11 +353,11 @@ let private metaGradients (rng: Rng) (agent: ActorCritic) (judge: Judge) (ends: 
     let meta: MetaLearner<Rollout> =
         MetaLearner<Rollout>
             .Create(
-                UpdateRule.gradient (ActorCritic.objective agent) optimizer,
+                UpdateRule.gradient (ActorCritic.loss agent) optimizer,
                 k,
                 identity hyper,
                 (if judge = OuterLoss then
-                     MetaObjective.MetaGradient(ActorCritic.policyObjective fixed' 0.1)
+                     MetaObjective.MetaGradient(ActorCritic.policyLoss fixed' 0.1)
                  else
                      MetaObjective.Bootstrapped(TargetBootstrap.given aim, matching)),
                 model,
@@ -374,22 +368,19 @@ let private metaGradients (rng: Rng) (agent: ActorCritic) (judge: Judge) (ends: 
         Learner = meta.UpdateRule.Init.Invoke x
         MetaParameters = hyper
         MetaOptimizer = Params.Empty
-        Pending = ValueNone
+        Pending = null
     }
 
     let mutable taken = -1
 
     let found =
-        (MetaLearner.metaGradient
-            meta
-            state
-            (Func<_, _, _>(fun _ _ ->
-                taken <- taken + 1
+        (MetaLearner.metaGradient meta state (fun _ _ ->
+            taken <- taken + 1
 
-                {
-                    Data = batches[taken]
-                    Context = null
-                })))
+            {
+                Data = batches[taken]
+                Context = null
+            }))
             .Gradient
 
     let tape = Tape()
@@ -491,7 +482,7 @@ let private told =
         (model: Model<Rollout>)
         (matching: MatchingFunction)
         =
-        let last = UpdateRule.gradient (ActorCritic.policyObjective agent 0.0) (Optimizers.sgd 0.1)
+        let last = UpdateRule.gradient (ActorCritic.policyLoss agent 0.0) (Optimizers.sgd 0.1)
 
         let names =
             Array.append agent.Learned [|
@@ -503,7 +494,7 @@ let private told =
         let learner: MetaLearner<Rollout> =
             MetaLearner<Rollout>
                 .Create(
-                    UpdateRule.gradient (ActorCritic.objective agent) optimizer,
+                    UpdateRule.gradient (ActorCritic.loss agent) optimizer,
                     innerSteps,
                     MetaParameters.constant "unused" 0.0,
                     MetaObjective.Bootstrapped(TargetBootstrap.lookAhead 2 last LastStepState.Fresh, matching),
@@ -661,12 +652,12 @@ let private ends =
 
                 let x, hyper = Params.leaves (parameters agent 2L 2), values rng 2
 
-                let judge (objective: Objective<Rollout>) (rollout: Rollout) =
-                    let loss = objective.Loss.Invoke(x, hyper, rollout)
+                let judge (lossFunction: LossFunction<Rollout>) (rollout: Rollout) =
+                    let loss = lossFunction.Loss.Invoke(x, hyper, rollout)
                     Array.append (numbers (loss.detach ())) (numbersOf (Gradients.gradient loss x false))
 
-                for objective in [ ActorCritic.objective agent; ActorCritic.policyObjective agent 0.1 ] do
-                    near exact objective.Name (judge objective rollout) (judge objective spoilt)
+                for lossFunction in [ ActorCritic.loss agent; ActorCritic.policyLoss agent 0.1 ] do
+                    near exact lossFunction.Name (judge lossFunction rollout) (judge lossFunction spoilt)
 
                 let step (rollout: Rollout) =
                     let rule = ActorCriticDescent.learner agent 0.1
@@ -684,7 +675,7 @@ let private ends =
 
             for rule in
                 [
-                    UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.sgd 0.1)
+                    UpdateRule.gradient (ActorCritic.loss agent) (Optimizers.sgd 0.1)
                     ActorCriticDescent.learner agent 0.1
                 ] do
                 let made = rule.Step.Invoke(rule.Init.Invoke x, hyper, rollout, Differentiation.None)
@@ -707,7 +698,7 @@ let private rollouts =
                 Rollout.OfParams(Params.map (fun t -> t.narrow (1L, int64 i, 1L)) (rollout.ToParams()))
 
             let loss (r: Rollout) =
-                numbers ((ActorCritic.objective agent).Loss.Invoke(x, hyper, r))
+                numbers ((ActorCritic.loss agent).Loss.Invoke(x, hyper, r))
 
             let each = Array.init n (fun i -> loss (ofCopy i))
             let mean = Array.init p (fun m -> each |> Array.averageBy (fun l -> l[m]))
@@ -847,15 +838,15 @@ let private ofValues =
                             Learner = rule.Init.Invoke x
                             MetaParameters = hyper
                             MetaOptimizer = Params.Empty
-                            Pending = ValueNone
+                            Pending = null
                         }
-                        (Func<_, _, _>(fun _ _ ->
+                        (fun _ _ ->
                             taken <- taken + 1
 
                             {
                                 Data = batches[taken]
                                 Context = null
-                            }))
+                            })
 
                 let found = (gradient hyper).Gradient
 
@@ -869,8 +860,8 @@ let private ofValues =
                         fourth (fun h ->
                             let moved = hyper |> Params.mapNamed (fun n v -> if n = name then v.add (scalar h) else v)
 
-                            match (gradient moved).Objective with
-                            | null -> failtest "no objective"
+                            match (gradient moved).MetaObjective with
+                            | null -> failtest "no meta-objective"
                             | mu -> numbers mu)
 
                     near differences name expected (numbers found[name])
@@ -885,7 +876,7 @@ let private ofValues =
                 let agent = QLambda.Create(Network.Mlp("values", inputs, [| 4 |], 3, Activation.Tanh), 0.9, 0.8)
 
                 let x = QLambda.init agent Initialization.Uniform (Seed.Population(1L, 2)) torch.float64 torch.CPU
-                let optimizer = Optimizers.adam 0.05 0.9 0.99 1e-3
+                let optimizer = Optimizers.adam 0.05 0.9 0.99 1e-3 1e-16
                 let rule = QLambda.learner agent optimizer
 
                 let step (rule: UpdateRule<Rollout>) learner hyper data =

@@ -151,7 +151,7 @@ let private stoppedTarget =
                         }
 
                         let result, _ = there.MetaGradient()
-                        nonNull result.Objective)
+                        nonNull result.MetaObjective)
                     w
                     direction
                     [ width ]
@@ -179,13 +179,10 @@ let private finiteDifferences =
                     (fun case ->
                         let agent = (agent case).WithTraceDecay(Setting.Constant decay)
 
-                        let s = setupOn (fun _ -> ActorCritic.objective agent) case
+                        let s = setupOn (fun _ -> ActorCritic.loss agent) case
 
                         let target =
-                            Catalog.lookAhead
-                                case.TargetSteps
-                                (ActorCritic.policyObjective agent 0.0)
-                                (Optimizers.sgd 0.5)
+                            Catalog.lookAhead case.TargetSteps (ActorCritic.policyLoss agent 0.0) (Optimizers.sgd 0.5)
 
                         let s = s.With(MetaObjective.Bootstrapped(target, s.Matching))
                         let result, prepared = s.MetaGradient()
@@ -235,19 +232,18 @@ let private alone (s: Setup) (i: int) : Setup =
 
     let other = parameters s.Case "other"
 
-    let target =
-        (Catalog.find Catalog.targets s.Case.Target)
-            .Value.Invoke(s.Case.TargetSteps, smoothLoss s.Agent false, part other)
+    let makeTarget = (Catalog.find Catalog.targets s.Case.Target).Value
+    let target = makeTarget s.Case.TargetSteps (smoothLoss s.Agent false) (part other)
 
     {
         s with
             Target = target
             Learner = {
                 s.Learner with
-                    Objective =
-                        match s.Learner.Objective with
+                    MetaObjective =
+                        match s.Learner.MetaObjective with
                         | MetaObjective.Bootstrapped(_, matching) -> MetaObjective.Bootstrapped(target, matching)
-                        | objective -> objective
+                        | metaObjective -> metaObjective
             }
             State = {
                 s.State with
@@ -284,7 +280,7 @@ let private run (s: Setup) (steps: int) : MetaState<Rollout> * MetaStepLog list 
 
     let logs = [
         for _ in 1..steps do
-            let struct (next, log) = MetaLearner.step s.Learner state prepared.Collect (Action<_>(ignore))
+            let struct (next, log) = MetaLearner.step s.Learner state prepared.Collect ignore
 
             if not (obj.ReferenceEquals(state, s.State)) then
                 release state next
@@ -306,7 +302,7 @@ let private run (s: Setup) (steps: int) : MetaState<Rollout> * MetaStepLog list 
     release state s.State
     kept, logs
 
-let private objectives: Catalog.Entry<Setup -> Setup> list = [
+let private metaObjectives: Catalog.Entry<Setup -> Setup> list = [
     {
         Name = "fixed"
         Smooth = true
@@ -332,10 +328,10 @@ let private enoughBatches (steps: int) (s: Setup) = {
 let private vectorising =
     testList "a population of P is its members one by one" [
         testList "three meta-steps" [
-            for objective in objectives ->
+            for metaObjective in metaObjectives ->
                 property
                     25
-                    objective.Name
+                    metaObjective.Name
                     (cases (fun c -> {
                         c with
                             Members = c.Members + 1
@@ -343,7 +339,7 @@ let private vectorising =
                             InnerSteps = max 1 c.InnerSteps
                     }))
                     (fun case ->
-                        let s = setup case |> enoughBatches 3 |> objective.Value
+                        let s = setup case |> enoughBatches 3 |> metaObjective.Value
                         let together, logs = run s 3
 
                         for i in 0 .. case.Members - 1 do
@@ -363,7 +359,7 @@ let private vectorising =
                                 let mine (values: float[]) =
                                     if values.Length = 0 then [||] else [| values[i] |]
 
-                                near accumulated "logged objective" one.Objective (mine all.Objective)
+                                near accumulated "logged meta-objective" one.MetaObjective (mine all.MetaObjective)
                                 near accumulated "logged norm" one.MetaGradientNorm (mine all.MetaGradientNorm)
 
                                 near
@@ -395,7 +391,7 @@ let private vectorising =
     ]
 
 let private oneField =
-    testList "only the objective differs between fixed, meta-gradient and bootstrapped" [
+    testList "only the meta-objective differs between fixed, meta-gradient and bootstrapped" [
         property
             60
             "the learner's own life is the same, whatever judges w"
@@ -424,8 +420,8 @@ let private oneField =
                     result
 
                 let compare (a: MetaGradientResult<Rollout>) (b: MetaGradientResult<Rollout>) =
-                    near rounding "x" (numbersOf a.Learner.Parameters) (numbersOf b.Learner.Parameters)
-                    near rounding "h" (numbersOf a.Learner.Optimizer) (numbersOf b.Learner.Optimizer)
+                    near rounding "x" (numbersOf a.NextLearner.Parameters) (numbersOf b.NextLearner.Parameters)
+                    near rounding "h" (numbersOf a.NextLearner.Optimizer) (numbersOf b.NextLearner.Optimizer)
 
                     let losses (r: MetaGradientResult<Rollout>) =
                         match r.Losses with
@@ -454,16 +450,16 @@ let private oneField =
                     s with
                         Learner = {
                             s.Learner with
-                                MetaOptimizer = Optimizers.adam 0.0 0.9 0.99 1e-4
+                                MetaOptimizer = Optimizers.adam 0.0 0.9 0.99 1e-4 1e-16
                         }
                 }
 
                 let plain = still.With(MetaObjective.MetaGradient(smoothLoss s.Agent false))
                 let prepared = plain.Prepared()
-                let struct (first, _) = MetaLearner.step plain.Learner plain.State prepared.Collect (Action<_>(ignore))
-                Expect.isTrue (ValueOption.isSome first.Pending) "the judging batch waits"
+                let struct (first, _) = MetaLearner.step plain.Learner plain.State prepared.Collect ignore
+                Expect.isTrue (not (isNull first.Pending)) "the judging batch waits"
                 Expect.equal prepared.Taken (case.InnerSteps + 1) "batches of the first window"
-                let struct (second, _) = MetaLearner.step plain.Learner first prepared.Collect (Action<_>(ignore))
+                let struct (second, _) = MetaLearner.step plain.Learner first prepared.Collect ignore
                 Expect.equal prepared.Taken (2 * case.InnerSteps + 1) "batches of two windows"
                 let expected = live still (2 * case.InnerSteps) s.State.MetaParameters
 
@@ -562,13 +558,13 @@ let private edges =
 
                             let result, _ = still.MetaGradient()
                             finite $"meta-gradient ({matching.Name})" (numbersOf result.Gradient)
-                            finite "x" (numbersOf result.Learner.Parameters)
+                            finite "x" (numbersOf result.NextLearner.Parameters)
 
                             near
                                 exact
                                 "what gets no gradient"
                                 (numbers silent["unused"])
-                                (numbers result.Learner.Parameters["unused"])
+                                (numbers result.NextLearner.Parameters["unused"])
 
                             let plain, _ =
                                 (still.With(MetaObjective.MetaGradient(smoothLoss s.Agent true))).MetaGradient()

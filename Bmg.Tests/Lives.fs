@@ -58,7 +58,7 @@ type Life = {
     InnerSteps: int
     /// L
     TargetSteps: int
-    /// Whether the target's last step descends the whole objective.
+    /// Whether the target's last step descends the whole loss.
     LastIsWhole: bool
     /// Optimizer of the target's last step, from a first state; none goes on with the learner's own.
     LastOptimizer: Optimizer option
@@ -146,28 +146,28 @@ let private values (life: Life) (world: Worlds) : QLambda =
     )
 
 let private criticMeta (life: Life) (agent: ActorCritic) : MetaLearner<Rollout> =
-    let rule = UpdateRule.gradient (ActorCritic.objective agent) life.Optimizer
+    let rule = UpdateRule.gradient (ActorCritic.loss agent) life.Optimizer
 
-    let lastObjective =
+    let lastLoss =
         if life.LastIsWhole then
-            ActorCritic.objective agent
+            ActorCritic.loss agent
         else
-            ActorCritic.policyObjective agent 0.0
+            ActorCritic.policyLoss agent 0.0
 
     let last, state =
         match life.LastOptimizer with
-        | None -> UpdateRule.gradient lastObjective life.Optimizer, LastStepState.Learners
-        | Some own -> UpdateRule.gradient lastObjective own, LastStepState.Fresh
+        | None -> UpdateRule.gradient lastLoss life.Optimizer, LastStepState.Learners
+        | Some own -> UpdateRule.gradient lastLoss own, LastStepState.Fresh
 
-    let objective =
+    let metaObjective =
         match life.Method with
         | Nothing -> MetaObjective.Fixed
-        | PlainGradient -> MetaObjective.MetaGradient(ActorCritic.policyObjective agent life.OuterEntropyWeight)
+        | PlainGradient -> MetaObjective.MetaGradient(ActorCritic.policyLoss agent life.OuterEntropyWeight)
         | Bootstrapped ->
             MetaObjective.Bootstrapped(TargetBootstrap.lookAhead life.TargetSteps last state, life.Matching)
 
     MetaLearner<Rollout>
-        .Create(rule, life.InnerSteps, metaParameters life, objective, ActorCritic.model agent, life.MetaOptimizer)
+        .Create(rule, life.InnerSteps, metaParameters life, metaObjective, ActorCritic.model agent, life.MetaOptimizer)
         .With
         life.Through
 
@@ -455,8 +455,7 @@ let private liveCritic (life: Life) : Lived =
     while lived < life.Steps do
         rewards <- Array.zeroCreate members
 
-        let struct (next, log) =
-            MetaLearner.step meta state (Func<_, _, _>(fun x w -> collect x w)) (Action<_>(keep))
+        let struct (next, log) = MetaLearner.step meta state collect keep
 
         state <- next
         let context = written context members
@@ -466,10 +465,10 @@ let private liveCritic (life: Life) : Lived =
         report <- [|
             rewards
             numbers weight[ActorCritic.EntropyWeight]
-            (if log.Objective.Length = 0 then
+            (if log.MetaObjective.Length = 0 then
                  none members
              else
-                 log.Objective)
+                 log.MetaObjective)
             (if log.MetaGradientNorm.Length = 0 then
                  none members
              else
@@ -546,7 +545,8 @@ let private liveValues (life: Life) : Lived =
             (QLambda.init agent life.Initialization seeds torch.float32 torch.CPU)
             (meta.MetaParameters.Init.Invoke(seeds, torch.float32, torch.CPU))
 
-    let objectives, norms, losses = ResizeArray<float[]>(), ResizeArray<float[]>(), ResizeArray<float[]>()
+    let metaObjectives, norms, losses =
+        ResizeArray<float[]>(), ResizeArray<float[]>(), ResizeArray<float[]>()
 
     // A meta-step that learns nothing is one step of φ, not L of them.
     let steps = (life.Steps + life.TargetSteps - 1) / life.TargetSteps
@@ -558,12 +558,12 @@ let private liveValues (life: Life) : Lived =
             steps
 
     for _ in 1..steps do
-        let struct (next, log) = MetaLearner.step meta state (Func<_, _, _>(collect)) (Action<_>(ignore))
+        let struct (next, log) = MetaLearner.step meta state collect ignore
         state <- next
         losses.AddRange log.Losses
 
         if life.Method <> Nothing then
-            objectives.Add log.Objective
+            metaObjectives.Add log.MetaObjective
             norms.Add log.MetaGradientNorm
 
     let mean (rows: ResizeArray<float[]>) =
@@ -574,7 +574,7 @@ let private liveValues (life: Life) : Lived =
 
     {
         Tensors = named state
-        Reports = [| rewards; mean epsilons; mean objectives; mean norms; mean losses |]
+        Reports = [| rewards; mean epsilons; mean metaObjectives; mean norms; mean losses |]
     }
 
 /// Lives it.

@@ -177,11 +177,10 @@ let private bregman =
             (bregmanL2 (Coordinates.output "values"))
 
         property 50 "a potential of one's own, Σ x⁴, with or without a graph" (cases id) (fun case ->
-            let fourth =
-                Func<Params, Tensor>(fun p ->
-                    p.Tensors
-                    |> Seq.map (fun t -> Params.sumPerMember (t.squared().squared()))
-                    |> Seq.reduce (fun a b -> a.plus b))
+            let fourth (p: Params) =
+                p.Tensors
+                |> Seq.map (fun t -> Params.sumPerMember (t.squared().squared()))
+                |> Seq.reduce (fun a b -> a.plus b)
 
             let mu = Matching.bregman "fourth powers" Coordinates.parameters fourth
             let target, learner = drawn case "target", drawn case "learner"
@@ -316,18 +315,18 @@ let private naturalGradients =
                 accumulated
                 "F·v"
                 (numbers (times (fisherMatrix case x data) (Params.flatten v)))
-                (numbers (Params.flatten (product.Invoke v))))
+                (numbers (Params.flatten (product v))))
 
         property 30 "a step, against a dense solve" (cases small) (fun case ->
             let rate, damping = 0.3, 0.05
             let x, data = parameters case "x", (batch case 0).Data
-            let objective = smoothLoss (agent case) false
-            let rule = NaturalGradient.rule objective (policy case) rate damping 60 1e-14
+            let lossFunction = smoothLoss (agent case) false
+            let rule = NaturalGradient.rule lossFunction (policy case) rate damping 60 1e-14
 
             let made = rule.Step.Invoke(rule.Init.Invoke x, Params.Empty, data, Differentiation.None)
 
             let leaf = Params.leaves x
-            let loss = objective.Loss.Invoke(leaf, Params.Empty, data)
+            let loss = lossFunction.Loss.Invoke(leaf, Params.Empty, data)
             let g = Params.flatten (Gradients.gradient loss leaf false)
             let n = g.shape[1]
 
@@ -351,9 +350,9 @@ let private naturalGradients =
                 // A state for each action and no hidden layer, so that every direction of the policy is there to be seen.
                 let case = { case with Hidden = []; Steps = 1 }
                 let x, data = parameters case "x", (batch case 0).Data
-                let objective = ActorCritic.policyObjective (agent case) 0.0
+                let lossFunction = ActorCritic.policyLoss (agent case) 0.0
                 let rate = 1e-4
-                let rule = NaturalGradient.rule objective (policy case) rate 1e-9 60 1e-14
+                let rule = NaturalGradient.rule lossFunction (policy case) rate 1e-9 60 1e-14
 
                 let target =
                     rule.Step.Invoke(rule.Init.Invoke x, Params.Empty, data, Differentiation.None).Learner.Parameters
@@ -365,7 +364,7 @@ let private naturalGradients =
                 let logits x =
                     ofLogits (ActorCritic.logits (agent case) x data)
 
-                let plain = slope (fun x -> objective.Loss.Invoke(x, Params.Empty, data))
+                let plain = slope (fun x -> lossFunction.Loss.Invoke(x, Params.Empty, data))
 
                 let matched = slope (fun x -> compare (Matching.kl Reduction.Mean) (logits target) (logits x))
 
@@ -404,7 +403,7 @@ let private naturalGradients =
 
             for iterations, tolerance in [ 2, 0.0; 3, 1e-2; 50, 1e-12 ] do
                 let solve (matrices: Tensor) (b: Tensor) =
-                    ConjugateGradients.solve (Func<_, _>(times matrices)) b iterations tolerance
+                    ConjugateGradients.solve (times matrices) b iterations tolerance
 
                 let together = solve matrices b
 
@@ -417,27 +416,27 @@ let private naturalGradients =
 
                 near exact "nothing to do" (Array.zeroCreate n) (numbers (together.narrow (0L, 1L, 1L)))
 
-            let solved = ConjugateGradients.solve (Func<_, _>(times matrices)) b 50 1e-13
+            let solved = ConjugateGradients.solve (times matrices) b 50 1e-13
             near accumulated "A·s" (numbers b) (numbers (times matrices solved)))
 
         scoped "no curvature ends it without a division by zero" (fun () ->
             let b = tensor [ 2; 2 ] [| 1; 2; 3; 4 |]
-            let product = Func<Tensor, Tensor>(fun v -> v.mul (tensor [ 2; 1 ] [| 0; 2 |]))
+            let product (v: Tensor) = v.mul (tensor [ 2; 1 ] [| 0; 2 |])
             near rounding "s" [| 0; 0; 1.5; 2 |] (numbers (ConjugateGradients.solve product b 5 1e-10)))
 
         property 20 "a zero gradient is a zero step, to the bit" (cases small) (fun case ->
             let x, data = parameters case "x", (batch case 0).Data
 
             let nothing =
-                Objective<Rollout>.Create("nothing", (fun x _ _ -> (Params.squaredNorm x).mul(scalar 0.0)))
+                LossFunction<Rollout>.Create("nothing", (fun x _ _ -> (Params.squaredNorm x).mul(scalar 0.0)))
 
             let rule = NaturalGradient.rule nothing (policy case) 0.5 0.1 10 1e-8
             let made = rule.Step.Invoke(rule.Init.Invoke x, Params.Empty, data, Differentiation.None)
             near exact "x" (numbersOf x) (numbersOf made.Learner.Parameters))
 
         property 3 "differentiation through it and settings out of range are refused by name" (cases small) (fun case ->
-            let objective = smoothLoss (agent case) false
-            let rule = NaturalGradient.rule objective (policy case) 0.5 0.1 10 1e-8
+            let lossFunction = smoothLoss (agent case) false
+            let rule = NaturalGradient.rule lossFunction (policy case) 0.5 0.1 10 1e-8
 
             for asked in [ Differentiation.Full; Differentiation.FirstOrder ] do
                 refuses [ "NaturalGradient.rule"; "'differentiation'"; "found " + string asked ] (fun () ->
@@ -445,10 +444,10 @@ let private naturalGradients =
                     |> ignore)
 
             refuses [ "NaturalGradient.rule"; "'damping'"; "positive" ] (fun () ->
-                NaturalGradient.rule objective (policy case) 0.5 0.0 10 1e-8 |> ignore)
+                NaturalGradient.rule lossFunction (policy case) 0.5 0.0 10 1e-8 |> ignore)
 
             refuses [ "NaturalGradient.rule"; "'iterations'" ] (fun () ->
-                NaturalGradient.rule objective (policy case) 0.5 0.1 0 1e-8 |> ignore))
+                NaturalGradient.rule lossFunction (policy case) 0.5 0.1 0 1e-8 |> ignore))
     ]
 
 // Targets, on a life by hand: batch number n is the number n, and a step adds n·(member + 1) to x.
@@ -458,21 +457,21 @@ let private start (members: int) : LearnerState = {
     Optimizer = Params.Single("h", tensor [ members; 1 ] (Array.zeroCreate members))
 }
 
-let private lifeOf (members: int) (taken: int ref) : Life<int> = {
-    Collect =
-        Func<_, _>(fun _ ->
-            taken.Value <- taken.Value + 1
-            { Data = taken.Value; Context = null })
-    Hyper = Func<_, _>(fun _ -> Params.Empty)
-    Step =
-        Func<_, _, _>(fun learner experience ->
-            let by = tensor [ members; 1 ] (Array.init members (fun i -> float (experience.Data * (i + 1))))
+let private lifeOf (members: int) (taken: int ref) : Life<int> =
+    Life<int>
+        .Create(
+            (fun _ ->
+                taken.Value <- taken.Value + 1
+                { Data = taken.Value; Context = null }),
+            (fun _ -> Params.Empty),
+            (fun learner experience ->
+                let by = tensor [ members; 1 ] (Array.init members (fun i -> float (experience.Data * (i + 1))))
 
-            {
-                Parameters = learner.Parameters |> Params.map (fun x -> x.plus by)
-                Optimizer = learner.Optimizer |> Params.map (fun h -> h.plus (scalar 1.0))
-            })
-}
+                {
+                    Parameters = learner.Parameters |> Params.map (fun x -> x.plus by)
+                    Optimizer = learner.Optimizer |> Params.map (fun h -> h.plus (scalar 1.0))
+                })
+        )
 
 /// What a target makes of the life by hand, and the batches it took. The learner goes first, as its owner may let it.
 let private make (members: int) (target: TargetBootstrap<int>) =
@@ -506,8 +505,8 @@ let private make (members: int) (target: TargetBootstrap<int>) =
 let private after (members: int) (steps: int) =
     Array.init members (fun i -> 10.0 * float i + float (i + 1) * float (steps * (steps + 1) / 2))
 
-let private scored (scores: float[]) : Objective<int> =
-    Objective<int>.Create("score", (fun _ _ _ -> tensor [ scores.Length ] scores))
+let private scored (scores: float[]) : LossFunction<int> =
+    LossFunction<int>.Create("score", (fun _ _ _ -> tensor [ scores.Length ] scores))
 
 let private byHand =
     testList "targets by hand" [
@@ -555,10 +554,9 @@ let private byHand =
 
             scoped $"teacher, {steps} steps" (fun () ->
                 // Sees the learner of that moment and the batch.
-                let teach =
-                    Func<LearnerState, Experience<int>, Params>(fun learner experience ->
-                        learner.Parameters
-                        |> Params.map (fun x -> x.neg().plus(scalar (float experience.Data))))
+                let teach (learner: LearnerState) (experience: Experience<int>) =
+                    learner.Parameters
+                    |> Params.map (fun x -> x.neg().plus(scalar (float experience.Data)))
 
                 let target, learner, lived, judged, taken = make 3 (TargetBootstrap.teacher steps teach)
                 near exact "x̃" (after 3 (steps - 1) |> Array.map (fun x -> float steps - x)) target
@@ -571,7 +569,7 @@ let private byHand =
 
         scoped "one teacher for all, whose tensors stay its own" (fun () ->
             let own = Params.Single("x", tensor [ 1; 1 ] [| 7 |])
-            let target = TargetBootstrap.teacher 1 (Func<_, _, _>(fun _ _ -> own))
+            let target = TargetBootstrap.teacher 1 (fun _ _ -> own)
             let made = target.Bootstrap.Invoke(start 3, lifeOf 3 (ref 0))
             near exact "x̃" [| 7; 7; 7 |] (numbersOf made.Parameters)
             Params.dispose made.Parameters
@@ -591,12 +589,12 @@ let private byHand =
             refuses [ "TargetBootstrap.movingAverage"; "'decay'"; "found 1.5" ] (fun () ->
                 make 1 (TargetBootstrap.movingAverage 1 1.5) |> ignore)
 
-            refuses [ "TargetBootstrap.bestMember"; "'objective'"; "[2]" ] (fun () ->
+            refuses [ "TargetBootstrap.bestMember"; "'lossFunction'"; "[2]" ] (fun () ->
                 make 3 (TargetBootstrap.bestMember 1 (scored [| 1; 2 |])) |> ignore)
 
             refuses [ "TargetBootstrap.teacher"; "'teach'"; "[3, 2]" ] (fun () ->
                 let wrong = Params.Single("x", tensor [ 3; 2 ] (Array.zeroCreate 6))
-                make 3 (TargetBootstrap.teacher 1 (Func<_, _, _>(fun _ _ -> wrong))) |> ignore))
+                make 3 (TargetBootstrap.teacher 1 (fun _ _ -> wrong)) |> ignore))
     ]
 
 // Memory, on a network all of whose parameters the loss touches: see `MemoryTests` for what libtorch's handles count otherwise.
@@ -607,7 +605,7 @@ let private memory =
     let logits (x: Params) (states: Tensor) = Network.apply network x states
 
     let loss =
-        Objective<Tensor>.Create("entropy", (fun x _ states -> (Losses.negativeEntropy (logits x states)).neg()))
+        LossFunction<Tensor>.Create("entropy", (fun x _ states -> (Losses.negativeEntropy (logits x states)).neg()))
 
     let model = Model<Tensor>.Create("policy", (fun x _ states -> Params.Single("logits", logits x states)))
 
@@ -627,20 +625,20 @@ let private memory =
         let before = live ()
         let mutable most = 0L
 
-        let life: Life<Tensor> = {
-            Collect =
-                Func<_, _>(fun _ ->
-                    most <- max most (live () - before)
+        let life =
+            Life<Tensor>
+                .Create(
+                    (fun _ ->
+                        most <- max most (live () - before)
 
-                    {
-                        Data = torch.ones ([| 2L; 5L; 3L |], dtype = torch.float64)
-                        Context = null
-                    })
-            Hyper = Func<_, _>(fun _ -> Params.Empty)
-            Step =
-                Func<_, _, _>(fun learner experience ->
-                    rule.Step.Invoke(learner, Params.Empty, experience.Data, Differentiation.None).Learner)
-        }
+                        {
+                            Data = torch.ones ([| 2L; 5L; 3L |], dtype = torch.float64)
+                            Context = null
+                        }),
+                    (fun _ -> Params.Empty),
+                    (fun learner experience ->
+                        rule.Step.Invoke(learner, Params.Empty, experience.Data, Differentiation.None).Learner)
+                )
 
         let made = target.Bootstrap.Invoke(from, life)
         finite "x̃" (numbersOf made.Parameters)
@@ -651,7 +649,7 @@ let private memory =
         "ahead only", plain, TargetBootstrap.aheadOnly
         "moving average", plain, (fun steps -> TargetBootstrap.movingAverage steps 0.9)
         "best member", plain, (fun steps -> TargetBootstrap.bestMember steps loss)
-        "teacher", plain, (fun steps -> TargetBootstrap.teacher steps (Func<_, _, _>(fun l _ -> l.Parameters)))
+        "teacher", plain, (fun steps -> TargetBootstrap.teacher steps (fun l _ -> l.Parameters))
         "look-ahead, natural gradient",
         plain,
         (fun steps -> TargetBootstrap.lookAhead steps natural LastStepState.Fresh)

@@ -16,7 +16,7 @@ let private live () : int64 =
     DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount
 
 /// A two-colors learner with a contextual w, as in a run, but small.
-let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<Rollout>) =
+let private learner (innerSteps: int) (metaObjective: ActorCritic -> MetaObjective<Rollout>) =
     let agent =
         ActorCritic.Create(
             Network.Mlp("policy", TwoColorsEnvironment.ObservationSize, [| 8 |], 4, Activation.Relu),
@@ -27,13 +27,13 @@ let private learner (innerSteps: int) (objective: ActorCritic -> MetaObjective<R
 
     agent,
     {
-        UpdateRule = UpdateRule.gradient (ActorCritic.objective agent) (Optimizers.rmsProp 0.01 0.9 1e-4)
+        UpdateRule = UpdateRule.gradient (ActorCritic.loss agent) (Optimizers.rmsProp 0.01 0.9 1e-4 1e-16)
         InnerSteps = innerSteps
         MetaParameters =
             MetaParameters.contextual ActorCritic.EntropyWeight network 0.0 1.0 0.5 Initialization.Uniform 5
-        Objective = objective agent
+        MetaObjective = metaObjective agent
         Model = ActorCritic.model agent
-        MetaOptimizer = Optimizers.adam 1e-3 0.9 0.999 1e-4
+        MetaOptimizer = Optimizers.adam 1e-3 0.9 0.999 1e-4 1e-16
         Through = ThroughSteps.Reverse
     }
 
@@ -51,11 +51,10 @@ let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout
     let before = live ()
     let mutable most = 0L
 
-    let collect =
-        Func<_, _, _>(fun x _ ->
-            let experience = collector.Collect x
-            most <- max most (live () - before)
-            experience)
+    let collect (x: Params) (_: Params) =
+        let experience = collector.Collect x
+        most <- max most (live () - before)
+        experience
 
     let tensors (experience: Experience<Rollout>) = [
         yield! experience.Data.ToParams().Tensors
@@ -64,49 +63,28 @@ let private lives (steps: int) (agent: ActorCritic, learner: MetaLearner<Rollout
         | context -> context
     ]
 
-    let keep =
-        Action<Experience<Rollout>>(fun experience ->
-            for t in tensors experience do
-                t.DetachFromDisposeScope() |> ignore)
-
-    let free (old: MetaState<Rollout>) (next: MetaState<Rollout>) =
-        old.Learner.Dispose()
-
-        if not (obj.ReferenceEquals(old.MetaParameters, next.MetaParameters)) then
-            Params.dispose old.MetaParameters
-            Params.dispose old.MetaOptimizer
-
-        old.Pending
-        |> ValueOption.iter (fun e ->
-            for t in tensors e do
-                t.Dispose())
+    let keep (experience: Experience<Rollout>) =
+        for t in tensors experience do
+            t.DetachFromDisposeScope() |> ignore
 
     let counts = [|
         for _ in 1..steps do
             let struct (next, _) = MetaLearner.step learner state collect keep
-            free state next
+            state.DisposeExcept next
             state <- next
             live () - before
     |]
 
     finite "x" (numbersOf state.Learner.Parameters)
-    state.Learner.Dispose()
-    Params.dispose state.MetaParameters
-    Params.dispose state.MetaOptimizer
-
-    state.Pending
-    |> ValueOption.iter (fun e ->
-        for t in tensors e do
-            t.Dispose())
-
+    state.Dispose()
     counts, most
 
 /// The policy's loss plus nothing times the value's. Autograd reports a parameter that a loss does not touch by a handle without a
 /// tensor: it holds no memory, but TorchSharp's counter takes it in and never out again.
 let private policyLoss (agent: ActorCritic) =
-    let policy = ActorCritic.policyObjective agent 0.1
+    let policy = ActorCritic.policyLoss agent 0.1
 
-    Objective<Rollout>
+    LossFunction<Rollout>
         .Create(
             policy.Name,
             (fun x hyper data ->
@@ -122,14 +100,14 @@ let private bootstrapped (steps: int) (agent: ActorCritic) =
 
 let tests =
     testList "memory" [
-        for name, objective in
+        for name, metaObjective in
             [
                 "fixed", (fun _ -> MetaObjective.Fixed)
                 "meta-gradient", (fun agent -> MetaObjective.MetaGradient(policyLoss agent))
                 "bootstrapped", bootstrapped 3
             ] do
             test $"{name}: as many tensors live after 5 meta-steps as after 200" {
-                let counts, _ = lives 200 (learner 2 objective)
+                let counts, _ = lives 200 (learner 2 metaObjective)
                 Expect.equal counts[199] counts[4] "live tensors, more than at the start"
                 Expect.equal (Array.max counts[4..]) counts[4] "and never more in between"
             }

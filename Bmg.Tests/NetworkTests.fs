@@ -19,18 +19,18 @@ open TorchSharp
 // ------------------------------------------------------------------------------------------------------------- cases
 
 /// y = x ⊙ w + c over axes of any number, with a setting and a parameter: a layer of one's own.
-let private scaled (offset: float) : CustomLayer = {
-    Name = "scaled"
-    Settings = Dictionary(dict [ "offset", offset ])
-    OutputShape =
-        Func<_, _>(fun shape ->
+let private scaled (offset: float) : CustomLayer =
+    CustomLayer.Create(
+        "scaled",
+        Dictionary(dict [ "offset", offset ]),
+        (fun shape ->
             if shape.Length = 2 then
                 invalidArg "shape" "expected one or three axes"
 
-            shape)
-    Parameters = Func<_, _>(fun shape -> [| LayerParameter.Weight("factor", shape, shape[0]) |])
-    Apply = Func<_, _, _>(fun p x -> (x.mul ((p["factor"]).unsqueeze 1L)).plus(Scalars.constant offset))
-}
+            shape),
+        (fun shape -> [| LayerParameter.Weight("factor", shape, shape[0]) |]),
+        (fun p x -> (x.mul ((p["factor"]).unsqueeze 1L)).plus(Scalars.constant offset))
+    )
 
 let private customs =
     CustomLayers().Add("scaled", (fun settings -> scaled settings["offset"])).Add("sine", (fun _ -> Library.sine))
@@ -603,7 +603,7 @@ let private derivatives =
                             Tolerances.differences
                             $"Hessian-vector product, case {number}"
                             (differences (fun at -> numbersOf (gradient at)))
-                            (numbersOf (Gradients.hessianVector (Func<_, _>(loss stored)) all direction)))
+                            (numbersOf (Gradients.hessianVector (loss stored) all direction)))
     ]
 
 // ---------------------------------------------------------------------------------------------------------------- ONNX
@@ -960,9 +960,9 @@ let private shapes =
                     CustomLayer.Create(
                         "odd",
                         Dictionary(),
-                        Func<_, _>(fun _ -> output),
-                        Func<_, _>(fun _ -> Array.ofList parameters),
-                        Func<_, _, _>(fun _ x -> x)
+                        (fun _ -> output),
+                        (fun _ -> Array.ofList parameters),
+                        (fun _ x -> x)
                     )
                 )
 
@@ -989,14 +989,7 @@ let private shapes =
         }
 
         scoped "a layer of one's own that gives another shape than it says is refused" (fun () ->
-            let liar =
-                CustomLayer.Create(
-                    "liar",
-                    Dictionary(),
-                    Func<_, _>(fun _ -> [| 3 |]),
-                    Func<_, _>(fun _ -> [||]),
-                    Func<_, _, _>(fun _ x -> x)
-                )
+            let liar = CustomLayer.Create("liar", Dictionary(), (fun _ -> [| 3 |]), (fun _ -> [||]), (fun _ x -> x))
 
             let network = Network.Create("n", [| 2 |], [| Layer.Custom liar |])
 
@@ -1245,9 +1238,9 @@ let private judged =
         CustomLayer.Create(
             name,
             Dictionary(),
-            Func<_, _>(id),
-            Func<_, _>(fun shape -> [| LayerParameter.Weight("w", shape, 1) |]),
-            Func<_, _, _>(fun p x -> apply (x.mul ((p["w"]).unsqueeze 1L)))
+            id,
+            (fun shape -> [| LayerParameter.Weight("w", shape, 1) |]),
+            (fun p x -> apply (x.mul ((p["w"]).unsqueeze 1L)))
         )
 
     let options () = VerifyOptions(Cases = 12)

@@ -43,13 +43,13 @@ let private byHand =
                 rounding
                 "x"
                 [| first; first + 0.1 / root 0.46 |]
-                (path (Optimizers.rmsProp 0.1 0.9 0.01) 1.0 [ 2.0; -1.0 ]))
+                (path (Optimizers.rmsProp 0.1 0.9 0.01 1e-16) 1.0 [ 2.0; -1.0 ]))
 
         scoped "adam" (fun () ->
             // m̂: 2, (0.9·0.2 − 0.1)/0.19; v̂: 4, (0.99·0.04 + 0.01)/0.0199.
             let first = 1.0 - 0.1 * 2.0 / (2.0 + 0.01)
             let second = first - 0.1 * (0.08 / 0.19) / (sqrt (0.0496 / 0.0199) + 0.01)
-            near rounding "x" [| first; second |] (path (Optimizers.adam 0.1 0.9 0.99 0.01) 1.0 [ 2.0; -1.0 ]))
+            near rounding "x" [| first; second |] (path (Optimizers.adam 0.1 0.9 0.99 0.01 1e-16) 1.0 [ 2.0; -1.0 ]))
 
         scoped "clipping before sgd: each member by its own norm, over all its tensors" (fun () ->
             let optimizer = Optimizers.before (Transformations.clipByGlobalNorm 1.0) (Optimizers.sgd 1.0)
@@ -86,9 +86,9 @@ let private byHand =
             refuses [ "Optimizers.sgd"; "'learningRate'"; "found -1" ] (fun () -> Optimizers.sgd -1.0 |> ignore)
 
             refuses [ "Transformations.adam"; "'beta1'"; "found 1" ] (fun () ->
-                Optimizers.adam 0.1 1.0 0.9 1e-8 |> ignore)
+                Optimizers.adam 0.1 1.0 0.9 1e-8 1e-16 |> ignore)
 
-            refuses [ "Transformations.rmsProp"; "'decay'" ] (fun () -> Optimizers.rmsProp 0.1 1.1 1e-8 |> ignore)
+            refuses [ "Transformations.rmsProp"; "'decay'" ] (fun () -> Optimizers.rmsProp 0.1 1.1 1e-8 1e-16 |> ignore)
             refuses [ "Transformations.momentum"; "'decay'" ] (fun () -> Optimizers.momentum 0.1 -0.1 |> ignore)
 
             refuses [ "Transformations.clipByGlobalNorm"; "'maximum'"; "positive" ] (fun () ->
@@ -161,20 +161,21 @@ let private torchs =
         againstTorch "sgd" (Optimizers.sgd 0.02) (fun p -> torch.optim.SGD(p, 0.02))
         againstTorch "sgd with momentum" (Optimizers.momentum 0.02 0.8) (fun p ->
             torch.optim.SGD(p, 0.02, momentum = 0.8))
-        againstTorch "rmsprop" (Optimizers.rmsProp 0.003 0.95 1e-3) (fun p ->
+        againstTorch "rmsprop" (Optimizers.rmsProp 0.003 0.95 1e-3 1e-16) (fun p ->
             torch.optim.RMSProp(p, lr = 0.003, alpha = 0.95, eps = 1e-3))
         againstTorch "sgd with nesterov momentum" (Optimizers.nesterov 0.02 0.8) (fun p ->
             torch.optim.SGD(p, 0.02, momentum = 0.8, nesterov = true))
-        againstTorch "centered rmsprop" (Optimizers.centeredRmsProp 0.003 0.95 1e-3) (fun p ->
+        againstTorch "centered rmsprop" (Optimizers.centeredRmsProp 0.003 0.95 1e-3 1e-16) (fun p ->
             torch.optim.RMSProp(p, lr = 0.003, alpha = 0.95, eps = 1e-3, centered = true))
         againstTorch
             "rmsprop with momentum"
-            (Optimizers.after (Transformations.momentum 0.6) (Optimizers.rmsProp 0.003 0.95 1e-3))
+            (Optimizers.after (Transformations.momentum 0.6) (Optimizers.rmsProp 0.003 0.95 1e-3 1e-16))
             (fun p -> torch.optim.RMSProp(p, lr = 0.003, alpha = 0.95, eps = 1e-3, momentum = 0.6))
-        againstTorch "adagrad" (Optimizers.adagrad 0.02 1e-3) (fun p -> torch.optim.Adagrad(p, lr = 0.02, eps = 1e-3))
-        againstTorch "adamw" (Optimizers.adamW 0.003 0.9 0.99 1e-4 0.05) (fun p ->
+        againstTorch "adagrad" (Optimizers.adagrad 0.02 1e-3 1e-16) (fun p ->
+            torch.optim.Adagrad(p, lr = 0.02, eps = 1e-3))
+        againstTorch "adamw" (Optimizers.adamW 0.003 0.9 0.99 1e-4 1e-16 0.05) (fun p ->
             torch.optim.AdamW(p, lr = 0.003, beta1 = 0.9, beta2 = 0.99, eps = 1e-4, weight_decay = 0.05))
-        againstTorch "adam" (Optimizers.adam 0.003 0.9 0.99 1e-4) (fun p ->
+        againstTorch "adam" (Optimizers.adam 0.003 0.9 0.99 1e-4 1e-16) (fun p ->
             torch.optim.Adam(p, lr = 0.003, beta1 = 0.9, beta2 = 0.99, eps = 1e-4))
     ]
 
@@ -280,7 +281,7 @@ let private schedules =
         scoped "weight decay is decoupled from the gradient's preconditioning" (fun () ->
             let x = Params.Single("a", tensor [ 1; 2 ] [| 3; -1 |])
             let g = Params.Single("a", tensor [ 1; 2 ] [| 0; 0 |])
-            let optimizer = Optimizers.adamW 0.1 0.9 0.99 1e-8 0.5
+            let optimizer = Optimizers.adamW 0.1 0.9 0.99 1e-8 1e-16 0.5
             let struct (next, _) = Optimizers.apply optimizer x (Optimizers.init optimizer x) g Params.Empty
             near rounding "x" [| 3.0 * 0.95; -0.95 |] (numbers next["a"]))
     ]

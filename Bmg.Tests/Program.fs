@@ -50,6 +50,7 @@ let private suite =
         HostPartsTests.tests
         OutsideTests.tests
         ExampleTests.tests
+        FaceTests.tests
     ]
 
 [<EntryPoint>]

@@ -150,7 +150,7 @@ let private definition =
             use _ = scope ()
             let rng = Rng(uint64 seed.Get)
             let agent = qlearner 3 [| 4 |] 2 0.8
-            let rule = QLambda.learner agent (Optimizers.adam 0.01 0.9 0.99 1e-3)
+            let rule = QLambda.learner agent (Optimizers.adam 0.01 0.9 0.99 1e-3 1e-16)
 
             let x = QLambda.init agent Initialization.Uniform (Seed.Population(1L, 2)) torch.float64 torch.CPU
 
@@ -257,7 +257,7 @@ let private matching =
             let meta =
                 MetaLearner<Rollout>
                     .Create(
-                        QLambda.learner agent (Optimizers.adam 0.01 0.9 0.999 1e-4),
+                        QLambda.learner agent (Optimizers.adam 0.01 0.9 0.999 1e-4 1e-16),
                         0,
                         w,
                         MetaObjective.Bootstrapped(QLambda.target steps, QLambda.greedyKl Reduction.Mean),
@@ -277,16 +277,13 @@ let private matching =
             let gradient (raw: Params) =
                 let mutable i = -1
 
-                MetaLearner.metaGradient
-                    meta
-                    { state with MetaParameters = raw }
-                    (Func<_, _, _>(fun _ _ ->
-                        i <- i + 1
+                MetaLearner.metaGradient meta { state with MetaParameters = raw } (fun _ _ ->
+                    i <- i + 1
 
-                        {
-                            Data = data[i]
-                            Context = contexts[i]
-                        }))
+                    {
+                        Data = data[i]
+                        Context = contexts[i]
+                    })
 
             let result = gradient raw
             let rows = Params.flatten raw
@@ -299,8 +296,8 @@ let private matching =
                         use column = moved.select (1L, int64 j)
                         column.add_ (Scalars.constant h) |> ignore
 
-                        match (gradient (Params.unflatten raw moved)).Objective with
-                        | null -> failtest "no objective"
+                        match (gradient (Params.unflatten raw moved)).MetaObjective with
+                        | null -> failtest "no meta-objective"
                         | mu -> numbers mu
 
                     let h = 1e-3
@@ -329,12 +326,13 @@ let private kernel =
         let hidden = Array.init (rng.Next 3) (fun _ -> widths[rng.Next widths.Length])
         let agent = qlearner inputs hidden actions (rng.NextDouble())
 
-        let adam = AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2)
+        let adam =
+            AdamSettings(LearningRate = 0.01, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-2, EpsilonRoot = 1e-3)
 
         let rule =
             QLambda.learner
                 (agent.WithDiscount(Setting.Learned HyperParameters.Discount))
-                (Optimizers.adam adam.LearningRate adam.Beta1 adam.Beta2 adam.Epsilon)
+                (Optimizers.adam adam.LearningRate adam.Beta1 adam.Beta2 adam.Epsilon adam.EpsilonRoot)
 
         let x =
             QLambda.init agent Initialization.Uniform (Seed.Population(int64 seed.Get, members)) torch.float32 torch.CPU
@@ -512,7 +510,7 @@ let private plainly (configuration: RunConfiguration) (metaSteps: int) : MetaSta
         }
 
     for _ in 1..metaSteps do
-        let struct (next, _) = MetaLearner.step meta state (Func<_, _, _>(collect)) (Action<_>(ignore))
+        let struct (next, _) = MetaLearner.step meta state collect ignore
         state <- next
 
     state

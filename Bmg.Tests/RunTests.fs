@@ -549,6 +549,12 @@ let private reporting =
                     |> Array.map (fun s -> XElement.Parse("<svg " + s.Split("</svg>")[0] + "</svg>"))
                     |> Array.partition (fun plot -> (string (plot.Attribute "aria-label")).Contains "each member")
 
+                let around, plots =
+                    plots
+                    |> Array.partition (fun plot ->
+                        (string (plot.Attribute "aria-label")).Contains "mean over changes")
+
+                Expect.hasLength around 2 "what happens around changes, of the score and of what is learned"
                 Expect.hasLength plots 3 "one plot a metric"
                 Expect.hasLength ofMembers 3 "and one with the curve of each member"
                 Expect.equal (page.Split("<summary>numbers</summary>").Length - 1) 3 "and its numbers"

@@ -132,11 +132,11 @@ let private live (plain: Plain) : float[] list =
 
     let optimizer = if plain.Method = "fixed" then plain.Optimizer else learned
 
-    let objective name (part: ExampleBatch -> Examples) =
-        Objective<ExampleBatch>.Create(name, (fun x _ b -> loss x (part b)))
+    let lossOf name (part: ExampleBatch -> Examples) =
+        LossFunction<ExampleBatch>.Create(name, (fun x _ b -> loss x (part b)))
 
-    let rule = UpdateRule.gradient (objective "loss" (fun b -> b.Learned)) optimizer
-    let outer = objective "outer" (fun b -> b.Judged)
+    let rule = UpdateRule.gradient (lossOf "loss" (fun b -> b.Learned)) optimizer
+    let outer = lossOf "outer" (fun b -> b.Judged)
 
     let meta =
         MetaLearner<ExampleBatch>
@@ -157,7 +157,7 @@ let private live (plain: Plain) : float[] list =
                      )),
                 Model<ExampleBatch>
                     .Create("network", (fun x _ b -> Params.Single("logits", Network.apply network x b.Judged.Inputs))),
-                Optimizers.adam 0.1 0.9 0.999 1e-4
+                Optimizers.adam 0.1 0.9 0.999 1e-4 1e-16
             )
 
     let mutable state =
@@ -173,7 +173,7 @@ let private live (plain: Plain) : float[] list =
             MetaLearner.step
                 meta
                 state
-                (Func<_, _, _>(fun _ _ ->
+                (fun _ _ ->
                     let learned = batch training "examples" drawn
 
                     let judged =
@@ -185,10 +185,10 @@ let private live (plain: Plain) : float[] list =
                     drawn <- drawn + plain.Batch
 
                     {
-                        Data = ExampleBatch(learned, judged)
+                        Data = new ExampleBatch(learned, judged)
                         Context = null
-                    }))
-                (Action<_>(fun pending -> Params.detachFromScope (pending.Data.ToParams()) |> ignore))
+                    })
+                (fun pending -> Params.detachFromScope (pending.Data.ToParams()) |> ignore)
 
         state <- next
 
@@ -480,10 +480,10 @@ let effects: (string * (unit -> unit)) list = [
             "momentum", """{ "name": "momentum", "learningRate": 0.05, "decay": 0.75 }""", Optimizers.momentum 0.05 0.75
             "rmsprop",
             """{ "name": "rmsprop", "learningRate": 0.05, "decay": 0.75, "epsilon": 1e-2 }""",
-            Optimizers.rmsProp 0.05 0.75 1e-2
+            Optimizers.rmsProp 0.05 0.75 1e-2 1e-16
             "adam",
             """{ "name": "adam", "learningRate": 0.05, "beta1": 0.7, "beta2": 0.95, "epsilon": 1e-2 }""",
-            Optimizers.adam 0.05 0.7 0.95 1e-2
+            Optimizers.adam 0.05 0.7 0.95 1e-2 1e-16
         ] do
         $"experiment.optimizer.name={name}",
         values "experiment.optimizer" [] plain [
@@ -509,14 +509,36 @@ let effects: (string * (unit -> unit)) list = [
     for key, name, cases in
         [
             "decay", "momentum", [ 0.2, Optimizers.momentum 0.1 0.2; 0.8, Optimizers.momentum 0.1 0.8 ]
-            "epsilon", "rmsprop", [ 0.1, Optimizers.rmsProp 0.1 0.9 0.1; 1.0, Optimizers.rmsProp 0.1 0.9 1.0 ]
+            "epsilon",
+            "rmsprop",
+            [
+                0.1, Optimizers.rmsProp 0.1 0.9 0.1 1e-16
+                1.0, Optimizers.rmsProp 0.1 0.9 1.0 1e-16
+            ]
+            "epsilonRoot",
+            "rmsprop",
+            [
+                1e-16, Optimizers.rmsProp 0.1 0.9 1e-8 1e-16
+                0.25, Optimizers.rmsProp 0.1 0.9 1e-8 0.25
+            ]
+            "epsilonRoot",
+            "adam",
+            [
+                1e-16, Optimizers.adam 0.1 0.9 0.999 1e-8 1e-16
+                0.25, Optimizers.adam 0.1 0.9 0.999 1e-8 0.25
+            ]
             "beta1",
             "adam",
             [
-                0.2, Optimizers.adam 0.1 0.2 0.999 1e-8
-                0.8, Optimizers.adam 0.1 0.8 0.999 1e-8
+                0.2, Optimizers.adam 0.1 0.2 0.999 1e-8 1e-16
+                0.8, Optimizers.adam 0.1 0.8 0.999 1e-8 1e-16
             ]
-            "beta2", "adam", [ 0.5, Optimizers.adam 0.1 0.9 0.5 1e-8; 0.9, Optimizers.adam 0.1 0.9 0.9 1e-8 ]
+            "beta2",
+            "adam",
+            [
+                0.5, Optimizers.adam 0.1 0.9 0.5 1e-8 1e-16
+                0.9, Optimizers.adam 0.1 0.9 0.9 1e-8 1e-16
+            ]
         ] do
         $"experiment.optimizer.{key}",
         values
@@ -582,7 +604,7 @@ type NoSettings() = class end
 /// Reads configurations of a program that brings this data.
 let private bringing (data: unit -> IDataSet) =
     let catalogue = LibraryParts.Catalogue()
-    catalogue.Add(DataKinds.Data, "mine", NoSettings(), Func<_, _>(fun _ -> data ()))
+    catalogue.Add(DataKinds.Data, "mine", NoSettings(), fun _ -> data ())
     Resolution.Reader catalogue
 
 let private mine (data: unit -> IDataSet) (overrides: string list) =
@@ -956,20 +978,22 @@ let private learningTests =
                         MetaLearner.metaGradient
                             learners.MetaLearner
                             (MetaLearner.init learners.MetaLearner (Params.clone x) (Params.clone w))
-                            (Func<_, _, _>(fun _ _ ->
+                            (fun _ _ ->
                                 from <- from + 16
 
                                 {
-                                    Data = ExampleBatch(batch from, batch (from + 5))
+                                    Data = new ExampleBatch(batch from, batch (from + 5))
                                     Context = null
-                                }))
+                                })
 
                     let result = at w
                     let found = numbers result.Gradient["learningRate"]
                     let step = 1e-4
 
                     let shifted (k: float) =
-                        numbers (nonNull (at (Params.map (fun t -> t.add (Scalars.constant (k * step))) w)).Objective)
+                        numbers (
+                            nonNull (at (Params.map (fun t -> t.add (Scalars.constant (k * step))) w)).MetaObjective
+                        )
 
                     // Fourth order; of a divided gradient the rate itself is what is moved.
                     let far, near' =
@@ -1230,7 +1254,7 @@ let private pathTests =
                          "matching": { "functions": [{ "name": "logit-l2" }] }, "meta": { "learningRate": 0.05 } }"""
                 )
 
-                let host = BmgHost.CreateDefault().AddData("line", NoSettings(), Func<_, _>(fun _ -> line 200))
+                let host = BmgHost.CreateDefault().AddData("line", NoSettings(), fun _ -> line 200)
 
                 Expect.equal (host.Run [| "train"; file; "--output"; run; "--quiet" |]) 0 "train"
                 Expect.equal (host.Run [| "evaluate"; run |]) 0 "evaluate"

@@ -112,7 +112,7 @@ let private hessian (landscape: Landscape) (x: float[]) : float[][] =
         let unit = Array.init x.Length (fun j -> if i = j then 1.0 else 0.0)
 
         Gradients.hessianVector
-            (Func<Params, Tensor>(fun x -> landscape.Objective.Loss.Invoke(x, Params.Empty, Observation null)))
+            (fun x -> landscape.LossFunction.Loss.Invoke(x, Params.Empty, Observation null))
             (at x)
             (at unit)
         |> numbersOf)

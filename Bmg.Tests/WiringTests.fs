@@ -6,6 +6,7 @@ open System
 open System.Collections.Generic
 open System.Diagnostics
 open System.IO
+open System.Text.Json
 open Bmg
 open Bmg.Export.Checkpoints
 open Bmg.Training
@@ -137,7 +138,7 @@ let private critic: Life = {
     Discount = 0.8
     TraceDecay = 0.6
     ValueWeight = 0.7
-    Optimizer = Optimizers.adam 0.05 0.7 0.9 1e-2
+    Optimizer = Optimizers.adam 0.05 0.7 0.9 1e-2 1e-16
     InnerSteps = 2
     TargetSteps = 3
     LastIsWhole = false
@@ -156,7 +157,7 @@ let private critic: Life = {
     Seen = Rewards
     ContextLength = 3
     ContextScaling = ContextScaling.Raw
-    MetaOptimizer = Optimizers.adam 0.2 0.6 0.85 1e-3
+    MetaOptimizer = Optimizers.adam 0.2 0.6 0.85 1e-3 1e-16
     // Three meta-steps of K + L rollouts each.
     Steps = 60
 }
@@ -1006,10 +1007,10 @@ let private learnerEffects = [
             "momentum",
             """{ "name": "momentum", "learningRate": 0.05, "decay": 0.75 }""",
             optimizer (Optimizers.momentum 0.05 0.75)
-            "rmsprop", rmsProp, optimizer (Optimizers.rmsProp 0.05 0.75 1e-2)
+            "rmsprop", rmsProp, optimizer (Optimizers.rmsProp 0.05 0.75 1e-2 1e-16)
             "adam",
             """{ "name": "adam", "learningRate": 0.05, "beta1": 0.7, "beta2": 0.9, "epsilon": 1e-2 }""",
-            optimizer (Optimizers.adam 0.05 0.7 0.9 1e-2)
+            optimizer (Optimizers.adam 0.05 0.7 0.9 1e-2 1e-16)
         ]
 
     // There is one of each: what they are is said by their parts.
@@ -1024,16 +1025,32 @@ let private learnerEffects = [
     for start in [ anActorCritic; aQLambda ] do
         numeric "learner.optimizer.learningRate" start [
             "0.05", id
-            "0.02", optimizer (Optimizers.adam 0.02 0.7 0.9 1e-2)
+            "0.02", optimizer (Optimizers.adam 0.02 0.7 0.9 1e-2 1e-16)
         ]
 
-        numeric "learner.optimizer.beta1" start [ "0.7", id; "0.2", optimizer (Optimizers.adam 0.05 0.2 0.9 1e-2) ]
-        numeric "learner.optimizer.beta2" start [ "0.9", id; "0.4", optimizer (Optimizers.adam 0.05 0.7 0.4 1e-2) ]
-        numeric "learner.optimizer.epsilon" start [ "0.01", id; "0.2", optimizer (Optimizers.adam 0.05 0.7 0.9 0.2) ]
+        numeric "learner.optimizer.beta1" start [
+            "0.7", id
+            "0.2", optimizer (Optimizers.adam 0.05 0.2 0.9 1e-2 1e-16)
+        ]
+
+        numeric "learner.optimizer.beta2" start [
+            "0.9", id
+            "0.4", optimizer (Optimizers.adam 0.05 0.7 0.4 1e-2 1e-16)
+        ]
+
+        numeric "learner.optimizer.epsilon" start [
+            "0.01", id
+            "0.2", optimizer (Optimizers.adam 0.05 0.7 0.9 0.2 1e-16)
+        ]
+
+        numeric "learner.optimizer.epsilonRoot" start [
+            "1e-16", id
+            "0.04", optimizer (Optimizers.adam 0.05 0.7 0.9 1e-2 0.04)
+        ]
     for name, make in
         [
             "momentum", (fun decay -> Optimizers.momentum 0.05 decay)
-            "rmsprop", (fun decay -> Optimizers.rmsProp 0.05 decay 1e-2)
+            "rmsprop", (fun decay -> Optimizers.rmsProp 0.05 decay 1e-2 1e-16)
         ] do
         let given' =
             anActorCritic
@@ -1047,13 +1064,17 @@ let private learnerEffects = [
 
         numeric "learner.optimizer.decay" given' [ "0.75", optimizer (make 0.75); "0.3", optimizer (make 0.3) ]
     numeric "learner.optimizer.epsilon" (anActorCritic |> given [ $"learner.optimizer={rmsProp}" ] id) [
-        "0.01", optimizer (Optimizers.rmsProp 0.05 0.75 0.01)
-        "0.2", optimizer (Optimizers.rmsProp 0.05 0.75 0.2)
+        "0.01", optimizer (Optimizers.rmsProp 0.05 0.75 0.01 1e-16)
+        "0.2", optimizer (Optimizers.rmsProp 0.05 0.75 0.2 1e-16)
+    ]
+    numeric "learner.optimizer.epsilonRoot" (anActorCritic |> given [ $"learner.optimizer={rmsProp}" ] id) [
+        "1e-16", optimizer (Optimizers.rmsProp 0.05 0.75 0.01 1e-16)
+        "0.04", optimizer (Optimizers.rmsProp 0.05 0.75 0.01 0.04)
     ]
     for rate, make, start in
         [
             0.2, Optimizers.sgd, learnerSgd 0.2 anActorCritic
-            0.05, (fun rate -> Optimizers.adam rate 0.7 0.9 1e-2), anActorCritic
+            0.05, (fun rate -> Optimizers.adam rate 0.7 0.9 1e-2 1e-16), anActorCritic
         ] do
         let clipped (norm: float) =
             optimizer (Optimizers.before (Transformations.clipByGlobalNorm norm) (make rate))
@@ -1082,19 +1103,18 @@ let private learnerEffects = [
             let configuration = configured anActorCritic [ $"learner.innerSteps={k}"; $"learner.targetSteps={l}" ]
             let rules = ResizeArray<string * ResizeArray<Differentiation>>()
 
-            let around =
-                Func<_, _>(fun (rule: UpdateRule<Rollout>) ->
-                    let calls = ResizeArray<Differentiation>()
-                    rules.Add(rule.Name, calls)
+            let around (rule: UpdateRule<Rollout>) =
+                let calls = ResizeArray<Differentiation>()
+                rules.Add(rule.Name, calls)
 
-                    UpdateRule<Rollout>
-                        .Create(
-                            rule.Name,
-                            rule.Init,
-                            (fun learner hyper data differentiation ->
-                                calls.Add differentiation
-                                rule.Step.Invoke(learner, hyper, data, differentiation))
-                        ))
+                UpdateRule<Rollout>
+                    .Create(
+                        rule.Name,
+                        rule.Init,
+                        (fun learner hyper data differentiation ->
+                            calls.Add differentiation
+                            rule.Step.Invoke(learner, hyper, data, differentiation))
+                    )
 
             let agent = ActorCriticAgent.Create(configuration, around)
             use experiment = new PopulationExperiment(DerivedSettings.Of configuration, agent)
@@ -1128,7 +1148,7 @@ let private targetEffects = [
 
     numeric "target.optimizer" anActorCritic [
         "null", last None
-        adam, last (Some(Optimizers.adam 0.05 0.7 0.9 1e-2))
+        adam, last (Some(Optimizers.adam 0.05 0.7 0.9 1e-2 1e-16))
         "{ \"name\": \"sgd\", \"learningRate\": 0.3 }", last (Some(Optimizers.sgd 0.3))
     ]
 
@@ -1148,10 +1168,10 @@ let private targetEffects = [
             "sgd", """{ "name": "sgd", "learningRate": 0.3 }""", last (Some(Optimizers.sgd 0.3))
             "rmsprop",
             """{ "name": "rmsprop", "learningRate": 0.3, "decay": 0.75, "epsilon": 1e-2 }""",
-            last (Some(Optimizers.rmsProp 0.3 0.75 1e-2))
+            last (Some(Optimizers.rmsProp 0.3 0.75 1e-2 1e-16))
             "adam",
             """{ "name": "adam", "learningRate": 0.3, "epsilon": 1e-2 }""",
-            last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2))
+            last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2 1e-16))
         ]
     // The first step of momentum is one of plain descent: only its name tells.
     effect "target.optimizer.name=momentum" (fun () ->
@@ -1166,7 +1186,7 @@ let private targetEffects = [
                 """{ "name": "momentum", "learningRate": 0.3, "decay": 0.75 }""",
                 last (Some(Optimizers.momentum 0.3 0.75))
                 """{ "name": "adam", "learningRate": 0.3, "epsilon": 1e-2 }""",
-                last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2))
+                last (Some(Optimizers.adam 0.3 0.9 0.999 1e-2 1e-16))
             ]
             ()
 
@@ -1175,7 +1195,7 @@ let private targetEffects = [
 
         ActorCriticAgent.Create(
             configuration,
-            Func<_, _>(fun (rule: UpdateRule<Rollout>) ->
+            (fun (rule: UpdateRule<Rollout>) ->
                 names.Add rule.Name
                 rule)
         )
@@ -1189,14 +1209,24 @@ let private targetEffects = [
     ]
 
     numeric "target.optimizer.decay" (ownLast "rmsprop") [
-        "0.75", last (Some(Optimizers.rmsProp 0.3 0.75 1e-2))
-        "0.3", last (Some(Optimizers.rmsProp 0.3 0.3 1e-2))
+        "0.75", last (Some(Optimizers.rmsProp 0.3 0.75 1e-2 1e-16))
+        "0.3", last (Some(Optimizers.rmsProp 0.3 0.3 1e-2 1e-16))
     ]
 
     numeric "target.optimizer.epsilon" (ownLast "adam") [
-        "0.01", last (Some(Optimizers.adam 0.3 0.9 0.999 0.01))
-        "0.3", last (Some(Optimizers.adam 0.3 0.9 0.999 0.3))
+        "0.01", last (Some(Optimizers.adam 0.3 0.9 0.999 0.01 1e-16))
+        "0.3", last (Some(Optimizers.adam 0.3 0.9 0.999 0.3 1e-16))
     ]
+
+    for name, make in
+        [
+            "rmsprop", (fun inRoot -> Optimizers.rmsProp 0.3 0.9 1e-2 inRoot)
+            "adam", (fun inRoot -> Optimizers.adam 0.3 0.9 0.999 1e-2 inRoot)
+        ] do
+        numeric "target.optimizer.epsilonRoot" (ownLast name) [
+            "1e-16", last (Some(make 1e-16))
+            "0.09", last (Some(make 0.09))
+        ]
     // A first step of Adam is the same under every β: what is built says which it has.
     for key, overrides, name in
         [
@@ -1455,14 +1485,18 @@ let private metaEffects = [
             aQLambda
             network aQLambda
         ] do
-        numeric "meta.learningRate" start [ "0.2", id; "0.05", metaOptimizer (Optimizers.adam 0.05 0.6 0.85 1e-3) ]
-        numeric "meta.beta1" start [ "0.6", id; "0.1", metaOptimizer (Optimizers.adam 0.2 0.1 0.85 1e-3) ]
-        numeric "meta.beta2" start [ "0.85", id; "0.3", metaOptimizer (Optimizers.adam 0.2 0.6 0.3 1e-3) ]
-        numeric "meta.epsilon" start [ "0.001", id; "0.5", metaOptimizer (Optimizers.adam 0.2 0.6 0.85 0.5) ]
+        numeric "meta.learningRate" start [
+            "0.2", id
+            "0.05", metaOptimizer (Optimizers.adam 0.05 0.6 0.85 1e-3 1e-16)
+        ]
+
+        numeric "meta.beta1" start [ "0.6", id; "0.1", metaOptimizer (Optimizers.adam 0.2 0.1 0.85 1e-3 1e-16) ]
+        numeric "meta.beta2" start [ "0.85", id; "0.3", metaOptimizer (Optimizers.adam 0.2 0.6 0.3 1e-3 1e-16) ]
+        numeric "meta.epsilon" start [ "0.001", id; "0.5", metaOptimizer (Optimizers.adam 0.2 0.6 0.85 0.5 1e-16) ]
 
         let clipped (norm: float) =
             metaOptimizer (
-                Optimizers.before (Transformations.clipByGlobalNorm norm) (Optimizers.adam 0.2 0.6 0.85 1e-3)
+                Optimizers.before (Transformations.clipByGlobalNorm norm) (Optimizers.adam 0.2 0.6 0.85 1e-3 1e-16)
             )
 
         numeric "meta.gradientClip" start [ "null", id; "0.0003", clipped 0.0003; "0.0001", clipped 0.0001 ]
@@ -1626,10 +1660,83 @@ let private runEffects = [
         Expect.equal saves [ 0L; 35L; 63L; 91L; 105L ] "at the start, every 30 steps, and at the end"
         let _, saves, _ = ran [ "run.checkpointEvery=1000" ]
         Expect.equal saves [ 0L; 105L ] "at the start and at the end")
+    let kept (folder: string) (settings: string list) =
+        let file, run = Path.Combine(folder, "a.json"), Path.Combine(folder, Guid.NewGuid().ToString "N")
+        File.WriteAllText(file, brief)
+
+        let all =
+            [ "environmentSteps=105"; "run.checkpointEvery=30"; "run.metricsEvery=7" ]
+            @ settings
+            |> List.collect (fun setting -> [ "--set"; setting ])
+
+        let code, _, error = command ([ "train"; file; "--output"; run; "--quiet" ] @ all)
+        Expect.equal (code, error) (0, "") "train"
+
+        run,
+        Directory.GetFiles(Path.Combine(run, "checkpoints"))
+        |> Array.map (fun path -> nonNull (Path.GetFileName path))
+        |> Array.sort
+        |> List.ofArray
+
+    effect "run.keepLast" (fun () ->
+        inDirectory (fun folder ->
+            let _, none = kept folder []
+            Expect.equal none [ "latest.safetensors" ] "the latest alone"
+            let run, two = kept folder [ "run.keepLast=2" ]
+
+            Expect.equal
+                two
+                [
+                    "latest.safetensors"
+                    "step-000000000091.safetensors"
+                    "step-000000000105.safetensors"
+                ]
+                "and the last two"
+
+            let file = Path.Combine(run, "checkpoints", "step-000000000091.safetensors")
+            use checkpoint = CheckpointFile.Read file
+            Expect.equal checkpoint.Manifest.EnvironmentSteps 91L "what it says"
+            let code, _, error = command [ "evaluate"; file; "--steps"; "20" ]
+            Expect.equal (code, error) (0, "") "it can be played"))
+
+    effect "run.keepBest" (fun () ->
+        inDirectory (fun folder ->
+            let run, files = kept folder [ "run.keepBest=true"; "seed=3" ]
+            Expect.equal files [ "best.safetensors"; "latest.safetensors" ] "the best and the latest"
+            use best = CheckpointFile.Read(Path.Combine(run, "checkpoints", "best.safetensors"))
+
+            let rewards =
+                File.ReadAllLines(Path.Combine(run, "metrics.jsonl"))
+                |> Array.map (fun line ->
+                    use json = JsonDocument.Parse line
+
+                    json.RootElement.GetProperty("environmentSteps").GetInt64(),
+                    [
+                        for v in json.RootElement.GetProperty("reward").EnumerateArray() -> v.GetDouble()
+                    ]
+                    |> List.average)
+
+            // Checkpoints are at 35, 63, 91 and 105; each is judged by the intervals since the one before.
+            let score (from: int64, until: int64) =
+                rewards
+                |> Array.filter (fun (at, _) -> at > from && at <= until)
+                |> Array.averageBy snd
+
+            let _, expected =
+                [ 0L, 35L; 35L, 63L; 63L, 91L; 91L, 105L ]
+                |> List.maxBy (fun span -> score span, -fst span)
+
+            Expect.equal
+                best.Manifest.EnvironmentSteps
+                expected
+                "the one with the greatest reward since the one before"))
+
     effect "run.whenNotFinite=stop" (fun () ->
         Expect.throwsT<NumericalFailureException> (fun () -> burst "stop" |> ignore) "the run ends")
+
     effect "run.whenNotFinite=freeze" (fun () ->
         Expect.equal (burst "freeze") [ 1, 8L ] "the member and its seed; the other goes on")
+
     effect "threads" (fun () ->
         for threads, parts in [ 1, 1; 2, 2; 3, 3; 4, 3; 0, min 3 Environment.ProcessorCount ] do
             let configuration = configured anActorCritic [ $"threads={threads}"; "members=3" ]
@@ -1642,6 +1749,7 @@ let private runEffects = [
 
             use experiment = new PopulationExperiment(configuration, derived)
             Expect.equal experiment.Parts parts $"parts with threads={threads}")
+
     effect "device=cpu" (fun () ->
         use _ = scope ()
         let configuration = configured anActorCritic [ "device=cpu" ]
@@ -1651,6 +1759,7 @@ let private runEffects = [
         for set in population.Tensors().Values do
             for t in set.Tensors do
                 Expect.equal t.device_type DeviceType.CPU "where a tensor lives")
+
     effect "device=cuda" (fun () ->
         if torch.cuda.is_available () then
             use _ = scope ()
@@ -1763,19 +1872,19 @@ let private studied (study: Study) : (string * float[]) list = [
         else
             bounded "all", Optimizers.withLearnedRate "all" (Optimizers.sgd 1.0)
 
-    let rule = UpdateRule.gradient landscape.Objective descent
+    let rule = UpdateRule.gradient landscape.LossFunction descent
 
     for name, method in study.Methods do
-        let objective, livesOn =
+        let metaObjective, livesOn =
             match method with
-            | None -> MetaObjective.MetaGradient landscape.Objective, study.InnerSteps
+            | None -> MetaObjective.MetaGradient landscape.LossFunction, study.InnerSteps
             | Some(l, matching) ->
                 MetaObjective.Bootstrapped(TargetBootstrap.lookAhead l rule LastStepState.Fresh, matching),
                 study.InnerSteps + l - 1
 
         let meta =
             MetaLearner<Observation>
-                .Create(rule, study.InnerSteps, rates, objective, landscape.Model, study.MetaOptimizer)
+                .Create(rule, study.InnerSteps, rates, metaObjective, landscape.Model, study.MetaOptimizer)
 
         let starts, noise = generators "start", generators "noise"
 
@@ -1800,14 +1909,14 @@ let private studied (study: Study) : (string * float[]) list = [
                 MetaLearner.step
                     meta
                     state
-                    (Func<_, _, _>(fun _ _ -> {
+                    (fun _ _ -> {
                         Data = landscape.Observe(study.Noise, noise)
                         Context = null
-                    }))
-                    (Action<_>(fun pending ->
+                    })
+                    (fun pending ->
                         match pending.Data.Noise with
                         | null -> ()
-                        | noise -> noise.DetachFromDisposeScope() |> ignore))
+                        | noise -> noise.DetachFromDisposeScope() |> ignore)
 
             state <- next
             age <- age + livesOn
@@ -2007,7 +2116,7 @@ let private theoryEffects = [
             """{ "meta": { "optimizer": "adam" } }""",
             (fun s -> {
                 s with
-                    MetaOptimizer = Optimizers.adam 0.4 0.9 0.999 1e-8
+                    MetaOptimizer = Optimizers.adam 0.4 0.9 0.999 1e-8 1e-16
             })
         ]
 
@@ -2021,7 +2130,7 @@ let private theoryEffects = [
         """{ "meta": { "optimizer": "adam", "learningRate": 0.1 } }""",
         (fun s -> {
             s with
-                MetaOptimizer = Optimizers.adam 0.1 0.9 0.999 1e-8
+                MetaOptimizer = Optimizers.adam 0.1 0.9 0.999 1e-8 1e-16
         })
     ]
 

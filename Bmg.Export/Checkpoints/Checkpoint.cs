@@ -88,7 +88,7 @@ public sealed class Checkpoint : IDisposable
     {
         foreach (var set in Sets.Values)
         {
-            ParamsModule.dispose(set);
+            set.Dispose();
         }
     }
 }

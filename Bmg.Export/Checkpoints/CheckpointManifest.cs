@@ -60,10 +60,10 @@ public enum PolicyKind
     /// <summary>Predictions of numbers, from regression: no action is taken.</summary>
     Predictions,
 
-    /// <summary>Logits of several discrete actions at once, side by side (see <c>Distributions.categoricals</c>).</summary>
+    /// <summary>Logits of several discrete actions at once, side by side (see <c>Distributions.Categoricals</c>).</summary>
     SeveralLogits,
 
-    /// <summary>Of actions that are numbers the means, and then the logarithms of the deviations (see <c>Distributions.gaussian</c>), in
+    /// <summary>Of actions that are numbers the means, and then the logarithms of the deviations (see <c>Distributions.Gaussian</c>), in
     /// the policy's own range, in which −1 and 1 are the bounds.</summary>
     Gaussian,
 }
@@ -89,7 +89,7 @@ public sealed record PolicyDescription
     public NetworkDescription? ValueNetwork { get; init; }
 
     /// <summary>The checkpoint's set that holds all these networks' parameters, as in "learner", and the stored statistics of
-    /// their batch normalisations, where they have any, under the names of <c>Network.initialStatistics</c>.</summary>
+    /// their batch normalisations, where they have any, under the names of <c>Network.InitialStatistics</c>.</summary>
     public required string ParameterSet { get; init; }
 
     /// <summary>Name of each component of an observation, in order.</summary>

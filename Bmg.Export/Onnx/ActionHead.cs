@@ -129,7 +129,7 @@ internal abstract class ActionHead
             {
                 [Raw] = raw,
                 [PolicyExporter.Action] = logits.argmax(-1),
-                [PolicyExporter.Probabilities] = Categorical.probabilities(logits),
+                [PolicyExporter.Probabilities] = Categorical.Probabilities(logits),
             };
         }
     }
@@ -177,7 +177,7 @@ internal abstract class ActionHead
             foreach (var own in choices)
             {
                 var part = logits.narrow(-1, start, own);
-                probabilities.Add(Categorical.probabilities(part));
+                probabilities.Add(Categorical.Probabilities(part));
                 actions.Add(part.argmax(-1, true));
                 start += own;
             }

@@ -2,7 +2,7 @@ using TorchSharp;
 
 namespace Bmg.Export.Onnx;
 
-/// <summary>From the layers of one network to nodes and constants. Each computes what <c>Network.applyStored</c> computes.</summary>
+/// <summary>From the layers of one network to nodes and constants. Each computes what <c>Network.ApplyStored</c> computes.</summary>
 internal sealed class LayerTranslation(Network network, Params parameters, OnnxForms? forms)
 {
     private readonly List<NodeProto> _nodes = [];

@@ -137,7 +137,7 @@ public static class MetaNetworkExporter
             options
         );
         // What training computes, not the formula once more: the graph above is judged by it.
-        var trained = MetaParametersModule.contextualMany(
+        var trained = MetaParameters.ContextualMany(
             [.. meta.Outputs.Select(output => output.Name)],
             network,
             [.. meta.Outputs.Select(output => output.Low)],

@@ -79,7 +79,7 @@ public static class NetworkExporter
             return Params.Empty;
         }
         RequireMember(member, parameters.Members);
-        return ParamsModule.convert(torch.float32, torch.CPU, ParamsModule.ofMember(member, parameters))!;
+        return parameters.OfMember(member).Convert(torch.float32, torch.CPU)!;
     }
 
     /// <summary>Throws an ArgumentException unless <paramref name="member"/> is one of a population of this size.</summary>
@@ -95,7 +95,7 @@ public static class NetworkExporter
 
     /// <summary>The network in TorchSharp for one member, with its stored statistics: [batch, numbers of an input] → [batch, …OutputShape].</summary>
     internal static torch.Tensor Apply(Network network, Params oneMember, torch.Tensor x) =>
-        NetworkModule.applyStored(network, oneMember, oneMember, x.unsqueeze(0)).squeeze(0);
+        network.ApplyStored(oneMember, oneMember, x.unsqueeze(0)).squeeze(0);
 
     /// <summary>Axes as ONNX counts them.</summary>
     internal static long[] Axes(int[] shape) => [.. shape.Select(axis => (long)axis)];

@@ -13,7 +13,7 @@ public sealed record OnnxGraph(IReadOnlyList<NodeProto> Nodes, IReadOnlyList<Ten
 
     /// <summary>
     /// The meaning of a network in ONNX, for one member, in float32: input [batch, …InputShape] → output [batch, …OutputShape]. A pure
-    /// translation; it agrees with <c>Network.applyStored</c>, which without batch normalisation is <c>Network.apply</c>.
+    /// translation; it agrees with <c>Network.ApplyStored</c>, which without batch normalisation is <c>Network.Apply</c>.
     /// </summary>
     /// <param name="network">The architecture.</param>
     /// <param name="parameters">Parameters of one member under the network's own names, [1, …] each, and the stored statistics of its batch

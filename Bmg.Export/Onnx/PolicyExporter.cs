@@ -88,10 +88,7 @@ public static class PolicyExporter
             policy,
             policy.Normalization is null
                 ? checkpoint.Set(policy.ParameterSet)
-                : ParamsModule.merge([
-                    checkpoint.Set(policy.ParameterSet),
-                    checkpoint.Set(NormalizationDescription.Set),
-                ]),
+                : Params.Merge([checkpoint.Set(policy.ParameterSet), checkpoint.Set(NormalizationDescription.Set)]),
             member,
             includeValue,
             CheckpointMetadata.Of(checkpoint.Manifest, member),

@@ -87,8 +87,8 @@ module Cases =
 
     /// How a learner rests at w, and only at this w: φ descends ½‖x − c − (α(w) − α₀)·v‖² from x = c, with α₀ = α at w. So g = 0 and
     /// J = ∂x⁽ᴷ⁾/∂w ≠ 0.
-    let private pull (at: Params) (towards: Params) (rest: Tensor voption) : Objective<Rollout> =
-        Objective<Rollout>
+    let private pull (at: Params) (towards: Params) (rest: Tensor voption) : LossFunction<Rollout> =
+        LossFunction<Rollout>
             .Create(
                 "pull",
                 (fun x hyper _ ->
@@ -252,19 +252,19 @@ module Cases =
         // ξ and μ.
         let plain = Ingredients.loss agent false
 
-        let model = (Ingredients.find "model" Ingredients.models spec.Model).Invoke agent
+        let model = Ingredients.find "model" Ingredients.models spec.Model agent
 
-        let makeTarget (f: Objective<Rollout>) (others: Params[]) =
+        let makeTarget (f: LossFunction<Rollout>) (others: Params[]) =
             let ingredients = {
                 Steps = spec.TargetSteps
-                Objective = f
+                Loss = f
                 Agent = agent
                 Model = model
                 Other = others[2]
             }
 
             match subject.Target with
-            | null -> (Ingredients.find "target" Targets.all spec.Target).Invoke ingredients
+            | null -> Ingredients.find "target" Targets.all spec.Target ingredients
             | make -> Guards.target (make.Invoke ingredients)
 
         let matching =
@@ -274,7 +274,7 @@ module Cases =
 
         let batches = drawn.Batches |> Array.map (convert chosen)
 
-        let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4
+        let metaOptimizer = Optimizers.adam 0.1 0.9 0.99 1e-4 1e-16
 
         let metaLearner: MetaLearner<Rollout> =
             MetaLearner<Rollout>.Create(rule, spec.InnerSteps, meta, MetaObjective.Fixed, model, metaOptimizer)
@@ -283,33 +283,35 @@ module Cases =
             Learner = learner
             MetaParameters = w
             MetaOptimizer = Optimizers.init metaOptimizer w
-            Pending = ValueNone
+            Pending = null
         }
 
-        let case = {
-            Part = subject.Kind
-            Seed = Seed.Of spec.Seed
-            Learner = metaLearner
-            State = state
-            Target = makeTarget plain others
-            Matching = matching
-            Loss = plain
-            Batches = batches
-            Others = others
-            Smooth =
-                subject.Smooth
-                && (subject.Kind = Parts.Optimizer
-                    || spec.Optimizer = "sgd"
-                    || spec.Optimizer = "momentum")
-            Select =
-                Func<_, _>(fun order -> build drawn subject spec precision (order |> Array.map (fun i -> members[i])))
-            AtRest = null
-            Edges = Func<_, _>(fun _ -> [||])
-            Judged = judged
-            Again = Func<_>(fun () -> build (draw subject spec) subject spec precision members)
-            Tensors = Func<_, _>(fun (rollout: Rollout) -> rollout.ToParams())
-            Rounded = Func<_, _>(fun dtype -> build drawn subject spec (ValueSome dtype) members)
-        }
+        let smooth =
+            subject.Smooth
+            && (subject.Kind = Parts.Optimizer
+                || spec.Optimizer = "sgd"
+                || spec.Optimizer = "momentum")
+
+        let case =
+            LawCase<Rollout>
+                .Create(
+                    subject.Kind,
+                    Seed.Of spec.Seed,
+                    metaLearner,
+                    state,
+                    makeTarget plain others,
+                    matching,
+                    plain,
+                    batches,
+                    others,
+                    smooth,
+                    (fun order -> build drawn subject spec precision (order |> Array.map (fun i -> members[i]))),
+                    (fun () -> build (draw subject spec) subject spec precision members),
+                    (fun rollout -> rollout.ToParams()),
+                    (fun dtype -> build drawn subject spec (ValueSome dtype) members)
+                )
+                .WithJudged
+                judged
 
         let atRest () =
             let at = chosen first
@@ -372,11 +374,12 @@ module Cases =
                 }
               |]
 
-        {
-            case with
-                AtRest = (if meta.ContextSize > 0 then null else Func<_>(atRest))
-                Edges = Func<_, _>(edges)
-        }
+        let case = case.WithEdges edges
+
+        if meta.ContextSize > 0 then
+            case
+        else
+            case.WithAtRest atRest
 
     /// The case that a specification describes, with a part under judgement in it. Its tensors belong to the current dispose scope.
     let ofSpec (subject: Subject) (spec: CaseSpec) : LawCase<Rollout> =

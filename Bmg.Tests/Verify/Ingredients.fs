@@ -29,7 +29,7 @@ module Ingredients =
     let optimizers: (string * Optimizer) list = [
         "sgd", Optimizers.sgd 0.3
         "momentum", Optimizers.momentum 0.2 0.8
-        "adam", Optimizers.adam 0.05 0.9 0.99 1e-2
+        "adam", Optimizers.adam 0.05 0.9 0.99 1e-2 1e-16
     ]
 
     /// All look at what the model puts out.
@@ -74,9 +74,9 @@ module Ingredients =
         logits, values
 
     /// Both networks, and both with a temperature through which w reaches the outputs by itself.
-    let models: (string * Func<ActorCritic, Model<Rollout>>) list = [
+    let models: (string * (ActorCritic -> Model<Rollout>)) list = [
         "policy",
-        Func<_, _>(fun agent ->
+        (fun agent ->
             Model<Rollout>
                 .Create(
                     "policy and values",
@@ -85,7 +85,7 @@ module Ingredients =
                         Params.Create([| "logits"; "values" |], [| logits; values |]))
                 ))
         "tempered",
-        Func<_, _>(fun agent ->
+        (fun agent ->
             Model<Rollout>
                 .Create(
                     "tempered policy and values",
@@ -99,8 +99,8 @@ module Ingredients =
 
     /// A loss without stopped gradients, so that finite differences see all that its derivative sees: rewards stand for advantages and
     /// value targets alike. −E[r log π] + ¼·E[(r − v)²], plus α_ent·L_entropy where w may enter.
-    let loss (agent: ActorCritic) (withEntropy: bool) : Objective<Rollout> =
-        Objective<Rollout>
+    let loss (agent: ActorCritic) (withEntropy: bool) : LossFunction<Rollout> =
+        LossFunction<Rollout>
             .Create(
                 (if withEntropy then "loss with entropy" else "loss"),
                 (fun x hyper rollout ->
@@ -125,7 +125,7 @@ type TargetIngredients = {
     /// L
     Steps: int
     /// f, the plain loss: of the learner's parameters and data alone.
-    Objective: Objective<Rollout>
+    Loss: LossFunction<Rollout>
     /// The networks.
     Agent: ActorCritic
     /// Puts out "logits" [P, T, A] and "values" [P, T].
@@ -140,10 +140,10 @@ module Targets =
 
     /// `Steps` − 1 steps of φ and a last one of `optimizer`, from a fresh state, on the plain loss.
     let lookAhead (optimizer: Optimizer) (given: TargetIngredients) : TargetBootstrap<Rollout> =
-        TargetBootstrap.lookAhead given.Steps (UpdateRule.gradient given.Objective optimizer) LastStepState.Fresh
+        TargetBootstrap.lookAhead given.Steps (UpdateRule.gradient given.Loss optimizer) LastStepState.Fresh
 
-    let all: (string * Func<TargetIngredients, TargetBootstrap<Rollout>>) list = [
-        "look-ahead", Func<_, _>(lookAhead (Optimizers.sgd 0.5))
-        "look-ahead-rmsprop", Func<_, _>(lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3))
-        "given", Func<_, _>(fun given -> TargetBootstrap.given given.Other)
+    let all: (string * (TargetIngredients -> TargetBootstrap<Rollout>)) list = [
+        "look-ahead", lookAhead (Optimizers.sgd 0.5)
+        "look-ahead-rmsprop", lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3 1e-16)
+        "given", (fun given -> TargetBootstrap.given given.Other)
     ]

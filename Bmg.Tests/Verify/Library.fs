@@ -54,22 +54,20 @@ module Library =
             .Named("weighted sum")
     |]
 
-    let private target (name: string) (make: TargetIngredients -> TargetBootstrap<Rollout>) =
-        Subject.Of(name, Func<_, _>(make))
+    let private target (name: string) (make: TargetIngredients -> TargetBootstrap<Rollout>) = Subject.Of(name, make)
 
     let targets: Subject[] = [|
-        Subject.Of("look-ahead", Func<_, _>(Targets.lookAhead (Optimizers.sgd 0.5)))
-        Subject.Of("look-ahead, rmsprop", Func<_, _>(Targets.lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3)))
-        Subject.Of("given", Func<_, _>(fun given -> TargetBootstrap.given given.Other))
+        Subject.Of("look-ahead", Targets.lookAhead (Optimizers.sgd 0.5))
+        Subject.Of("look-ahead, rmsprop", Targets.lookAhead (Optimizers.rmsProp 0.03 0.9 1e-3 1e-16))
+        Subject.Of("given", (fun (given: TargetIngredients) -> TargetBootstrap.given given.Other))
         target "look-ahead, natural gradient" (fun given ->
-            let last = NaturalGradient.rule given.Objective given.Model 0.5 0.1 20 1e-12
+            let last = NaturalGradient.rule given.Loss given.Model 0.5 0.1 20 1e-12
             TargetBootstrap.lookAhead given.Steps last LastStepState.Fresh)
         target "ahead only" (fun given -> TargetBootstrap.aheadOnly given.Steps)
         target "moving average" (fun given -> TargetBootstrap.movingAverage given.Steps 0.7)
-        target "best member" (fun given -> TargetBootstrap.bestMember given.Steps given.Objective)
+        target "best member" (fun given -> TargetBootstrap.bestMember given.Steps given.Loss)
         target "teacher" (fun given ->
-            let teach = Func<_, _, _>(fun _ _ -> given.Other)
-            (TargetBootstrap.teacher given.Steps teach).Claiming(TargetClaims.MembersIndependent))
+            (TargetBootstrap.teacher given.Steps (fun _ _ -> given.Other)).Claiming(TargetClaims.MembersIndependent))
     |]
 
     let private clip = Transformations.clipByGlobalNorm
@@ -80,14 +78,16 @@ module Library =
         Subject.Of(Optimizers.sgd 0.3).AsSmooth()
         Subject.Of(Optimizers.momentum 0.2 0.8).AsSmooth()
         Subject.Of(Optimizers.nesterov 0.2 0.8).AsSmooth()
-        Subject.Of(Optimizers.rmsProp 0.05 0.9 1e-2)
-        ofRate "rmsprop, small ε" (Optimizers.rmsProp 0.01 0.9 1e-8)
-        Subject.Of(Optimizers.centeredRmsProp 0.05 0.9 1e-2)
-        ofRate "rmsprop, momentum" (Optimizers.after (Transformations.momentum 0.7) (Optimizers.rmsProp 0.05 0.9 1e-2))
-        Subject.Of(Optimizers.adam 0.05 0.9 0.99 1e-2)
-        ofRate "adam, small ε" (Optimizers.adam 0.05 0.9 0.999 1e-8)
-        ofRate "adamw" (Optimizers.adamW 0.05 0.9 0.99 1e-2 0.1)
-        Subject.Of(Optimizers.adagrad 0.1 1e-2)
+        Subject.Of(Optimizers.rmsProp 0.05 0.9 1e-2 1e-16)
+        ofRate "rmsprop, small ε" (Optimizers.rmsProp 0.01 0.9 1e-8 1e-16)
+        Subject.Of(Optimizers.centeredRmsProp 0.05 0.9 1e-2 1e-16)
+        ofRate
+            "rmsprop, momentum"
+            (Optimizers.after (Transformations.momentum 0.7) (Optimizers.rmsProp 0.05 0.9 1e-2 1e-16))
+        Subject.Of(Optimizers.adam 0.05 0.9 0.99 1e-2 1e-16)
+        ofRate "adam, small ε" (Optimizers.adam 0.05 0.9 0.999 1e-8 1e-16)
+        ofRate "adamw" (Optimizers.adamW 0.05 0.9 0.99 1e-2 1e-16 0.1)
+        Subject.Of(Optimizers.adagrad 0.1 1e-2 1e-16)
         Subject.Of(Optimizers.before (clip 0.4) (Optimizers.sgd 0.3))
         ofRate
             "clip, momentum, clip"
@@ -102,23 +102,20 @@ module Library =
             .AsSmooth()
     |]
 
-    let private gradient (optimizer: Optimizer) =
-        Func<Objective<Rollout>, UpdateRule<Rollout>>(fun f -> UpdateRule.gradient f optimizer)
+    let private gradient (optimizer: Optimizer) (f: LossFunction<Rollout>) : UpdateRule<Rollout> =
+        UpdateRule.gradient f optimizer
 
-    /// A pull towards zero, for objectives of several parts.
-    let private shrinking: Objective<Rollout> =
-        Objective<Rollout>.Create("½‖x‖²", (fun x _ _ -> (Params.squaredNorm x).mul(Ingredients.scalar 0.5)))
+    /// A pull towards zero, for losses of several parts.
+    let private shrinking: LossFunction<Rollout> =
+        LossFunction<Rollout>.Create("½‖x‖²", (fun x _ _ -> (Params.squaredNorm x).mul(Ingredients.scalar 0.5)))
 
-    let private mixed (names: string[]) (combine: Objective<Rollout>[] -> Objective<Rollout>) =
+    let private mixed (names: string[]) (combine: LossFunction<Rollout>[] -> LossFunction<Rollout>) =
         let number name = MetaParameters.constant name 0.3
         let learned = MetaParameters.merge (names |> Array.map number)
 
         fun (name: string) ->
             Subject
-                .Of(
-                    name,
-                    Func<_, _>(fun f -> UpdateRule.gradient (combine [| f; shrinking |]) (Optimizers.momentum 0.1 0.5))
-                )
+                .Of(name, (fun f -> UpdateRule.gradient (combine [| f; shrinking |]) (Optimizers.momentum 0.1 0.5)))
                 .WithMetaParameters(fun _ -> learned)
 
     let updateRules: Subject[] = [|
@@ -129,7 +126,7 @@ module Library =
         Subject
             .Of(
                 "learned rate, adam",
-                gradient (Optimizers.withLearnedRate Ingredients.LearningRate (Optimizers.adam 0.1 0.9 0.99 1e-2))
+                gradient (Optimizers.withLearnedRate Ingredients.LearningRate (Optimizers.adam 0.1 0.9 0.99 1e-2 1e-16))
             )
             .WithMetaParameters(fun _ -> Ingredients.learnedRate)
         Subject
@@ -144,8 +141,8 @@ module Library =
         Subject
             .Of("rate per parameter (Meta-SGD)", gradient (Optimizers.withRatePerTensor "rate/" (Optimizers.sgd 0.1)))
             .WithMetaParameters(fun x -> MetaParameters.ratePerParameter "rate/" x 0.1)
-        mixed [| "w1"; "w2" |] (Objective.weighted [| "w1"; "w2" |]) "learned loss weights"
-        mixed [| "w1" |] (Objective.mixture [| "w1" |]) "learned loss mixing"
+        mixed [| "w1"; "w2" |] (LossFunction.weighted [| "w1"; "w2" |]) "learned loss weights"
+        mixed [| "w1" |] (LossFunction.mixture [| "w1" |]) "learned loss mixing"
     |]
 
     let metaParameters: Subject[] =
@@ -154,19 +151,17 @@ module Library =
         |> Array.ofList
 
     /// y = sin(w·x), w a number a feature: a layer of one's own.
-    let sine: CustomLayer = {
-        Name = "sine"
-        Settings = Dictionary<string, float>()
-        OutputShape = Func<_, _>(id)
-        Parameters = Func<_, _>(fun shape -> [| LayerParameter.Weight("frequency", shape, 1) |])
-        Apply = Func<_, _, _>(fun parameters x -> (x.mul ((parameters["frequency"]).unsqueeze 1L)).sin())
-    }
+    let sine: CustomLayer =
+        CustomLayer.Create(
+            "sine",
+            Dictionary<string, float>(),
+            id,
+            (fun shape -> [| LayerParameter.Weight("frequency", shape, 1) |]),
+            (fun parameters x -> (x.mul ((parameters["frequency"]).unsqueeze 1L)).sin())
+        )
 
     let private network (name: string) (input: int[]) (build: NetworkBuilder -> NetworkBuilder) =
-        Subject.OfNetwork(
-            name,
-            Func<_, _, _>(fun network actions -> (build (Network.Build(network, input))).Linear(actions).Build())
-        )
+        Subject.OfNetwork(name, fun network actions -> (build (Network.Build(network, input))).Linear(actions).Build())
 
     let private tanh (b: NetworkBuilder) = b.Activation Activation.Tanh
 

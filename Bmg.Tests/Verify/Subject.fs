@@ -12,8 +12,8 @@ type Subject = {
     Matching: MatchingFunction | null
     Target: Func<TargetIngredients, TargetBootstrap<Rollout>> | null
     Optimizer: Optimizer | null
-    /// φ on an objective.
-    UpdateRule: Func<Objective<Rollout>, UpdateRule<Rollout>> | null
+    /// φ on a loss.
+    UpdateRule: Func<LossFunction<Rollout>, UpdateRule<Rollout>> | null
     /// (the learner's parameters) → meta-parameters that put out what an optimizer or an update rule takes from w; or the meta-parameters
     /// under judgement, which must put out "entropyWeight".
     MetaParameters: Func<Params, MetaParameters> | null
@@ -61,8 +61,8 @@ type Subject = {
             Optimizer = optimizer
     }
 
-    /// An update rule, as a function of the objective it descends.
-    static member Of(name: string, updateRule: Func<Objective<Rollout>, UpdateRule<Rollout>>) : Subject = {
+    /// An update rule, as a function of the loss it descends.
+    static member Of(name: string, updateRule: Func<LossFunction<Rollout>, UpdateRule<Rollout>>) : Subject = {
         Subject.Empty Parts.UpdateRule name with
             UpdateRule = updateRule
     }
@@ -91,7 +91,7 @@ type Subject = {
     static member Of(layer: CustomLayer, [<ParamArray>] inputShape: int[]) : Subject =
         Subject.OfNetwork(
             layer.Name,
-            Func<_, _, _>(fun network actions ->
+            fun network actions ->
                 let start = Network.Build(network, inputShape)
 
                 let before =
@@ -100,7 +100,7 @@ type Subject = {
                     else
                         start
 
-                before.Then(Layer.Custom layer).Linear(actions).Build())
+                before.Then(Layer.Custom layer).Linear(actions).Build()
         )
 
     /// The same under another name.

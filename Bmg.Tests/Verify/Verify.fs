@@ -263,15 +263,15 @@ type Verify private () =
     /// Every law on an optimizer, over 100 cases.
     static member Optimizer(optimizer: Optimizer) : Report = Verify.Run(Subject.Of optimizer)
 
-    /// Every law on an update rule, as a function of the objective that it descends. One that takes settings from w:
+    /// Every law on an update rule, as a function of the loss that it descends. One that takes settings from w:
     /// `Subject.Of(name, rule).WithMetaParameters`.
     static member UpdateRule
-        (name: string, updateRule: Func<Objective<Rollout>, UpdateRule<Rollout>>, options: VerifyOptions)
+        (name: string, updateRule: Func<LossFunction<Rollout>, UpdateRule<Rollout>>, options: VerifyOptions)
         : Report =
         run (Subject.Of(name, updateRule)) options
 
     /// Every law on an update rule, over 100 cases.
-    static member UpdateRule(name: string, updateRule: Func<Objective<Rollout>, UpdateRule<Rollout>>) : Report =
+    static member UpdateRule(name: string, updateRule: Func<LossFunction<Rollout>, UpdateRule<Rollout>>) : Report =
         Verify.Run(Subject.Of(name, updateRule))
 
     /// Every law on a layer of one's own, on an input of these axes (without P and B).

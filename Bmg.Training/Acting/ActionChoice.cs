@@ -36,11 +36,11 @@ public sealed class ActionChoice
     public static Distribution DistributionOf(ActionSpace space) =>
         space switch
         {
-            ActionSpace.Discrete one => Distributions.categorical(one.Names.Count),
-            ActionSpace.Several several => Distributions.categoricals([
+            ActionSpace.Discrete one => Distributions.Categorical(one.Names.Count),
+            ActionSpace.Several several => Distributions.Categoricals([
                 .. several.Actions.Select(action => action.Choices.Count),
             ]),
-            ActionSpace.Continuous continuous => Distributions.gaussian(continuous.Actions.Count),
+            ActionSpace.Continuous continuous => Distributions.Gaussian(continuous.Actions.Count),
             _ => throw new NotSupportedException($"action space '{space}'"),
         };
 
@@ -62,14 +62,14 @@ public sealed class ActionChoice
         if (_isPlain && random is not null)
         {
             TensorPrimitives.SoftMax<float>(raw, raw);
-            _indices[0] = Categorical.sample(raw, random.NextDouble());
+            _indices[0] = Categorical.Sample(raw, random.NextDouble());
             _drawn[0] = _indices[0];
             return;
         }
 
         if (_allowed.Length > 0)
         {
-            Distributions.mask(raw, _allowed);
+            Distributions.Mask(raw, _allowed);
         }
 
         if (random is null)

@@ -140,7 +140,7 @@ public sealed class ContextView
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        var logits = ActorCriticModule.logits(_agent, _x, _pad.ToRollout(_device));
+        var logits = _agent.Logits(_x, _pad.ToRollout(_device));
         var first = 0L;
         var parts = new List<Tensor>();
         for (var action = 0; action < _world.Actions.DiscreteCount; action++)

@@ -69,15 +69,15 @@ public sealed class Normalizer : IDisposable
         _returns = new double[rewards ? members * copies : 0];
         if (observations)
         {
-            Applied = ParamsModule.detachFromScope(
-                Params.Create(
+            Applied = Params
+                .Create(
                     [NormalizationDescription.Mean, NormalizationDescription.Scale],
                     [
                         zeros([members, width], dtype: ScalarType.Float32),
                         ones([members, width], dtype: ScalarType.Float32),
                     ]
                 )
-            );
+                .DetachFromScope();
         }
     }
 
@@ -225,7 +225,7 @@ public sealed class Normalizer : IDisposable
     {
         if (Applied is not null)
         {
-            ParamsModule.dispose(Applied);
+            Applied.Dispose();
         }
     }
 

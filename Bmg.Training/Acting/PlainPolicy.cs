@@ -9,7 +9,7 @@ namespace Bmg.Training.Acting;
 /// <summary>
 /// A multi-layer perceptron read straight from its tensors' memory, one observation at a time: the interpreter for acting on the CPU. A
 /// member's rollout touches only that member's weights, which then stay in cache, and inputs that are zero (one-hot observations, units
-/// that ReLU switched off) cost nothing. Agrees with Network.apply to rounding; a test holds it to that.
+/// that ReLU switched off) cost nothing. Agrees with Network.Apply to rounding; a test holds it to that.
 /// </summary>
 public sealed class PlainPolicy
 {

@@ -433,8 +433,8 @@ public sealed class RolloutCollector
         }
 
         var input = now.to(_device);
-        var features = _agent.Torso is { } torso ? NetworkModule.apply(torso, x, input) : input;
-        TensorMemory.Elements<float>(NetworkModule.apply(_agent.Policy, x, features).cpu().contiguous()).CopyTo(raw);
+        var features = _agent.Torso is { } torso ? torso.Apply(x, input) : input;
+        TensorMemory.Elements<float>(_agent.Policy.Apply(x, features).cpu().contiguous()).CopyTo(raw);
     }
 
     /// <summary>An observation as networks take it: bytes as 0 to 1, numbers normalised.</summary>

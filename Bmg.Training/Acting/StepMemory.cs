@@ -17,8 +17,8 @@ internal sealed class StepMemory : IDisposable
     public StepMemory(Params start)
     {
         using var noGrad = no_grad();
-        _before = ParamsModule.detachFromScope(ParamsModule.clone(start));
-        _step = ParamsModule.detachFromScope(ParamsModule.zerosLike(start));
+        _before = start.Clone().DetachFromScope();
+        _step = start.ZerosLike().DetachFromScope();
     }
 
     /// <summary>Cosine of each member's last two steps, the last of which leads to <paramref name="x"/>; 0 where one is nothing.</summary>
@@ -26,18 +26,18 @@ internal sealed class StepMemory : IDisposable
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        var now = ParamsModule.clone(x);
-        var step = ParamsModule.subtract(now, _before);
+        var now = x.Clone();
+        var step = now.Subtract(_before);
         var lengths = ParamsModule
             .squaredNorm(step)
             .to(ScalarType.Float64)
             .sqrt()
-            .mul(ParamsModule.squaredNorm(_step).to(ScalarType.Float64).sqrt());
-        var cosines = ParamsModule.dot(step, _step).to(ScalarType.Float64).div(lengths.clamp_min(1e-300));
+            .mul(_step.SquaredNorm().to(ScalarType.Float64).sqrt());
+        var cosines = step.Dot(_step).to(ScalarType.Float64).div(lengths.clamp_min(1e-300));
         var result = cosines.cpu().data<double>().ToArray();
         Dispose();
-        _before = ParamsModule.detachFromScope(now);
-        _step = ParamsModule.detachFromScope(step);
+        _before = now.DetachFromScope();
+        _step = step.DetachFromScope();
         return result;
     }
 
@@ -53,22 +53,21 @@ internal sealed class StepMemory : IDisposable
     }
 
     /// <summary>All there is to save; these tensors stay this object's own.</summary>
-    public Params ToParams() =>
-        ParamsModule.merge([ParamsModule.prefix(Before, _before), ParamsModule.prefix(Last, _step)]);
+    public Params ToParams() => Params.Merge([_before.WithPrefix(Before), _step.WithPrefix(Last)]);
 
     /// <summary>Takes over what <see cref="ToParams"/> gave.</summary>
     /// <param name="saved">Out of every scope; this object's own from now on.</param>
     public void Restore(Params saved)
     {
         Dispose();
-        _before = ParamsModule.sub(Before, saved);
-        _step = ParamsModule.sub(Last, saved);
+        _before = saved.Sub(Before);
+        _step = saved.Sub(Last);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        ParamsModule.dispose(_before);
-        ParamsModule.dispose(_step);
+        _before.Dispose();
+        _step.Dispose();
     }
 }

@@ -107,10 +107,10 @@ public sealed class ActorCriticAgent : Agent
             .WithValueWeight(Or(HyperParameters.ValueWeight, judge.ValueWeight));
         var plain = learner.Optimizer.Make(AgentKinds.Optimizer);
         var rated = learned.Contains(HyperParameters.LearningRate)
-            ? Optimizers.withLearnedRate(HyperParameters.LearningRate, plain)
+            ? plain.WithLearnedRate(HyperParameters.LearningRate)
             : plain;
         var optimizer = learned.Contains(HyperParameters.GradientClip)
-            ? Optimizers.before(Transformations.clipByLearnedNorm(HyperParameters.GradientClip), rated)
+            ? rated.Before(Transformations.ClipByLearnedNorm(HyperParameters.GradientClip))
             : Clipped(rated, learner.GradientClip);
         var features = FeaturesOf(configuration);
         var metaLearner = MetaLearner<Rollout>
@@ -121,17 +121,15 @@ public sealed class ActorCriticAgent : Agent
                 meta.Method switch
                 {
                     MetaMethod.Fixed => MetaObjective<Rollout>.Fixed,
-                    MetaMethod.Mg => MetaObjective<Rollout>.NewMetaGradient(
-                        ActorCriticModule.policyObjective(judge, meta.OuterEntropyWeight)
-                    ),
+                    MetaMethod.Mg => MetaObjective<Rollout>.NewMetaGradient(judge.PolicyLoss(meta.OuterEntropyWeight)),
                     MetaMethod.Bmg => MetaObjective<Rollout>.NewBootstrapped(
                         configuration.Target.Make(AgentKinds.Target)(
                             new TargetContext
                             {
                                 Steps = learner.TargetSteps,
                                 Optimizer = optimizer,
-                                Objective = ActorCriticModule.objective(networks),
-                                PolicyObjective = ActorCriticModule.policyObjective(judge, 0),
+                                Loss = networks.Loss(),
+                                PolicyLoss = judge.PolicyLoss(0),
                                 Descend = (loss, last) =>
                                     around(Descend(loss == TargetLoss.Full ? networks : judge, loss, last)),
                             }
@@ -140,8 +138,8 @@ public sealed class ActorCriticAgent : Agent
                     ),
                     _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
                 },
-                ActorCriticModule.model(networks),
-                Clipped(Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
+                networks.Model(),
+                Clipped(Optimizers.Adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon), meta.GradientClip)
             )
             .With(ThroughOf(meta));
 
@@ -245,7 +243,7 @@ public sealed class ActorCriticAgent : Agent
     /// <summary>The step size of plain SGD, which has a faster closed form for the steps that nothing is differentiated through; null of any
     /// other optimizer.</summary>
     private static double? PlainRate(Optimizer optimizer) =>
-        ReferenceEquals(optimizer.Transformation, Transformations.identity) ? PlainRateOf(optimizer) : null;
+        ReferenceEquals(optimizer.Transformation, Transformations.Identity) ? PlainRateOf(optimizer) : null;
 
     private static double? PlainRateOf(Optimizer optimizer) =>
         optimizer.LearningRate is Setting.Constant rate ? rate.Item : null;
@@ -253,23 +251,21 @@ public sealed class ActorCriticAgent : Agent
     /// <summary>φ. The closed form takes the place of the library's own gradient step alone.</summary>
     private static UpdateRule<Rollout> RuleOf(ActorCritic networks, ActorCriticSettings learner, Optimizer optimizer) =>
         learner.UpdateRule.Settings is GradientSettings && PlainRate(optimizer) is { } rate
-            ? ActorCriticDescent.learner(networks, rate)
-            : learner.UpdateRule.Make(AgentKinds.UpdateRule)(
-                new UpdateRuleContext(ActorCriticModule.objective(networks), optimizer)
-            );
+            ? ActorCriticDescent.Learner(networks, rate)
+            : learner.UpdateRule.Make(AgentKinds.UpdateRule)(new UpdateRuleContext(networks.Loss(), optimizer));
 
     private static UpdateRule<Rollout> Descend(ActorCritic networks, TargetLoss loss, Optimizer optimizer) =>
         (loss, PlainRate(optimizer)) switch
         {
-            (TargetLoss.Policy, { } rate) => ActorCriticDescent.greedy(networks, rate),
-            (TargetLoss.Policy, null) => UpdateRule.gradient(ActorCriticModule.policyObjective(networks, 0), optimizer),
-            (TargetLoss.Full, { } rate) => ActorCriticDescent.learner(networks, rate),
-            (TargetLoss.Full, null) => UpdateRule.gradient(ActorCriticModule.objective(networks), optimizer),
+            (TargetLoss.Policy, { } rate) => ActorCriticDescent.Greedy(networks, rate),
+            (TargetLoss.Policy, null) => UpdateRule.Gradient(networks.PolicyLoss(0), optimizer),
+            (TargetLoss.Full, { } rate) => ActorCriticDescent.Learner(networks, rate),
+            (TargetLoss.Full, null) => UpdateRule.Gradient(networks.Loss(), optimizer),
             _ => throw new NotSupportedException($"target.loss '{loss}'"),
         };
 
     internal static Optimizer Clipped(Optimizer optimizer, double? maximum) =>
-        maximum is { } norm ? Optimizers.before(Transformations.clipByGlobalNorm(norm), optimizer) : optimizer;
+        maximum is { } norm ? optimizer.Before(Transformations.ClipByGlobalNorm(norm)) : optimizer;
 
     private static MetaParameters MetaParametersOf(
         RunConfiguration configuration,
@@ -283,7 +279,7 @@ public sealed class ActorCriticAgent : Agent
         var weight = meta.EntropyWeight;
         if (meta.Method == MetaMethod.Fixed)
         {
-            return MetaParametersModule.constant(HyperParameters.EntropyWeight, weight.Initial);
+            return MetaParameters.Constant(HyperParameters.EntropyWeight, weight.Initial);
         }
 
         (LearnedSettings Settings, double Initial)[] all =
@@ -306,15 +302,15 @@ public sealed class ActorCriticAgent : Agent
         ];
         if (meta.Parameters == MetaParameterKind.Network)
         {
-            return MetaParametersModule.contextualManyWatched(
-                stop.ThrowIfCancellationRequested,
+            return MetaParameters.ContextualMany(
                 [.. all.Select(each => each.Settings.Name)],
                 Network.Mlp("meta", features * meta.ContextLength, [.. meta.Hidden], all.Length, meta.Activation),
                 [.. all.Select(each => each.Settings.Low)],
                 [.. all.Select(each => each.Settings.High)],
                 [.. all.Select(each => each.Initial)],
                 learner.Initialization,
-                meta.PretrainingSteps
+                meta.PretrainingSteps,
+                stop.ThrowIfCancellationRequested
             );
         }
 
@@ -322,14 +318,14 @@ public sealed class ActorCriticAgent : Agent
         [
             .. all.Select(each =>
                 each.Settings.Name == HyperParameters.LearningRate
-                    ? MetaParametersModule.logScalar(
+                    ? MetaParameters.LogScalar(
                         each.Settings.Name,
                         each.Settings.Low,
                         each.Settings.High,
                         each.Initial,
                         each.Settings.Divided
                     )
-                    : MetaParametersModule.boundedScalar(
+                    : MetaParameters.BoundedScalar(
                         each.Settings.Name,
                         each.Settings.Low,
                         each.Settings.High,
@@ -337,7 +333,7 @@ public sealed class ActorCriticAgent : Agent
                     )
             ),
         ];
-        return parts is [var only] ? only : MetaParametersModule.merge(parts);
+        return parts is [var only] ? only : MetaParameters.Merge(parts);
     }
 
     internal static ThroughSteps ThroughOf(MetaSettings meta) =>
@@ -351,7 +347,7 @@ public sealed class ActorCriticAgent : Agent
         };
 
     internal static MatchingFunction MatchingOf(MatchingSettings settings, Distribution distribution) =>
-        Matching.weightedSum(
+        Matching.WeightedSum(
             [.. settings.Functions.Select(term => term.Weight)],
             [
                 .. settings.Functions.Select(term =>

@@ -217,15 +217,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
                         .Value
             ),
         ];
-        foreach (
-            var name in ActorCriticModule.unreached(
-                agent.Networks,
-                agent.MetaLearner,
-                names,
-                values,
-                [agent.World.Observation.Size]
-            )
-        )
+        foreach (var name in agent.Networks.Unreached(agent.MetaLearner, names, values, [agent.World.Observation.Size]))
         {
             var i = configuration.Meta.HyperParameters.ToList().FindIndex(each => each.Name == name);
             yield return new BrokenRule(

@@ -87,7 +87,9 @@ public sealed record ActorCriticSettings
     [Range(0, 1)]
     public double TraceDecay { get; init; } = 0.9;
 
-    [Description("Weight of the value loss in the learner's objective. The papers leave it open.")]
+    [Description(
+        "Weight of the value loss in the learner's loss. The value loss is half the mean squared error, ½·E[(target − v)²], and the ½ is not part of the weight. The papers leave it open."
+    )]
     [Range(0, 1000)]
     public double ValueWeight { get; init; } = 0.5;
 

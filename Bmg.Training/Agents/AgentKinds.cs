@@ -34,9 +34,9 @@ public interface IAgentKind
 public readonly record struct MemoryNeed(string Setting, string Product, double Bytes, bool IsOneTensor = false);
 
 /// <summary>What an update rule is made of.</summary>
-/// <param name="Objective">What the learner descends.</param>
+/// <param name="Loss">What the learner descends.</param>
 /// <param name="Optimizer">The learner's optimizer, clipping included.</param>
-public sealed record UpdateRuleContext(Objective<Rollout> Objective, Optimizer Optimizer);
+public sealed record UpdateRuleContext(LossFunction<Rollout> Loss, Optimizer Optimizer);
 
 /// <summary>What a target bootstrap is made of.</summary>
 public sealed record TargetContext
@@ -47,11 +47,11 @@ public sealed record TargetContext
     /// <summary>The learner's optimizer, clipping included.</summary>
     public required Optimizer Optimizer { get; init; }
 
-    /// <summary>The learner's whole objective.</summary>
-    public required Objective<Rollout> Objective { get; init; }
+    /// <summary>The learner's whole loss.</summary>
+    public required LossFunction<Rollout> Loss { get; init; }
 
     /// <summary>The policy-gradient loss alone.</summary>
-    public required Objective<Rollout> PolicyObjective { get; init; }
+    public required LossFunction<Rollout> PolicyLoss { get; init; }
 
     /// <summary>A gradient step on one of the two under an optimizer, in closed form where there is one.</summary>
     public required Func<TargetLoss, Optimizer, UpdateRule<Rollout>> Descend { get; init; }

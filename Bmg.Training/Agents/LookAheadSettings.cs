@@ -3,13 +3,13 @@ using Bmg.Training.Catalogues;
 
 namespace Bmg.Training.Agents;
 
-/// <summary>The objective of the target's last step.</summary>
+/// <summary>The loss of the target's last step.</summary>
 public enum TargetLoss
 {
     /// <summary>The policy-gradient loss alone.</summary>
     Policy,
 
-    /// <summary>The learner's whole objective.</summary>
+    /// <summary>The learner's whole loss.</summary>
     Full,
 }
 
@@ -17,7 +17,7 @@ public enum TargetLoss
 public sealed record LookAheadSettings
 {
     [Description(
-        "Objective of the last step: \"policy\", the policy-gradient loss alone (BMG 5.1); \"full\", the learner's whole objective."
+        "Loss of the last step: \"policy\", the policy-gradient loss alone (BMG 5.1); \"full\", the learner's whole loss."
     )]
     public TargetLoss Loss { get; init; } = TargetLoss.Policy;
 

@@ -36,25 +36,21 @@ internal static class MemberValues
     /// <summary>Frees a state that is superseded by <paramref name="next"/>, but for what the two share.</summary>
     /// <param name="state">The state.</param>
     /// <param name="next">What comes after it; null where nothing does.</param>
-    /// <param name="dispose">Frees experience that has been learned from by now.</param>
-    public static void Release<T>(MetaState<T> state, MetaState<T>? next, Action<Experience<T>> dispose)
+    public static void Release<T>(MetaState<T> state, MetaState<T>? next)
     {
-        state.Learner.Dispose();
-        if (!ReferenceEquals(state.MetaParameters, next?.MetaParameters))
+        if (next is null)
         {
-            ParamsModule.dispose(state.MetaParameters);
-            ParamsModule.dispose(state.MetaOptimizer);
+            state.Dispose();
         }
-
-        if (state.Pending.IsSome)
+        else
         {
-            dispose(state.Pending.Value);
+            state.DisposeExcept(next);
         }
     }
 
     /// <summary>Consecutive members of a checkpoint's set, on a device, out of every scope: the caller's to dispose.</summary>
     public static Params Own(Checkpoint checkpoint, string set, int first, int members, Device device) =>
-        ParamsModule.detachFromScope(
+        (
             checkpoint
                 .Set(set)
                 .Map(t =>
@@ -62,5 +58,5 @@ internal static class MemberValues
                     using var rows = t.narrow(0, first, members);
                     return rows.to(rows.dtype, device, copy: true);
                 })
-        );
+        ).DetachFromScope();
 }

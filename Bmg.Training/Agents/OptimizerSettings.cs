@@ -37,6 +37,12 @@ public sealed record RmsPropSettings
     [Description("Added to the denominator.")]
     [Range(0, 1, MinimumIsExclusive = true)]
     public double Epsilon { get; init; } = 1e-8;
+
+    [Description(
+        "Added to the second moment inside the root. It keeps the derivative of the root finite where a moment is 0: a meta-gradient through the step is NaN without it."
+    )]
+    [Range(0, 1, MinimumIsExclusive = true)]
+    public double EpsilonRoot { get; init; } = 1e-16;
 }
 
 /// <summary>Adam (Kingma and Ba, ICLR 2015).</summary>
@@ -57,4 +63,10 @@ public sealed record AdamSettings
     [Description("Added to the denominator.")]
     [Range(0, 1, MinimumIsExclusive = true)]
     public double Epsilon { get; init; } = 1e-8;
+
+    [Description(
+        "Added to the second moment inside the root. It keeps the derivative of the root finite where a moment is 0: a meta-gradient through the step is NaN without it."
+    )]
+    [Range(0, 1, MinimumIsExclusive = true)]
+    public double EpsilonRoot { get; init; } = 1e-16;
 }

@@ -1,7 +1,6 @@
 using Bmg.Export.Checkpoints;
 using Bmg.Training.Acting;
 using Bmg.Training.Configuration;
-using Microsoft.FSharp.Core;
 using static TorchSharp.torch;
 
 namespace Bmg.Training.Agents;
@@ -68,8 +67,7 @@ internal sealed class Population : IPopulation
             Features = agent.Features,
             Steps = _steps,
         };
-        _state = MetaLearner.init(
-            agent.MetaLearner,
+        _state = agent.MetaLearner.Init(
             start,
             agent.MetaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, _device)
         );
@@ -78,13 +76,7 @@ internal sealed class Population : IPopulation
     /// <summary>Parameters at the start of their lives.</summary>
     private static Params Start(ActorCriticAgent agent, Seed[] seeds, Device device)
     {
-        var x = ActorCriticModule.init(
-            agent.Networks,
-            agent.Settings.Initialization,
-            seeds,
-            ScalarType.Float32,
-            device
-        );
+        var x = agent.Networks.Init(agent.Settings.Initialization, seeds, ScalarType.Float32, device);
         if (agent.Settings.PolicyGain != 1)
         {
             using var scope = NewDisposeScope();
@@ -114,8 +106,8 @@ internal sealed class Population : IPopulation
     public MetaStepReport Advance()
     {
         var before = EnvironmentSteps;
-        var (next, log) = MetaLearner.step(_agent.MetaLearner, _state, Collect, Keep);
-        _guard.Check("the meta-objective", log.Objective, EnvironmentSteps);
+        var (next, log) = _agent.MetaLearner.Step(_state, Collect, Keep);
+        _guard.Check("the meta-objective", log.MetaObjective, EnvironmentSteps);
         _guard.Check("the meta-gradient's norm", log.MetaGradientNorm, EnvironmentSteps);
         foreach (var loss in log.Losses)
         {
@@ -138,7 +130,7 @@ internal sealed class Population : IPopulation
         [
             _collector.TakeRewards(),
             .. CurrentHyperParameters(),
-            MemberValues.OrNothing(log.Objective, Members),
+            MemberValues.OrNothing(log.MetaObjective, Members),
             MemberValues.OrNothing(log.MetaGradientNorm, Members),
             MemberValues.MeanOverSteps(log.Losses, Members),
             .. _episodes.Take(out var weights),
@@ -157,9 +149,9 @@ internal sealed class Population : IPopulation
             ["meta"] = _state.MetaParameters,
             ["metaOptimizer"] = _state.MetaOptimizer,
         };
-        if (_state.Pending.IsSome)
+        if (_state.Pending is { } pending)
         {
-            sets["pending"] = _state.Pending.Value.Data.ToParams();
+            sets["pending"] = pending.Data.ToParams();
         }
 
         if (_lastContext is not null)
@@ -234,14 +226,12 @@ internal sealed class Population : IPopulation
         Release(_state, null);
         _lastContext?.Dispose();
         _lastContext = checkpoint.Sets.ContainsKey("context") ? Own(checkpoint, "context")["context"] : null;
-        var pending = FSharpValueOption<Experience<Rollout>>.None;
+        Experience<Rollout>? pending = null;
         if (checkpoint.Sets.ContainsKey("pending"))
         {
-            pending = FSharpValueOption<Experience<Rollout>>.Some(
-                new Experience<Rollout>(
-                    Rollout.OfParams(Own(checkpoint, "pending")),
-                    _lastContext?.alias().DetachFromDisposeScope()
-                )
+            pending = new Experience<Rollout>(
+                Rollout.OfParams(Own(checkpoint, "pending")),
+                _lastContext?.alias().DetachFromDisposeScope()
             );
         }
 
@@ -354,20 +344,12 @@ internal sealed class Population : IPopulation
     /// <summary>Takes a rollout that outlives its meta-step out of the meta-step's scope.</summary>
     private static void Keep(Experience<Rollout> experience)
     {
-        ParamsModule.detachFromScope(experience.Data.ToParams());
+        experience.Data.ToParams().DetachFromScope();
         experience.Context?.DetachFromDisposeScope();
     }
 
     private static void Release(MetaState<Rollout> state, MetaState<Rollout>? next) =>
-        MemberValues.Release(
-            state,
-            next,
-            experience =>
-            {
-                ParamsModule.dispose(experience.Data.ToParams());
-                experience.Context?.Dispose();
-            }
-        );
+        MemberValues.Release(state, next);
 
     /// <summary>What meta-parameters give in the latest context, [member][hyper-parameter]; before there was one, in one of zeros.</summary>
     private double[][] Given(Params w)

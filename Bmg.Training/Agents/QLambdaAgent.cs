@@ -20,22 +20,22 @@ public sealed class QLambdaAgent : Agent
             : ["reward"];
         MetaParameters = meta.Method switch
         {
-            MetaMethod.Fixed => MetaParametersModule.constant(QLambdaModule.Epsilon, bounds.Initial),
-            _ when meta.Parameters == MetaParameterKind.Scalar => MetaParametersModule.boundedScalar(
-                QLambdaModule.Epsilon,
+            MetaMethod.Fixed => MetaParameters.Constant(HyperParameters.Epsilon, bounds.Initial),
+            _ when meta.Parameters == MetaParameterKind.Scalar => MetaParameters.BoundedScalar(
+                HyperParameters.Epsilon,
                 bounds.Low,
                 bounds.High,
                 bounds.Initial
             ),
-            _ => MetaParametersModule.contextualWatched(
-                stop.ThrowIfCancellationRequested,
-                QLambdaModule.Epsilon,
+            _ => MetaParameters.Contextual(
+                HyperParameters.Epsilon,
                 Network.Mlp("meta", ContextFeatures.Count * meta.ContextLength, [.. meta.Hidden], 1, meta.Activation),
                 bounds.Low,
                 bounds.High,
                 bounds.Initial,
                 Settings.Initialization,
-                meta.PretrainingSteps
+                meta.PretrainingSteps,
+                stop.ThrowIfCancellationRequested
             ),
         };
     }
@@ -90,9 +90,8 @@ public sealed class QLambdaAgent : Agent
         get
         {
             var adam = Settings.Optimizer.As<AdamSettings>();
-            return QLambdaModule.learner(
-                Learner,
-                Optimizers.adam(adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon)
+            return Learner.Learner(
+                Optimizers.Adam(adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon, adam.EpsilonRoot)
             );
         }
     }
@@ -122,25 +121,20 @@ public sealed class QLambdaAgent : Agent
     }
 
     /// <summary>The meta-learner: K = 0, KL from the greedy target to the ε-greedy learner, Adam.</summary>
-    /// <param name="target">ξ: <c>QLambda.target</c> of Bmg.Core, or one that does the same faster.</param>
+    /// <param name="target">ξ: <c>QLambda.Target</c> of Bmg.Core, or one that does the same faster.</param>
     public MetaLearner<Rollout> MetaLearnerWith(TargetBootstrap<Rollout> target)
     {
         var meta = Configuration.Meta;
-        Optimizer optimizer = Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon);
+        Optimizer optimizer = Optimizers.Adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon);
         return MetaLearner<Rollout>.Create(
             UpdateRule,
             0,
             MetaParameters,
             meta.Method == MetaMethod.Fixed
                 ? MetaObjective<Rollout>.Fixed
-                : MetaObjective<Rollout>.NewBootstrapped(
-                    target,
-                    QLambdaModule.greedyKl(Configuration.Matching.Reduction)
-                ),
-            QLambdaModule.model(Learner),
-            meta.GradientClip is { } clip
-                ? Optimizers.before(Transformations.clipByGlobalNorm(clip), optimizer)
-                : optimizer
+                : MetaObjective<Rollout>.NewBootstrapped(target, QLambda.GreedyKl(Configuration.Matching.Reduction)),
+            Learner.Model(),
+            meta.GradientClip is { } clip ? optimizer.Before(Transformations.ClipByGlobalNorm(clip)) : optimizer
         );
     }
 

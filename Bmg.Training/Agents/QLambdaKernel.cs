@@ -6,15 +6,12 @@ using static TorchSharp.torch;
 namespace Bmg.Training.Agents;
 
 /// <summary>
-/// Peng's Q(λ) with Adam for one member at a time, over plain memory: QLambda.learner of Bmg.Core written out for a perceptron with ReLU.
+/// Peng's Q(λ) with Adam for one member at a time, over plain memory: QLambda.Learner of Bmg.Core written out for a perceptron with ReLU.
 /// At a batch of one nearly all time goes into reading and writing the member's state, so one pass over it does everything: gradient (a
 /// product of two vectors, never formed), trace, both moments and the weight. Nothing is allocated. Not thread-safe: one kernel a thread.
 /// </summary>
 internal sealed unsafe class QLambdaKernel
 {
-    /// <summary>Added inside Adam's root, as Optimizers.adam does.</summary>
-    private const float InsideRoot = 1e-16f;
-
     /// <summary>
     /// Gradients, traces and first moments that are no larger than this, 2⁻⁶⁰, are 0: traces and moments of units that are off decay for ever,
     /// into numbers below 10⁻³⁸ with which an Intel processor computes a hundred times slower. No step of such a size changes a weight.
@@ -31,6 +28,7 @@ internal sealed unsafe class QLambdaKernel
     private readonly double _beta1;
     private readonly double _beta2;
     private readonly float _epsilon;
+    private readonly float _epsilonRoot;
     private readonly double _decay;
     private readonly float[] _gradient;
     private readonly int[] _live;
@@ -81,6 +79,7 @@ internal sealed unsafe class QLambdaKernel
         _beta1 = adam.Beta1;
         _beta2 = adam.Beta2;
         _epsilon = (float)adam.Epsilon;
+        _epsilonRoot = (float)adam.EpsilonRoot;
         _decay = agent.TraceDecay is Setting.Constant { Item: var decay }
             ? decay
             : throw new NotSupportedException("QLambdaKernel: expected a constant λ, found a learned one.");
@@ -215,6 +214,7 @@ internal sealed unsafe class QLambdaKernel
             (float)(1 / correction2),
             (float)(_rate / correction1),
             _epsilon,
+            _epsilonRoot,
             ended ? 0 : (float)(_decay * discount)
         );
 
@@ -431,7 +431,7 @@ internal sealed unsafe class QLambdaKernel
             beta2 = Vector512.Create(step.Beta2),
             rest2 = Vector512.Create(step.Rest2),
             unbias2 = Vector512.Create(step.Unbias2),
-            inside = Vector512.Create(InsideRoot),
+            inside = Vector512.Create(step.EpsilonRoot),
             rate = Vector512.Create(step.Rate),
             epsilon = Vector512.Create(step.Epsilon),
             decay = Vector512.Create(step.Decay),
@@ -522,7 +522,7 @@ internal sealed unsafe class QLambdaKernel
         var second = *v * step.Beta2 + gradient * gradient * step.Rest2;
         *m1 = Above(first, Least);
         *v1 = Above(second, LeastSquare);
-        *x1 = *x - first * step.Rate / (MathF.Sqrt(second * step.Unbias2 + InsideRoot) + step.Epsilon);
+        *x1 = *x - first * step.Rate / (MathF.Sqrt(second * step.Unbias2 + step.EpsilonRoot) + step.Epsilon);
     }
 
     /// <summary>The layers' inputs and outputs of one forward pass.</summary>
@@ -587,6 +587,7 @@ internal sealed unsafe class QLambdaKernel
         float Unbias2,
         float Rate,
         float Epsilon,
+        float EpsilonRoot,
         float Decay
     );
 }

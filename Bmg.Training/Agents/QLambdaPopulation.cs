@@ -69,7 +69,7 @@ internal sealed class QLambdaPopulation : IPopulation
         _losses = new double[all.Length];
         _metaLearner = agent.MetaLearnerWith(
             TargetBootstrap<Rollout>.Create(
-                QLambdaModule.target(_window).Name,
+                QLambda.Target(_window).Name,
                 (learner, _) =>
                 {
                     var (next, aim, experience) = Live(learner);
@@ -77,16 +77,15 @@ internal sealed class QLambdaPopulation : IPopulation
                 }
             )
         );
-        _state = MetaLearner.init(
-            _metaLearner,
-            QLambdaModule.init(agent.Learner, agent.Settings.Initialization, all, ScalarType.Float32, CPU),
+        _state = _metaLearner.Init(
+            agent.Learner.Init(agent.Settings.Initialization, all, ScalarType.Float32, CPU),
             _metaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, CPU)
         );
         _aim = Like(_state.Learner.Parameters);
         _spare = new LearnerState(Like(_state.Learner.Parameters), Like(_state.Learner.Optimizer));
         _inUse = new LearnerState(Like(_state.Learner.Parameters), Like(_state.Learner.Optimizer));
 
-        static Params Like(Params set) => ParamsModule.detachFromScope(set.Map(t => zeros_like(t)));
+        static Params Like(Params set) => set.Map(t => zeros_like(t)).DetachFromScope();
     }
 
     /// <inheritdoc/>
@@ -124,8 +123,8 @@ internal sealed class QLambdaPopulation : IPopulation
 
         for (var round = 0; round < rounds; round++)
         {
-            var (objective, norm) = MetaStep();
-            double[][] found = [_rewards, _epsilons, objective, norm, _losses];
+            var (metaObjective, norm) = MetaStep();
+            double[][] found = [_rewards, _epsilons, metaObjective, norm, _losses];
             for (var i = 0; i < found.Length; i++)
             {
                 // Rewards add up; of the others the report holds the mean.
@@ -142,9 +141,9 @@ internal sealed class QLambdaPopulation : IPopulation
         return new MetaStepReport(rounds * _window, all) { Weights = weights };
     }
 
-    private (double[] Objective, double[] Norm) MetaStep()
+    private (double[] MetaObjective, double[] Norm) MetaStep()
     {
-        double[] objective,
+        double[] metaObjective,
             norm;
         MetaState<Rollout> next;
         if (_agent.Configuration.Meta.Method == MetaMethod.Fixed)
@@ -152,27 +151,23 @@ internal sealed class QLambdaPopulation : IPopulation
             using var scope = NewDisposeScope();
             var (learner, _, _) = Live(_state.Learner);
             next = new MetaState<Rollout>(
-                new LearnerState(
-                    ParamsModule.detachFromScope(learner.Parameters),
-                    ParamsModule.detachFromScope(learner.Optimizer)
-                ),
+                new LearnerState(learner.Parameters.DetachFromScope(), learner.Optimizer.DetachFromScope()),
                 _state.MetaParameters,
                 _state.MetaOptimizer,
                 _state.Pending
             );
-            objective = norm = MemberValues.Nothing(Members);
+            metaObjective = norm = MemberValues.Nothing(Members);
         }
         else
         {
-            (next, var log) = MetaLearner.step(
-                _metaLearner,
+            (next, var log) = _metaLearner.Step(
                 _state,
                 (_, _) => throw new NotSupportedException("The target gathers its own experience."),
                 _ => { }
             );
-            objective = log.Objective;
+            metaObjective = log.MetaObjective;
             norm = log.MetaGradientNorm;
-            _guard.Check("the meta-objective", objective, EnvironmentSteps);
+            _guard.Check("the meta-objective", metaObjective, EnvironmentSteps);
             _guard.Check("the meta-gradient's norm", norm, EnvironmentSteps);
         }
 
@@ -196,7 +191,7 @@ internal sealed class QLambdaPopulation : IPopulation
         }
 
         Replace(next);
-        return (objective, norm);
+        return (metaObjective, norm);
     }
 
     /// <inheritdoc/>
@@ -258,14 +253,14 @@ internal sealed class QLambdaPopulation : IPopulation
     {
         _streams.Dispose();
         _state.Learner.Dispose();
-        ParamsModule.dispose(_state.MetaParameters);
-        ParamsModule.dispose(_state.MetaOptimizer);
-        ParamsModule.dispose(_aim);
+        _state.MetaParameters.Dispose();
+        _state.MetaOptimizer.Dispose();
+        _aim.Dispose();
         _spare.Dispose();
         _inUse.Dispose();
     }
 
-    /// <summary>Lets every member live L steps, an update after each; see QLambda.target of Bmg.Core.</summary>
+    /// <summary>Lets every member live L steps, an update after each; see QLambda.Target of Bmg.Core.</summary>
     /// <returns>The learner after L updates, the parameters after L − 1, and the L steps.</returns>
     private (LearnerState Learner, Params Aim, Experience<Rollout> Experience) Live(LearnerState start)
     {
@@ -443,7 +438,7 @@ internal sealed class QLambdaPopulation : IPopulation
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
         var hyper = _agent.MetaParameters.Apply.Invoke(_state.MetaParameters, null);
-        return [.. hyper[QLambdaModule.Epsilon].data<float>().Select(v => (double)v)];
+        return [.. hyper[HyperParameters.Epsilon].data<float>().Select(v => (double)v)];
     }
 
     /// <summary>Copies one member's parameters.</summary>
@@ -460,13 +455,7 @@ internal sealed class QLambdaPopulation : IPopulation
     /// <summary>Takes the place of the state, freeing what the new one does not share.</summary>
     private void Replace(MetaState<Rollout> next)
     {
-        _state.Learner.Dispose();
-        if (!ReferenceEquals(_state.MetaParameters, next.MetaParameters))
-        {
-            ParamsModule.dispose(_state.MetaParameters);
-            ParamsModule.dispose(_state.MetaOptimizer);
-        }
-
+        _state.DisposeExcept(next);
         _state = next;
     }
 }

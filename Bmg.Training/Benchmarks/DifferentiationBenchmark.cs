@@ -80,23 +80,22 @@ public static partial class DifferentiationBenchmark
             Network.Mlp("value", TwoColorsEnvironment.ObservationSize, [256, 256], 1, Activation.Relu)
         );
         var seeds = Seed.Population(1, Members);
-        var last = UpdateRule.gradient(ActorCriticModule.policyObjective(agent, 0), Optimizers.sgd(0.1));
+        var last = UpdateRule.Gradient(agent.PolicyLoss(0), Optimizers.Sgd(0.1));
         var learner = MetaLearner<Rollout>
             .Create(
-                UpdateRule.gradient(ActorCriticModule.objective(agent), Optimizers.sgd(0.1)),
+                UpdateRule.Gradient(agent.Loss(), Optimizers.Sgd(0.1)),
                 innerSteps,
-                MetaParametersModule.boundedScalar(ActorCriticModule.EntropyWeight, 0, 1, 0.2),
+                MetaParameters.BoundedScalar(HyperParameters.EntropyWeight, 0, 1, 0.2),
                 MetaObjective<Rollout>.NewBootstrapped(
-                    TargetBootstrap.lookAhead(1, last, LastStepState.Fresh),
-                    Matching.kl(Reduction.Sum)
+                    TargetBootstrap.LookAhead(1, last, LastStepState.Fresh),
+                    Matching.Kl(Reduction.Sum)
                 ),
-                ActorCriticModule.model(agent),
-                Optimizers.adam(1e-4, 0.9, 0.999, 1e-4)
+                agent.Model(),
+                Optimizers.Adam(1e-4, 0.9, 0.999, 1e-4)
             )
             .With(way);
-        var state = MetaLearner.init(
-            learner,
-            ActorCriticModule.init(agent, Initialization.TruncatedNormal, seeds, float32, CPU),
+        var state = learner.Init(
+            agent.Init(Initialization.TruncatedNormal, seeds, float32, CPU),
             learner.MetaParameters.Init.Invoke(seeds, float32, CPU)
         );
         try
@@ -108,8 +107,8 @@ public static partial class DifferentiationBenchmark
                 using var inner = NewDisposeScope();
                 var next = 0;
                 var began = Stopwatch.GetTimestamp();
-                var result = MetaLearner.metaGradient(learner, state, (_, _) => batches[next++]);
-                gradient = JudgementModule.numbersOf(result.Gradient);
+                var result = learner.MetaGradient(state, (_, _) => batches[next++]);
+                gradient = Judgement.NumbersOf(result.Gradient);
                 return Stopwatch.GetElapsedTime(began).TotalMilliseconds;
             }
 
@@ -129,9 +128,7 @@ public static partial class DifferentiationBenchmark
         }
         finally
         {
-            state.Learner.Dispose();
-            ParamsModule.dispose(state.MetaParameters);
-            ParamsModule.dispose(state.MetaOptimizer);
+            state.Dispose();
         }
     }
 

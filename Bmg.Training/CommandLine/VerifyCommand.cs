@@ -20,7 +20,7 @@ internal static class VerifyCommand
         };
         Option<string[]> laws = new("--law")
         {
-            Description = $"Only these laws: {string.Join(", ", Laws.all<Rollout>().Select(law => law.Name))}.",
+            Description = $"Only these laws: {string.Join(", ", Laws.All<Rollout>().Select(law => law.Name))}.",
             AllowMultipleArgumentsPerToken = true,
             HelpName = "NAME …",
         };
@@ -81,7 +81,7 @@ internal static class VerifyCommand
 
     private static int Run(TrainingHost host, string[] names, string[] settings, VerifyOptions options)
     {
-        string[] known = [.. Laws.all<Rollout>().Select(law => law.Name)];
+        string[] known = [.. Laws.All<Rollout>().Select(law => law.Name)];
         if (options.Laws.FirstOrDefault(law => !known.Contains(law)) is { } unknown)
         {
             throw new UsageException(
@@ -152,7 +152,7 @@ internal static class VerifyCommand
     }
 
     private static bool AreAsked(string[] laws, Subject subject) =>
-        Laws.all<Rollout>().Any(law => laws.Contains(law.Name) && (law.Parts & subject.Kind) == subject.Kind);
+        Laws.All<Rollout>().Any(law => laws.Contains(law.Name) && (law.Parts & subject.Kind) == subject.Kind);
 
     private static Part[] Chosen(TrainingHost host, string[] names, string[] settings)
     {

@@ -10,7 +10,7 @@ public enum MetaMethod
     /// <summary>Bootstrapped meta-gradients (BMG).</summary>
     Bmg,
 
-    /// <summary>Meta-gradients of the learner's own objective (Xu et al. 2018).</summary>
+    /// <summary>Meta-gradients of the learner's own loss (Xu et al. 2018).</summary>
     Mg,
 
     /// <summary>Not at all: the entropy weight, or ε, stays at its initial value.</summary>
@@ -130,7 +130,7 @@ public sealed record ExplorationSettings
 public sealed record MetaSettings
 {
     [Description(
-        "\"bmg\", bootstrapped meta-gradients (BMG); \"mg\", meta-gradients of the learner's own objective (Xu, van Hasselt and Silver, NeurIPS 2018); \"fixed\", no meta-learning."
+        "\"bmg\", bootstrapped meta-gradients (BMG); \"mg\", meta-gradients of the learner's own loss (Xu, van Hasselt and Silver, NeurIPS 2018); \"fixed\", no meta-learning."
     )]
     public MetaMethod Method { get; init; } = MetaMethod.Bmg;
 
@@ -216,7 +216,7 @@ public sealed record MetaSettings
     public double? GradientClip { get; init; }
 
     [Description(
-        "Weight of the entropy term in the outer objective of method \"mg\", which alone uses it. Sweep of CMG: 0, 0.1."
+        "Weight of the entropy term in the outer loss of method \"mg\", which alone uses it. Sweep of CMG: 0, 0.1."
     )]
     [Range(0, 100)]
     public double OuterEntropyWeight { get; init; }

@@ -1,7 +1,7 @@
 namespace Bmg.Training.Configuration;
 
-/// <summary>What may differ between a run and one that goes on from its checkpoint: its length, which may grow, its threads, and
-/// what becomes of members whose numbers stop being finite.</summary>
+/// <summary>What may differ between a run and one that goes on from its checkpoint: its length, which may grow, its threads,
+/// what becomes of members whose numbers stop being finite, and which checkpoints are kept.</summary>
 public static class ResumeRules
 {
     /// <summary>A configuration with what may differ set to what it was, so that what still differs may not.</summary>
@@ -12,6 +12,11 @@ public static class ResumeRules
         {
             EnvironmentSteps = Math.Min(now.EnvironmentSteps, then.EnvironmentSteps),
             Threads = then.Threads,
-            Run = now.Run with { WhenNotFinite = then.Run.WhenNotFinite },
+            Run = now.Run with
+            {
+                WhenNotFinite = then.Run.WhenNotFinite,
+                KeepLast = then.Run.KeepLast,
+                KeepBest = then.Run.KeepBest,
+            },
         };
 }

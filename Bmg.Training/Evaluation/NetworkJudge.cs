@@ -34,14 +34,10 @@ internal static class NetworkJudge
                 {
                     using var scope = NewDisposeScope();
                     using var noGrad = no_grad();
-                    var own = ParamsModule.convert(
-                        ScalarType.Float32,
-                        CPU,
-                        ParamsModule.ofMember(member, checkpoint.Set(policy.ParameterSet))
-                    );
+                    var own = checkpoint.Set(policy.ParameterSet).OfMember(member).Convert(ScalarType.Float32, CPU);
                     var input = empty([1, rows, network.Inputs], dtype: ScalarType.Float32);
                     inputs.CopyTo(TensorMemory.Elements<float>(input));
-                    TensorMemory.Elements<float>(NetworkModule.apply(network, own, input).contiguous()).CopyTo(outputs);
+                    TensorMemory.Elements<float>(network.Apply(own, input).contiguous()).CopyTo(outputs);
                 }
             );
         return judgements is null ? null : new NetworkJudgement("TorchSharp", judgements);

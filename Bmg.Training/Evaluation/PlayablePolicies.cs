@@ -63,11 +63,9 @@ public sealed class TorchPolicy : IPlayablePolicy
         _normalization = policy.Normalization;
         var all = _normalization is null
             ? checkpoint.Set(policy.ParameterSet)
-            : ParamsModule.merge([checkpoint.Set(policy.ParameterSet), checkpoint.Set(NormalizationDescription.Set)]);
+            : Params.Merge([checkpoint.Set(policy.ParameterSet), checkpoint.Set(NormalizationDescription.Set)]);
         using var scope = NewDisposeScope();
-        _parameters = ParamsModule.detachFromScope(
-            ParamsModule.convert(ScalarType.Float32, CPU, ParamsModule.clone(ParamsModule.ofMember(member, all)))
-        );
+        _parameters = all.OfMember(member).Clone().Convert(ScalarType.Float32, CPU).DetachFromScope();
     }
 
     /// <inheritdoc/>
@@ -81,8 +79,8 @@ public sealed class TorchPolicy : IPlayablePolicy
         var input = empty([1, batch, observations.Length / batch], dtype: ScalarType.Float32);
         observations.CopyTo(TensorMemory.Elements<float>(input));
         input = _normalization?.Apply(_parameters, input) ?? input;
-        var features = _torso is null ? input : NetworkModule.applyStored(_torso, _parameters, _parameters, input);
-        var output = NetworkModule.applyStored(_network, _parameters, _parameters, features);
+        var features = _torso is null ? input : _torso.ApplyStored(_parameters, _parameters, input);
+        var output = _network.ApplyStored(_parameters, _parameters, features);
         if (_kind == PolicyKind.Values)
         {
             GreedyPolicy.Write(output.argmax(-1).data<long>().ToArray(), raw);
@@ -93,7 +91,7 @@ public sealed class TorchPolicy : IPlayablePolicy
     }
 
     /// <inheritdoc/>
-    public void Dispose() => ParamsModule.dispose(_parameters);
+    public void Dispose() => _parameters.Dispose();
 }
 
 /// <summary>An exported policy, through ONNX Runtime.</summary>

@@ -108,7 +108,7 @@ public sealed class PopulationExperiment : IExperiment
         using var scope = NewDisposeScope();
         var parts = Array.ConvertAll(_parts, p => p.Tensors());
         var sets = parts[0]
-            .Keys.ToDictionary(name => name, name => ParamsModule.concatenate([.. parts.Select(p => p[name])]));
+            .Keys.ToDictionary(name => name, name => Params.Concatenate([.. parts.Select(p => p[name])]));
         var state = new PopulationState(
             [.. _parts.SelectMany(p => p.Numbers().Streams)],
             [.. _parts.SelectMany(p => p.Numbers().Actions)],

@@ -66,31 +66,31 @@ public static class LibraryParts
         catalogue.Add(AgentKinds.Agent, "actor-critic", new ActorCriticSettings(), s => new ActorCriticKind(s));
         catalogue.Add(AgentKinds.Agent, "q-lambda", new QLambdaSettings(), s => new QLambdaKind(s));
 
-        catalogue.Add(AgentKinds.Optimizer, "sgd", new SgdSettings(), s => Optimizers.sgd(s.LearningRate));
+        catalogue.Add(AgentKinds.Optimizer, "sgd", new SgdSettings(), s => Optimizers.Sgd(s.LearningRate));
         catalogue.Add(
             AgentKinds.Optimizer,
             "momentum",
             new MomentumSettings(),
-            s => Optimizers.momentum(s.LearningRate, s.Decay)
+            s => Optimizers.Momentum(s.LearningRate, s.Decay)
         );
         catalogue.Add(
             AgentKinds.Optimizer,
             "rmsprop",
             new RmsPropSettings(),
-            s => Optimizers.rmsProp(s.LearningRate, s.Decay, s.Epsilon)
+            s => Optimizers.RmsProp(s.LearningRate, s.Decay, s.Epsilon, s.EpsilonRoot)
         );
         catalogue.Add(
             AgentKinds.Optimizer,
             "adam",
             new AdamSettings(),
-            s => Optimizers.adam(s.LearningRate, s.Beta1, s.Beta2, s.Epsilon)
+            s => Optimizers.Adam(s.LearningRate, s.Beta1, s.Beta2, s.Epsilon, s.EpsilonRoot)
         );
 
         catalogue.Add(
             AgentKinds.UpdateRule,
             "gradient",
             new GradientSettings(),
-            _ => context => UpdateRule.gradient(context.Objective, context.Optimizer)
+            _ => context => UpdateRule.Gradient(context.Loss, context.Optimizer)
         );
 
         catalogue.Add(AgentKinds.Target, "look-ahead", new LookAheadSettings(), s => context => LookAhead(s, context));
@@ -142,12 +142,12 @@ public static class LibraryParts
 
     private static TargetBootstrap<Rollout> LookAhead(LookAheadSettings settings, TargetContext context) =>
         settings.Optimizer is { } own
-            ? TargetBootstrap.lookAhead(
+            ? TargetBootstrap.LookAhead(
                 context.Steps,
                 context.Descend(settings.Loss, own.Make(AgentKinds.Optimizer)),
                 LastStepState.Fresh
             )
-            : TargetBootstrap.lookAhead(
+            : TargetBootstrap.LookAhead(
                 context.Steps,
                 context.Descend(settings.Loss, context.Optimizer),
                 LastStepState.Learners
@@ -158,13 +158,13 @@ public static class LibraryParts
         void Add(string name, Func<MatchingContext, MatchingFunction> make) =>
             catalogue.Add(AgentKinds.Matching, name, new NoSettings(), _ => make);
 
-        Add("kl", c => Matching.klOf(c.Distribution, c.Reduction));
-        Add("reverse-kl", c => Matching.reverseKlOf(c.Distribution, c.Reduction));
-        Add("parameter-l2", _ => Matching.parameterL2(0.5));
-        Add("jensen-shannon", c => Matching.jensenShannonOf(c.Distribution, c.Reduction));
-        Add("jeffreys", c => Matching.jeffreysOf(c.Distribution, c.Reduction));
-        Add("squared-hellinger", c => Matching.squaredHellingerOf(c.Distribution, c.Reduction));
-        Add("logit-l2", c => Matching.logitL2(c.Reduction));
-        Add("fisher-quadratic", c => Matching.fisherQuadratic(c.Reduction));
+        Add("kl", c => Matching.KlOf(c.Distribution, c.Reduction));
+        Add("reverse-kl", c => Matching.ReverseKlOf(c.Distribution, c.Reduction));
+        Add("parameter-l2", _ => Matching.ParameterL2(0.5));
+        Add("jensen-shannon", c => Matching.JensenShannonOf(c.Distribution, c.Reduction));
+        Add("jeffreys", c => Matching.JeffreysOf(c.Distribution, c.Reduction));
+        Add("squared-hellinger", c => Matching.SquaredHellingerOf(c.Distribution, c.Reduction));
+        Add("logit-l2", c => Matching.LogitL2(c.Reduction));
+        Add("fisher-quadratic", c => Matching.FisherQuadratic(c.Reduction));
     }
 }

@@ -10,13 +10,15 @@ namespace Bmg.Training.Runs;
 /// <param name="TotalReward">Sum of all rewards, one number a member, or of the first metric times the length.</param>
 /// <param name="Interval">The unfinished interval.</param>
 /// <param name="Events">Where TensorBoard's event files were; null of a run that was checkpointed by a version that did not say.</param>
+/// <param name="Best">Score of the best checkpoint so far; null where none is kept, or none had a score.</param>
 public sealed record HostState(
     long MetricsBytes,
     double Seconds,
     long PeakMemoryBytes,
     IReadOnlyList<double> TotalReward,
     Interval Interval,
-    EventPosition? Events = null
+    EventPosition? Events = null,
+    double? Best = null
 )
 {
     /// <summary>The start of a run.</summary>

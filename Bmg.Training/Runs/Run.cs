@@ -322,6 +322,9 @@ public sealed class Run
         long startTime = services.Clock.GetTimestamp();
         IReadOnlyList<(Metric, double)> figures = [];
         Trail trail = TrailSoFar(metrics, resumed);
+        // Of the intervals since the last checkpoint, by which it is judged.
+        List<double> scores = [];
+        int judged = Math.Max(0, metrics.ToList().FindIndex(metric => metric.Name == record.Score));
         bool saturated = false;
         if (!resumed)
         {
@@ -401,6 +404,10 @@ public sealed class Run
             double[] means = [.. values.Select(value => Spread.Of(value).Mean)];
             figures = [.. metrics.Zip(means)];
             trail.Add(experiment.EnvironmentSteps, means);
+            if (double.IsFinite(means[judged]))
+            {
+                scores.Add(means[judged]);
+            }
             snapshot = snapshot with { Trail = trail.Means(), Latest = values[0] };
         }
 
@@ -425,8 +432,24 @@ public sealed class Run
                 Events = events.Position,
                 PeakMemoryBytes = Math.Max(state.PeakMemoryBytes, PeakMemory.Bytes),
             };
+            double score = scores.Count == 0 ? double.NaN : scores.Average();
+            if (configuration.Run.KeepBest && score > (state.Best ?? double.NegativeInfinity))
+            {
+                state = state with { Best = score };
+                // Before the latest: a kill in between is made good by the run that goes on from the checkpoint before.
+                experiment.Save(directory.BestCheckpoint, state.ToJson());
+            }
+            scores.Clear();
             experiment.Save(directory.Checkpoint, state.ToJson());
             saved = experiment.EnvironmentSteps;
+            if (configuration.Run.KeepLast > 0)
+            {
+                experiment.Save(directory.CheckpointAt(saved), state.ToJson());
+                foreach (string old in directory.KeptCheckpoints.SkipLast(configuration.Run.KeepLast).ToArray())
+                {
+                    File.Delete(old);
+                }
+            }
             record = record with { EnvironmentSteps = saved };
         }
     }

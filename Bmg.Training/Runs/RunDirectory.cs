@@ -27,6 +27,22 @@ public sealed class RunDirectory
     /// <summary>The last good checkpoint.</summary>
     public string Checkpoint => Export.Checkpoints.RunDirectory.LatestCheckpoint(Root);
 
+    /// <summary>The checkpoint with the best score, where it is kept.</summary>
+    public string BestCheckpoint => Path.Combine(Path.GetDirectoryName(Checkpoint)!, "best.safetensors");
+
+    /// <summary>A checkpoint that is kept beside the latest.</summary>
+    public string CheckpointAt(long steps) =>
+        Path.Combine(
+            Path.GetDirectoryName(Checkpoint)!,
+            string.Create(CultureInfo.InvariantCulture, $"step-{steps:D12}.safetensors")
+        );
+
+    /// <summary>Checkpoints that are kept beside the latest, oldest first.</summary>
+    public IEnumerable<string> KeptCheckpoints =>
+        Directory
+            .EnumerateFiles(Path.GetDirectoryName(Checkpoint)!, "step-*.safetensors")
+            .Order(StringComparer.Ordinal);
+
     /// <summary>The exported policy.</summary>
     public string Policy => Path.Combine(Root, "policy.onnx");
 

@@ -6,7 +6,7 @@ public sealed record Examples(Tensor Inputs, Tensor Labels);
 /// <summary>What a step of the learner sees: examples to learn from, and some to be judged on.</summary>
 /// <param name="Learned">Examples to learn from.</param>
 /// <param name="Judged">Fresh examples that were held out; the others where none are.</param>
-public sealed record ExampleBatch(Examples Learned, Examples Judged)
+public sealed record ExampleBatch(Examples Learned, Examples Judged) : IDisposable
 {
     private const string Inputs = "inputs";
     private const string Labels = "labels";
@@ -21,6 +21,9 @@ public sealed record ExampleBatch(Examples Learned, Examples Judged)
                 [Inputs, Labels, JudgedInputs, JudgedLabels],
                 [Learned.Inputs, Learned.Labels, Judged.Inputs, Judged.Labels]
             );
+
+    /// <summary>Disposes its tensors.</summary>
+    public void Dispose() => ToParams().Dispose();
 
     /// <summary>What <see cref="ToParams"/> gave.</summary>
     public static ExampleBatch OfParams(Params set)

@@ -79,7 +79,7 @@ public sealed class SupervisedKind(SupervisedSettings settings) : IExperimentKin
             {
                 var function = configuration.Matching.Functions[i].Function;
                 var compares = function.Make(AgentKinds.Matching)(
-                    new MatchingContext(configuration.Matching.Reduction, Distributions.categorical(2))
+                    new MatchingContext(configuration.Matching.Reduction, Distributions.Categorical(2))
                 );
                 if (compares.Has(MatchingClaims.ShiftInvariant))
                 {

@@ -110,10 +110,10 @@ public sealed class SupervisedLearners : ILearners
     public Tensor Loss(Params parameters, Examples examples)
     {
         ArgumentNullException.ThrowIfNull(examples);
-        var outputs = NetworkModule.apply(Network, parameters, examples.Inputs);
+        var outputs = Network.Apply(parameters, examples.Inputs);
         return Data.Description.HasClasses
-            ? Losses.crossEntropy(outputs, examples.Labels)
-            : Losses.squaredError(outputs - examples.Labels);
+            ? Losses.CrossEntropy(outputs, examples.Labels)
+            : Losses.SquaredError(outputs - examples.Labels);
     }
 
     private static string Seen(SupervisedSettings settings) => settings.HeldOut > 0 ? "held-out" : "training";
@@ -123,20 +123,20 @@ public sealed class SupervisedLearners : ILearners
         var meta = Configuration.Meta;
         var fixedRate = Settings.Optimizer.Make(AgentKinds.Optimizer);
         var isFixed = meta.Method == MetaMethod.Fixed;
-        var optimizer = isFixed ? fixedRate : Optimizers.withLearnedRate(HyperParameters.LearningRate, fixedRate);
+        var optimizer = isFixed ? fixedRate : fixedRate.WithLearnedRate(HyperParameters.LearningRate);
         var rate = InitialRate(fixedRate) ?? 0;
-        var rule = UpdateRule.gradient(
-            Objective<ExampleBatch>.Create("loss", (x, _, batch) => Loss(x, batch.Learned)),
+        var rule = UpdateRule.Gradient(
+            LossFunction<ExampleBatch>.Create("loss", (x, _, batch) => Loss(x, batch.Learned)),
             optimizer
         );
-        var outer = Objective<ExampleBatch>.Create("outer loss", (x, _, batch) => Loss(x, batch.Judged));
+        var outer = LossFunction<ExampleBatch>.Create("outer loss", (x, _, batch) => Loss(x, batch.Judged));
         return MetaLearner<ExampleBatch>
             .Create(
                 rule,
                 Settings.InnerSteps,
                 isFixed
-                    ? MetaParametersModule.constant(HyperParameters.LearningRate, rate)
-                    : MetaParametersModule.logScalar(
+                    ? MetaParameters.Constant(HyperParameters.LearningRate, rate)
+                    : MetaParameters.LogScalar(
                         HyperParameters.LearningRate,
                         Settings.LearnedRate.Low,
                         Settings.LearnedRate.High,
@@ -148,22 +148,22 @@ public sealed class SupervisedLearners : ILearners
                     MetaMethod.Fixed => MetaObjective<ExampleBatch>.Fixed,
                     MetaMethod.Mg => MetaObjective<ExampleBatch>.NewMetaGradient(outer),
                     MetaMethod.Bmg => MetaObjective<ExampleBatch>.NewBootstrapped(
-                        // The last step is one down the outer objective: the loss of examples that were held out.
-                        TargetBootstrap.lookAhead(
+                        // The last step is one down the outer loss: the loss of examples that were held out.
+                        TargetBootstrap.LookAhead(
                             Settings.TargetSteps,
-                            UpdateRule.gradient(outer, optimizer),
+                            UpdateRule.Gradient(outer, optimizer),
                             LastStepState.Learners
                         ),
-                        ActorCriticAgent.MatchingOf(Configuration.Matching, Distributions.categorical(Network.Outputs))
+                        ActorCriticAgent.MatchingOf(Configuration.Matching, Distributions.Categorical(Network.Outputs))
                     ),
                     _ => throw new NotSupportedException($"meta.method '{meta.Method}'"),
                 },
                 Model<ExampleBatch>.Create(
                     "network",
-                    (x, _, batch) => Params.Single(Output, NetworkModule.apply(Network, x, batch.Judged.Inputs))
+                    (x, _, batch) => Params.Single(Output, Network.Apply(x, batch.Judged.Inputs))
                 ),
                 ActorCriticAgent.Clipped(
-                    Optimizers.adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon),
+                    Optimizers.Adam(meta.LearningRate, meta.Beta1, meta.Beta2, meta.Epsilon),
                     meta.GradientClip
                 )
             )

@@ -3,7 +3,6 @@ using Bmg.Training.Acting;
 using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using Bmg.Training.Data;
-using Microsoft.FSharp.Core;
 using static TorchSharp.torch;
 
 namespace Bmg.Training.Supervised;
@@ -46,9 +45,8 @@ internal sealed class SupervisedPopulation : IPopulation
         _heldOut = heldOut.Length > 0 ? Source(heldOut, "held-out examples") : null;
         _watched = Source(heldOut.Length > 0 ? heldOut : training, "watched examples");
         _variance = VarianceOf(learners.Data, training);
-        _state = MetaLearner.init(
-            learners.MetaLearner,
-            NetworkModule.init(learners.Network, learners.Settings.Initialization, all, ScalarType.Float32, _device),
+        _state = learners.MetaLearner.Init(
+            learners.Network.Init(learners.Settings.Initialization, all, ScalarType.Float32, _device),
             learners.MetaLearner.MetaParameters.Init.Invoke(all, ScalarType.Float32, _device)
         );
 
@@ -73,8 +71,8 @@ internal sealed class SupervisedPopulation : IPopulation
     public MetaStepReport Advance()
     {
         var before = EnvironmentSteps;
-        var (next, log) = MetaLearner.step(_learners.MetaLearner, _state, (_, _) => Collect(), Keep);
-        _guard.Check("the meta-objective", log.Objective, EnvironmentSteps);
+        var (next, log) = _learners.MetaLearner.Step(_state, (_, _) => Collect(), Keep);
+        _guard.Check("the meta-objective", log.MetaObjective, EnvironmentSteps);
         _guard.Check("the meta-gradient's norm", log.MetaGradientNorm, EnvironmentSteps);
         foreach (var loss in log.Losses)
         {
@@ -96,7 +94,7 @@ internal sealed class SupervisedPopulation : IPopulation
         [
             Watch(),
             Rates(),
-            MemberValues.OrNothing(log.Objective, _members),
+            MemberValues.OrNothing(log.MetaObjective, _members),
             MemberValues.OrNothing(log.MetaGradientNorm, _members),
             MemberValues.MeanOverSteps(log.Losses, _members),
         ];
@@ -114,9 +112,9 @@ internal sealed class SupervisedPopulation : IPopulation
             ["meta"] = _state.MetaParameters,
             ["metaOptimizer"] = _state.MetaOptimizer,
         };
-        if (_state.Pending.IsSome)
+        if (_state.Pending is { } pending)
         {
-            sets["pending"] = _state.Pending.Value.Data.ToParams();
+            sets["pending"] = pending.Data.ToParams();
         }
 
         return sets;
@@ -209,10 +207,8 @@ internal sealed class SupervisedPopulation : IPopulation
         RequireLabels(checkpoint);
         Release(null);
         var pending = checkpoint.Sets.ContainsKey("pending")
-            ? FSharpValueOption<Experience<ExampleBatch>>.Some(
-                new Experience<ExampleBatch>(ExampleBatch.OfParams(Own("pending")), null)
-            )
-            : FSharpValueOption<Experience<ExampleBatch>>.None;
+            ? new Experience<ExampleBatch>(ExampleBatch.OfParams(Own("pending")), null)
+            : null;
         _state = new MetaState<ExampleBatch>(
             new LearnerState(Own("learner"), Own("learnerOptimizer")),
             Own("meta"),
@@ -271,11 +267,9 @@ internal sealed class SupervisedPopulation : IPopulation
     }
 
     /// <summary>Takes a batch that outlives its meta-step out of the meta-step's scope.</summary>
-    private static void Keep(Experience<ExampleBatch> experience) =>
-        ParamsModule.detachFromScope(experience.Data.ToParams());
+    private static void Keep(Experience<ExampleBatch> experience) => experience.Data.ToParams().DetachFromScope();
 
-    private void Release(MetaState<ExampleBatch>? next) =>
-        MemberValues.Release(_state, next, experience => ParamsModule.dispose(experience.Data.ToParams()));
+    private void Release(MetaState<ExampleBatch>? next) => MemberValues.Release(_state, next);
 
     /// <summary>How well each member does on a batch: the share of classes that it gets right, or of the variance that it explains.</summary>
     private double[] Watch()
@@ -285,7 +279,7 @@ internal sealed class SupervisedPopulation : IPopulation
         var examples = _watched.Next();
         if (_learners.Data.Description.HasClasses)
         {
-            var outputs = NetworkModule.apply(_learners.Network, _state.Learner.Parameters, examples.Inputs);
+            var outputs = _learners.Network.Apply(_state.Learner.Parameters, examples.Inputs);
             return Doubles(outputs.argmax(-1).eq(examples.Labels).to(ScalarType.Float64).mean([1]));
         }
 

@@ -52,12 +52,12 @@ public sealed record SupervisedSettings
     [Description("The meta-learned learning rate. Ignored by method \"fixed\".")]
     public LearnedRateSettings LearnedRate { get; init; } = new();
 
-    [Description("Examples in a batch: of each step, of the outer objective, and of each look at how well it does.")]
+    [Description("Examples in a batch: of each step, of the outer loss, and of each look at how well it does.")]
     [Range(1, 1_000_000)]
     public int BatchSize { get; init; } = 32;
 
     [Description(
-        "Share of the training examples that is held out: the outer objective of method \"mg\", μ of method \"bmg\" and the first metric are taken on batches of them, and no step learns from them. The same examples for all seeds. 0 takes batches of the training examples instead, those to be learned from next or last."
+        "Share of the training examples that is held out: the outer loss of method \"mg\", μ of method \"bmg\" and the first metric are taken on batches of them, and no step learns from them. The same examples for all seeds. 0 takes batches of the training examples instead, those to be learned from next or last."
     )]
     [Range(0, 1, MaximumIsExclusive = true)]
     public double HeldOut { get; init; } = 0.2;
@@ -69,7 +69,7 @@ public sealed record SupervisedSettings
     public int InnerSteps { get; init; } = 4;
 
     [Description(
-        "L: learner steps that the target looks ahead, the last of them one down the outer objective. Only method \"bmg\" uses it."
+        "L: learner steps that the target looks ahead, the last of them one down the outer loss. Only method \"bmg\" uses it."
     )]
     [Range(1, 100_000)]
     public int TargetSteps { get; init; } = 8;

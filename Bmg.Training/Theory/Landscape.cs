@@ -44,8 +44,8 @@ public sealed class Landscape : IDisposable
     public string[] Names { get; }
 
     /// <summary>The loss under a step's noise.</summary>
-    public Objective<Observation> Objective =>
-        Objective<Observation>.Create(
+    public LossFunction<Observation> LossFunction =>
+        LossFunction<Observation>.Create(
             _kind == ProblemKind.Quadratic ? "quadratic" : "rosenbrock",
             (x, _, data) => HalfSquare(data.Noise is { } noise ? Plus(ResidualsOf(x), noise) : ResidualsOf(x))
         );
@@ -79,7 +79,7 @@ public sealed class Landscape : IDisposable
             MatchingClaims.Divergence | MatchingClaims.Symmetric | MatchingClaims.RootMetric,
             (target, learner) =>
             {
-                Tensor d = ParamsModule.flatten(ParamsModule.subtract(target.Parameters, learner.Parameters));
+                Tensor d = target.Parameters.Subtract(learner.Parameters).Flatten();
                 return Halved(d.mul(d.matmul(metric)).sum(-1L));
             }
         );
@@ -124,7 +124,7 @@ public sealed class Landscape : IDisposable
                     ])
                 ),
         ];
-        return ParamsModule.detachFromScope(Params.Create(Names, columns));
+        return Params.Create(Names, columns).DetachFromScope();
     }
 
     /// <summary>One step's data.</summary>
@@ -156,7 +156,7 @@ public sealed class Landscape : IDisposable
 
     private Tensor ResidualsOf(Params x) =>
         _kind == ProblemKind.Quadratic
-            ? ParamsModule.flatten(x).mul(_scales)
+            ? x.Flatten().mul(_scales)
             : cat([x["x0"].neg().add(One, One), x["x1"].add(x["x0"].mul(x["x0"]), MinusOne)], 1L).mul(_scales);
 
     /// <summary>What each residual is multiplied with, such that the largest curvature (at the minimum) is 1.</summary>

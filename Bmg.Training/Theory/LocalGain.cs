@@ -73,7 +73,7 @@ public static class LocalGain
         };
         Tensor metric = form == GainForm.L2Plain ? identity : hessian;
 
-        Objective<Nothing> loss = Objective<Nothing>.Create(
+        LossFunction<Nothing> loss = LossFunction<Nothing>.Create(
             "f",
             (x, _, _) =>
                 Landscape.Plus(x["x"].matmul(gradient), Landscape.Halved(x["x"].matmul(hessian).mul(x["x"]).sum(-1L)))
@@ -81,36 +81,29 @@ public static class LocalGain
         MetaLearner<Nothing> learner = MetaLearner<Nothing>.Create(
             MoveBy(jacobian),
             1,
-            MetaParametersModule.ratePerParameter("", Params.Single("w", zeros(1, subject.Jacobian[0].Length)), 0),
+            MetaParameters.RatePerParameter("", Params.Single("w", zeros(1, subject.Jacobian[0].Length)), 0),
             MetaObjective<Nothing>.NewBootstrapped(
-                TargetBootstrap.lookAhead(
+                TargetBootstrap.LookAhead(
                     1,
-                    UpdateRule.gradient(loss, Optimizers.after(Along(along), Optimizers.sgd(subject.StepSize))),
+                    UpdateRule.Gradient(loss, Optimizers.Sgd(subject.StepSize).After(Along(along))),
                     LastStepState.Fresh
                 ),
                 Landscape.InMetric(metric)
             ),
             Model<Nothing>.Create("none", (x, _, _) => x),
-            Optimizers.sgd(beta)
+            Optimizers.Sgd(beta)
         );
 
-        MetaState<Nothing> state = MetaLearner.init(
-            learner,
+        MetaState<Nothing> state = learner.Init(
             Params.Single("x", zeros(1, subject.Gradient.Length, dtype: ScalarType.Float64)),
             learner.MetaParameters.Init.Invoke([default], ScalarType.Float64, CPU)
         );
         Nothing data = new();
-        (MetaState<Nothing> next, _) = MetaLearner.step(
-            learner,
-            state,
-            (_, _) => new Experience<Nothing>(data, null),
-            _ => { }
-        );
+        (MetaState<Nothing> next, _) = learner.Step(state, (_, _) => new Experience<Nothing>(data, null), _ => { });
         double[] w = next.MetaParameters["w"].data<double>().ToArray();
         foreach (MetaState<Nothing> each in new[] { state, next })
         {
-            each.Learner.Dispose();
-            ParamsModule.dispose(each.MetaParameters);
+            each.Dispose();
         }
         return new GainPoint(form, beta, Predict(subject, Rows(along), Rows(metric), beta), LossAt(subject, w));
     }

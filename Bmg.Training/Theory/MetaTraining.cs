@@ -1,6 +1,5 @@
 using Bmg.Training.Environments;
 using Bmg.Training.Runs;
-using Microsoft.FSharp.Core;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -76,14 +75,14 @@ internal static class MetaTraining
         Params w = rates.Init.Invoke(new Seed[conditions.Length], ScalarType.Float64, CPU);
         if (method is not null)
         {
-            w = Train(configuration, method, learner, landscape, seeds, ParamsModule.detachFromScope(w), alive, stop);
+            w = Train(configuration, method, learner, landscape, seeds, w.DetachFromScope(), alive, stop);
         }
         Params hyper = rates.Apply.Invoke(w, null);
         double[][] found = [.. hyper.Tensors.Select(t => t.data<double>().ToArray())];
         double[][] losses = Evaluate(configuration, learner.UpdateRule, landscape, hyper, seeds, alive, stop);
         if (method is not null)
         {
-            ParamsModule.dispose(w);
+            w.Dispose();
         }
         if (stop.IsCancellationRequested)
         {
@@ -121,30 +120,27 @@ internal static class MetaTraining
     {
         RateSettings rate = configuration.Rate;
         bool one = rate.Kind == RateKind.One;
-        MetaParameters Bounded(string name) =>
-            MetaParametersModule.boundedScalar(name, rate.Low, rate.High, rate.Initial);
-        Optimizer descent = Optimizers.sgd(1);
-        UpdateRule<Observation> rule = UpdateRule.gradient(
-            landscape.Objective,
-            one ? Optimizers.withLearnedRate(Rate, descent) : Optimizers.withRatePerTensor(Prefix, descent)
+        MetaParameters Bounded(string name) => MetaParameters.BoundedScalar(name, rate.Low, rate.High, rate.Initial);
+        Optimizer descent = Optimizers.Sgd(1);
+        UpdateRule<Observation> rule = UpdateRule.Gradient(
+            landscape.LossFunction,
+            one ? descent.WithLearnedRate(Rate) : descent.WithRatePerTensor(Prefix)
         );
         return MetaLearner<Observation>.Create(
             rule,
             configuration.InnerSteps,
-            one
-                ? Bounded(Rate)
-                : MetaParametersModule.merge([.. landscape.Names.Select(name => Bounded(Prefix + name))]),
+            one ? Bounded(Rate) : MetaParameters.Merge([.. landscape.Names.Select(name => Bounded(Prefix + name))]),
             method?.TargetSteps is { } steps
                 ? MetaObjective<Observation>.NewBootstrapped(
                     // The target's last step is one more of the learner's own: f is all there is to descend.
-                    TargetBootstrap.lookAhead(steps, rule, LastStepState.Fresh),
-                    method.Matching == MatchKind.Kl ? Landscape.GaussianKl : Matching.parameterL2(0.5)
+                    TargetBootstrap.LookAhead(steps, rule, LastStepState.Fresh),
+                    method.Matching == MatchKind.Kl ? Landscape.GaussianKl : Matching.ParameterL2(0.5)
                 )
-                : MetaObjective<Observation>.NewMetaGradient(landscape.Objective),
+                : MetaObjective<Observation>.NewMetaGradient(landscape.LossFunction),
             landscape.Model,
             configuration.Meta.Optimizer == MetaOptimizerKind.Adam
-                ? Optimizers.adam(configuration.Meta.LearningRate, 0.9, 0.999, 1e-8)
-                : Optimizers.sgd(configuration.Meta.LearningRate)
+                ? Optimizers.Adam(configuration.Meta.LearningRate, 0.9, 0.999, 1e-8)
+                : Optimizers.Sgd(configuration.Meta.LearningRate)
         );
     }
 
@@ -163,7 +159,7 @@ internal static class MetaTraining
         Rng[] starts = Generators(seeds, "start");
         Rng[] noise = Generators(seeds, "noise");
         int lived = 0;
-        MetaState<Observation> state = MetaLearner.init(learner, landscape.Start(starts), first);
+        MetaState<Observation> state = learner.Init(landscape.Start(starts), first);
         // The last step of a target is not part of the learner's own life.
         int livesOn = configuration.InnerSteps + (method.TargetSteps ?? 1) - 1;
         for (int i = 0; i < configuration.MetaSteps && !stop.IsCancellationRequested; i++)
@@ -180,32 +176,25 @@ internal static class MetaTraining
                     state.Pending
                 );
             }
-            (MetaState<Observation> next, _) = MetaLearner.step(
-                learner,
+            (MetaState<Observation> next, _) = learner.Step(
                 state,
                 (_, _) => new Experience<Observation>(landscape.Observe(configuration.Noise, noise), null),
                 pending => pending.Data.Noise?.DetachFromDisposeScope()
             );
             state.Learner.Dispose();
-            ParamsModule.dispose(state.MetaParameters);
-            ParamsModule.dispose(state.MetaOptimizer);
+            state.MetaParameters.Dispose();
+            state.MetaOptimizer.Dispose();
             Forget(state.Pending);
             state = next;
             lived += livesOn;
         }
         state.Learner.Dispose();
-        ParamsModule.dispose(state.MetaOptimizer);
+        state.MetaOptimizer.Dispose();
         Forget(state.Pending);
         return state.MetaParameters;
     }
 
-    private static void Forget(FSharpValueOption<Experience<Observation>> pending)
-    {
-        if (pending.IsSome)
-        {
-            pending.Value.Data.Noise?.Dispose();
-        }
-    }
+    private static void Forget(Experience<Observation>? pending) => pending?.Data.Noise?.Dispose();
 
     /// <summary>f after each horizon as a fraction of f at the start, one row a horizon, one number a member; starts that training never saw.</summary>
     private static double[][] Evaluate(
@@ -228,7 +217,7 @@ internal static class MetaTraining
             using DisposeScope scope = NewDisposeScope();
             Observation seen = landscape.Observe(configuration.Noise, noise);
             LearnerState next = rule.Step.Invoke(learner, hyper, seen, Differentiation.None).Learner;
-            ParamsModule.detachFromScope(next.Parameters);
+            next.Parameters.DetachFromScope();
             learner.Dispose();
             learner = next;
             if (configuration.Horizons.Contains(step))

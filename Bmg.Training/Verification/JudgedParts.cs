@@ -62,7 +62,7 @@ public static class JudgedParts
         if (part.Kind == AgentKinds.Matching.Name)
         {
             return Subject.Of(
-                part.Make(AgentKinds.Matching)(new MatchingContext(Reduction.Mean, Distributions.categorical(3)))
+                part.Make(AgentKinds.Matching)(new MatchingContext(Reduction.Mean, Distributions.Categorical(3)))
             );
         }
 
@@ -74,7 +74,10 @@ public static class JudgedParts
         if (part.Kind == AgentKinds.UpdateRule.Name)
         {
             var make = part.Make(AgentKinds.UpdateRule);
-            return Subject.Of(part.Name, objective => make(new UpdateRuleContext(objective, Optimizers.sgd(0.3))));
+            return Subject.Of(
+                part.Name,
+                lossFunction => make(new UpdateRuleContext(lossFunction, Optimizers.Sgd(0.3)))
+            );
         }
 
         if (part.Kind == AgentKinds.Target.Name)
@@ -87,10 +90,10 @@ public static class JudgedParts
                         new TargetContext
                         {
                             Steps = given.Steps,
-                            Optimizer = Optimizers.sgd(0.3),
-                            Objective = given.Objective,
-                            PolicyObjective = given.Objective,
-                            Descend = (_, optimizer) => UpdateRule.gradient(given.Objective, optimizer),
+                            Optimizer = Optimizers.Sgd(0.3),
+                            Loss = given.Loss,
+                            PolicyLoss = given.Loss,
+                            Descend = (_, optimizer) => UpdateRule.Gradient(given.Loss, optimizer),
                         }
                     )
             );

@@ -6,15 +6,14 @@ namespace Bmg.Examples.OwnRule;
 /// <summary>An update rule, an optimizer, a target bootstrap and a matching function of one's own.</summary>
 public static class Parts
 {
-    /// <summary>φ: a gradient step on the learner's objective plus half the squared norm of its parameters.</summary>
+    /// <summary>φ: a gradient step on the learner's loss plus half the squared norm of its parameters.</summary>
     public static UpdateRule<Rollout> Shrinking(ShrinkingSettings settings, UpdateRuleContext context)
     {
-        var half = Scalars.constant(settings.Shrinkage / 2);
-        return UpdateRule.gradient(
-            Objective<Rollout>.Create(
-                $"{context.Objective.Name} + shrinkage",
-                (x, hyper, data) =>
-                    context.Objective.Loss.Invoke(x, hyper, data).plus(ParamsModule.squaredNorm(x).mul(half))
+        var half = Scalars.Constant(settings.Shrinkage / 2);
+        return UpdateRule.Gradient(
+            LossFunction<Rollout>.Create(
+                $"{context.Loss.Name} + shrinkage",
+                (x, hyper, data) => context.Loss.Loss.Invoke(x, hyper, data).Plus(x.SquaredNorm().mul(half))
             ),
             context.Optimizer
         );
@@ -29,7 +28,7 @@ public static class Parts
             GradientTransformation.Create(
                 "softsign",
                 _ => Params.Empty,
-                (gradients, state) => new(gradients.Map(g => g.div(g.square().plus(Scalars.constant(1)).sqrt())), state)
+                (gradients, state) => new(gradients.Map(g => g.div(g.square().Plus(Scalars.Constant(1)).sqrt())), state)
             )
         );
 
@@ -39,10 +38,10 @@ public static class Parts
             "farther",
             (start, life) =>
             {
-                var ahead = TargetBootstrap.aheadOnly<Rollout>(context.Steps).Bootstrap.Invoke(start, life);
-                var rest = Scalars.constant(settings.Times - 1);
-                var step = ParamsModule.subtract(ahead.Parameters, start.Parameters).Map(t => t.mul(rest));
-                return new(ParamsModule.add(ahead.Parameters, step), ahead.Learner, ahead.Evaluation);
+                var ahead = TargetBootstrap.AheadOnly<Rollout>(context.Steps).Bootstrap.Invoke(start, life);
+                var rest = Scalars.Constant(settings.Times - 1);
+                var step = ahead.Parameters.Subtract(start.Parameters).Map(t => t.mul(rest));
+                return new(ahead.Parameters.Add(step), ahead.Learner, ahead.Evaluation);
             }
         );
 
@@ -55,7 +54,7 @@ public static class Parts
             {
                 var there = softmax(target.Stopped["logits"], -1);
                 var here = softmax(learner["logits"], -1);
-                var distance = there.minus(here).square().sum(-1).mul(Scalars.constant(settings.Scale));
+                var distance = there.Minus(here).square().sum(-1).mul(Scalars.Constant(settings.Scale));
                 return learner.Reduce(context.Reduction, distance);
             }
         );

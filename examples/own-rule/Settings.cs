@@ -6,7 +6,7 @@ namespace Bmg.Examples.OwnRule;
 /// <summary>Settings of the update rule.</summary>
 public sealed record ShrinkingSettings
 {
-    [Description("Weight of half the squared norm of the parameters in the learner's objective.")]
+    [Description("Weight of half the squared norm of the parameters in the learner's loss.")]
     [Range(0, 1)]
     public double Shrinkage { get; init; } = 1e-4;
 }

@@ -16,9 +16,9 @@ public static class CSharp
             (target, learner) =>
             {
                 static Tensor Root(Prediction p) =>
-                    Categorical.logProbabilities(p["logits"]).mul(Scalars.constant(0.5)).exp();
-                var apart = Root(target.Stopped).minus(Root(learner)).squared().sum(-1);
-                return ReductionModule.apply(Reduction.Mean, apart.mul(Scalars.constant(0.5)));
+                    Categorical.LogProbabilities(p["logits"]).mul(Scalars.Constant(0.5)).exp();
+                var apart = Root(target.Stopped).Minus(Root(learner)).Squared().sum(-1);
+                return Reduction.Mean.Apply(apart.mul(Scalars.Constant(0.5)));
             }
         );
 
@@ -31,9 +31,9 @@ public static class CSharp
             "half the way",
             (start, life) =>
             {
-                var ahead = TargetBootstrap.aheadOnly<Rollout>(given.Steps).Bootstrap.Invoke(start, life);
-                var both = ParamsModule.add(start.Parameters, ahead.Parameters);
-                return new(both.Map(t => t.mul(Scalars.constant(0.5))), ahead.Learner, ahead.Evaluation);
+                var ahead = TargetBootstrap.AheadOnly<Rollout>(given.Steps).Bootstrap.Invoke(start, life);
+                var both = start.Parameters.Add(ahead.Parameters);
+                return new(both.Map(t => t.mul(Scalars.Constant(0.5))), ahead.Learner, ahead.Evaluation);
             }
         );
 
@@ -50,9 +50,9 @@ public static class CSharp
                 | MatchingClaims.ShiftInvariant, // the laws hold it to that
             (target, learner) =>
             {
-                var there = Categorical.probabilities(target.Stopped["logits"]);
-                var here = Categorical.probabilities(learner["logits"]);
-                return Reduce(there.minus(here).squared().sum(-1).mul(Scalars.constant(0.5)));
+                var there = Categorical.Probabilities(target.Stopped["logits"]);
+                var here = Categorical.Probabilities(learner["logits"]);
+                return Reduce(there.Minus(here).Squared().sum(-1).mul(Scalars.Constant(0.5)));
             }
         );
 
@@ -65,10 +65,10 @@ public static class CSharp
             "farther",
             (start, life) =>
             {
-                var ahead = TargetBootstrap.aheadOnly<Rollout>(given.Steps).Bootstrap.Invoke(start, life);
-                var step = ParamsModule.subtract(ahead.Parameters, start.Parameters);
-                var half = step.Map(t => t.mul(Scalars.constant(0.5)));
-                return new(ParamsModule.add(ahead.Parameters, half), ahead.Learner, ahead.Evaluation);
+                var ahead = TargetBootstrap.AheadOnly<Rollout>(given.Steps).Bootstrap.Invoke(start, life);
+                var step = ahead.Parameters.Subtract(start.Parameters);
+                var half = step.Map(t => t.mul(Scalars.Constant(0.5)));
+                return new(ahead.Parameters.Add(half), ahead.Learner, ahead.Evaluation);
             }
         );
 
@@ -84,7 +84,7 @@ public static class CSharp
                 "softsign",
                 _ => Params.Empty,
                 (gradients, state) =>
-                    new(gradients.Map(g => g.div(g.squared().plus(Scalars.constant(1)).sqrt())), state)
+                    new(gradients.Map(g => g.div(g.Squared().Plus(Scalars.Constant(1)).sqrt())), state)
             )
         );
 
@@ -92,16 +92,16 @@ public static class CSharp
 
     // region shrinking
     /// <summary>An update rule: a gradient step whose rate is learned, and which shrinks the parameters by a learned share of it.</summary>
-    public static UpdateRule<Rollout> Shrinking(Objective<Rollout> objective) =>
-        UpdateRule.gradient(
-            Objective<Rollout>.Create(
-                $"{objective.Name} + shrinkage",
+    public static UpdateRule<Rollout> Shrinking(LossFunction<Rollout> lossFunction) =>
+        UpdateRule.Gradient(
+            LossFunction<Rollout>.Create(
+                $"{lossFunction.Name} + shrinkage",
                 (x, hyper, data) =>
-                    objective
+                    lossFunction
                         .Loss.Invoke(x, hyper, data)
-                        .plus(ParamsModule.squaredNorm(x).mul(hyper["shrinkage"]).mul(Scalars.constant(0.5)))
+                        .Plus(x.SquaredNorm().mul(hyper["shrinkage"]).mul(Scalars.Constant(0.5)))
             ),
-            Optimizers.withLearnedRate("rate", Optimizers.momentum(0.1, 0.5))
+            Optimizers.Momentum(0.1, 0.5).WithLearnedRate("rate")
         );
 
     /// <summary>The update rule with what puts out its hyper-parameters.</summary>
@@ -109,9 +109,9 @@ public static class CSharp
         Subject
             .Of("shrinking", Shrinking)
             .WithMetaParameters(_ =>
-                MetaParametersModule.merge([
-                    MetaParametersModule.boundedScalar("rate", 0.01, 0.5, 0.1),
-                    MetaParametersModule.boundedScalar("shrinkage", 0, 1, 0.1),
+                MetaParameters.Merge([
+                    MetaParameters.BoundedScalar("rate", 0.01, 0.5, 0.1),
+                    MetaParameters.BoundedScalar("shrinkage", 0, 1, 0.1),
                 ])
             );
 
@@ -126,9 +126,9 @@ public static class CSharp
             (target, learner) =>
                 Reduce(
                     Categorical
-                        .probabilities(target["logits"])
-                        .minus(Categorical.probabilities(learner["logits"]))
-                        .squared()
+                        .Probabilities(target["logits"])
+                        .Minus(Categorical.Probabilities(learner["logits"]))
+                        .Squared()
                         .sum(-1)
                 )
         );
@@ -141,13 +141,13 @@ public static class CSharp
             (target, learner) =>
                 Reduce(
                     Categorical
-                        .probabilities(target.Stopped["logits"])
-                        .mul(Categorical.probabilities(learner["logits"]))
+                        .Probabilities(target.Stopped["logits"])
+                        .mul(Categorical.Probabilities(learner["logits"]))
                         .sum(-1)
                 )
         );
 
     // endregion
 
-    private static Tensor Reduce(Tensor perState) => ReductionModule.apply(Reduction.Mean, perState);
+    private static Tensor Reduce(Tensor perState) => Reduction.Mean.Apply(perState);
 }

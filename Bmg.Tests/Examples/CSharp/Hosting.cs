@@ -37,7 +37,7 @@ public static class HalfKl
 {
     /// <summary>So many times KL.</summary>
     public static MatchingFunction Of(double factor, Reduction reduction) =>
-        Matching.weightedSum([factor], [Matching.kl(reduction)]);
+        Matching.WeightedSum([factor], [Matching.Kl(reduction)]);
 }
 
 /// <summary>A feature without settings.</summary>

@@ -18,7 +18,7 @@ public static class PixelNetwork
             (parameters, x) =>
             {
                 long[] perMember = [x.shape[0], .. Enumerable.Repeat(1L, x.shape.Length - 1)];
-                return x.mul(parameters["s"].reshape(perMember)).mul(Scalars.constant(factor));
+                return x.mul(parameters["s"].reshape(perMember)).mul(Scalars.Constant(factor));
             }
         );
 

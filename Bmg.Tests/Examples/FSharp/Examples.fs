@@ -59,23 +59,23 @@ let squashed =
 
 // region shrinking
 /// An update rule: a gradient step whose rate is learned, and which shrinks the parameters by a learned share of it.
-let shrinking (objective: Objective<Rollout>) =
+let shrinking (lossFunction: LossFunction<Rollout>) =
     let half = Scalars.constant 0.5
 
     UpdateRule.gradient
-        (Objective<Rollout>
+        (LossFunction<Rollout>
             .Create(
-                $"{objective.Name} + shrinkage",
+                $"{lossFunction.Name} + shrinkage",
                 fun x hyper data ->
                     let penalty = (Params.squaredNorm x).mul(hyper["shrinkage"]).mul half
-                    objective.Loss.Invoke(x, hyper, data).plus penalty
+                    lossFunction.Loss.Invoke(x, hyper, data).plus penalty
             ))
         (Optimizers.withLearnedRate "rate" (Optimizers.momentum 0.1 0.5))
 
 /// The update rule with what puts out its hyper-parameters.
 let shrinkingSubject =
     Subject
-        .Of("shrinking", fun objective -> shrinking objective)
+        .Of("shrinking", fun lossFunction -> shrinking lossFunction)
         .WithMetaParameters(fun _ ->
             MetaParameters.merge [|
                 MetaParameters.boundedScalar "rate" 0.01 0.5 0.1
@@ -85,7 +85,7 @@ let shrinkingSubject =
 
 // region extragradient
 /// An update rule: the extragradient method, which steps along the gradient of the point that a plain step would reach, with a learned rate.
-let extragradient (objective: Objective<Rollout>) =
+let extragradient (lossFunction: LossFunction<Rollout>) =
     let step (learner: LearnerState) (hyper: Params) data differentiation =
         let differentiated = differentiation <> Differentiation.None
         let rate = hyper["rate"]
@@ -97,14 +97,16 @@ let extragradient (objective: Objective<Rollout>) =
                 Params.leaves learner.Parameters
 
         let x = if x.Tensors[0].requires_grad then x else Params.leaves x
-        let loss = objective.Loss.Invoke(x, hyper, data)
+        let loss = lossFunction.Loss.Invoke(x, hyper, data)
 
         let descend gradients =
             Params.map2 (fun (x: Tensor) g -> x.minus (g.mul (Params.broadcast rate g))) x gradients
 
         let ahead = descend (Gradients.gradient loss x differentiated)
         let ahead = if differentiated then ahead else Params.leaves ahead
-        let next = descend (Gradients.gradient (objective.Loss.Invoke(ahead, hyper, data)) ahead differentiated)
+
+        let next =
+            descend (Gradients.gradient (lossFunction.Loss.Invoke(ahead, hyper, data)) ahead differentiated)
 
         {
             Learner = {
@@ -127,7 +129,7 @@ let extragradient (objective: Objective<Rollout>) =
 /// The extragradient method with what puts out its rate.
 let extragradientSubject =
     Subject
-        .Of("extragradient", fun objective -> extragradient objective)
+        .Of("extragradient", fun lossFunction -> extragradient lossFunction)
         .WithMetaParameters(fun _ -> MetaParameters.boundedScalar "rate" 0.01 0.5 0.1)
 // endregion
 
@@ -169,19 +171,19 @@ let metaLearner rule (innerSteps: int) w lastStep model adam =
 let fourth (values: Params) =
     Reduction.apply Reduction.Mean (values["values"].squared().squared())
 
-let quartic = Matching.bregman "fourth powers" (Coordinates.output "values") (System.Func<_, _> fourth)
+let quartic = Matching.bregman "fourth powers" (Coordinates.output "values") fourth
 // endregion
 
 /// A look-ahead whose last step is corrected by RMSProp.
-let correctedTarget (policyLoss: Objective<Rollout>) =
+let correctedTarget (policyLoss: LossFunction<Rollout>) =
     // region corrected
-    let corrected = UpdateRule.gradient policyLoss (Optimizers.rmsProp 1e-3 0.99 1e-4)
+    let corrected = UpdateRule.gradient policyLoss (Optimizers.rmsProp 1e-3 0.99 1e-4 1e-16)
     let target = TargetBootstrap.lookAhead 8 corrected LastStepState.Fresh
     // endregion
     target
 
 /// A look-ahead whose last step is a natural gradient.
-let naturalTarget (policyLoss: Objective<Rollout>) model =
+let naturalTarget (policyLoss: LossFunction<Rollout>) model =
     // region natural
     // rate 0.1, damping 0.1, at most 10 conjugate gradients, or until the residual is 1e-6 of the gradient
     let natural = NaturalGradient.rule policyLoss model 0.1 0.1 10 1e-6
