@@ -4,11 +4,12 @@ module Bmg.Tests.ComparisonTests
 open System
 open System.IO
 open System.Text.Json
-open Bmg.Tests.EndToEndTests
+open Bmg.Export.Checkpoints
 open Bmg.Training.CommandLine
 open Bmg.Training.Progress
 open Bmg.Training.Reporting
 open Expecto
+open Bmg.Tests.EndToEndTests
 
 let private command (arguments: string list) =
     use output = new StringWriter()
@@ -185,6 +186,82 @@ let tests =
                 let code, _, error = command [ "report"; colors; "--output"; "page.html" ]
                 Expect.equal code 2 "one run"
                 Expect.stringContains error "--output" "the option")
+        }
+
+        test "a run starts with what another has learned, as far as it fits" {
+            withScratch (fun directory ->
+                let train name (arguments: string list) =
+                    let output = file [ directory; name ]
+
+                    output, succeeded ([ "train"; "--output"; output; "--set"; "run.keepLast=100" ] @ arguments)
+
+                let sets (checkpoint: string) =
+                    use read = CheckpointFile.Read checkpoint
+
+                    [
+                        for set in read.Sets do
+                            for name, tensor in Seq.zip set.Value.Names set.Value.Tensors do
+                                use packed = tensor.contiguous ()
+                                (set.Key, name), packed.bytes.ToArray()
+                    ]
+                    |> Map.ofList
+
+                let small = [ "cartpole"; "--members"; "2"; "--set"; "learner.hidden=[8]" ]
+                let first, _ = train "first" (small @ [ "--steps"; "640" ])
+                let latest = file [ first; "checkpoints"; "latest.safetensors" ]
+                let learned = sets latest
+
+                let atStart output =
+                    sets (file [ output; "checkpoints"; "step-000000000000.safetensors" ])
+
+                // Without a configuration, that of the run; the world is that of a new run.
+                let second, said = train "second" [ "--from"; first; "--steps"; "320"; "--seed"; "7" ]
+                Expect.stringContains said latest "what it started with"
+                let taken = atStart second
+
+                for set in [ "learner"; "learnerOptimizer"; "meta"; "metaOptimizer"; "normalization" ] do
+                    let own = learned |> Map.filter (fun (s, _) _ -> s = set)
+                    Expect.isGreaterThan own.Count 0 set
+
+                    for name, bytes in Map.toSeq own do
+                        Expect.equal taken[name] bytes $"{name}"
+
+                use read = CheckpointFile.Read(file [ second; "checkpoints"; "latest.safetensors" ])
+                Expect.equal (List.ofArray read.Manifest.Seeds) [ 7L; 8L ] "seeds of its own"
+                Expect.equal read.Manifest.EnvironmentSteps 320L "counted from its own start"
+                Expect.stringContains (File.ReadAllText(file [ second; "report.html" ])) latest "the report says so"
+
+                // Meta-parameters of another kind start afresh; a checkpoint is as good as a run.
+                let third, said =
+                    train
+                        "third"
+                        (small
+                         @ [ "--from"; latest; "--steps"; "64"; "--set"; "meta.hyperParameters=[]" ])
+
+                Expect.stringContains said "afresh: meta, metaOptimizer" "what did not fit"
+
+                let taken = atStart third
+
+                for name, bytes in Map.toSeq (learned |> Map.filter (fun (s, _) _ -> s = "learner")) do
+                    Expect.equal taken[name] bytes $"{name}"
+
+                let refused (arguments: string list) (says: string list) =
+                    let output = file [ directory; Guid.NewGuid().ToString "N" ]
+                    let code, _, error = command ([ "train"; "--output"; output ] @ arguments)
+                    Expect.equal code 2 error
+
+                    for part in says do
+                        Expect.stringContains error part part
+
+                refused (small @ [ "--from"; first; "--set"; "learner.hidden=[9]" ]) [
+                    "of the learner"
+                    "expected 'policy.0.weight'"
+                    "the same networks"
+                ]
+
+                refused [ "--from"; first; "--members"; "3" ] [ "holds 2 members, expected 3" ]
+                refused [ "--from"; file [ directory; "none" ] ] [ "found nothing" ]
+                refused [ "--from"; first; "--resume"; first ] [ "exclude each other" ])
         }
 
         test "the interval of a difference is Welch's" {

@@ -14,7 +14,7 @@ internal sealed unsafe class QLambdaKernel
 {
     /// <summary>
     /// Gradients, traces and first moments that are no larger than this, 2⁻⁶⁰, are 0: traces and moments of units that are off decay for ever,
-    /// into numbers below 10⁻³⁸ with which an Intel processor computes a hundred times slower. No step of such a size changes a weight.
+    /// into numbers below 10⁻³⁸ with which some processors compute many times slower. No step of such a size changes a weight.
     /// </summary>
     private const float Least = 8.6736174e-19f;
 

@@ -43,6 +43,12 @@ internal static class TrainCommand
                 "Go on with a run from its last checkpoint, or from the beginning where it was stopped before the first; --set environmentSteps=… lengthens it.",
             HelpName = "RUN",
         };
+        Option<string?> start = new("--from")
+        {
+            Description =
+                "Start with what another run, or a checkpoint of it, has learned: its learner's parameters, and its optimizers' and meta-parameters where they fit; without CONFIG, with its configuration.",
+            HelpName = "RUN",
+        };
         // Each stands for a setting, which says what is wrong with its value.
         (Option<string?> Option, string Setting)[] shorts =
         [
@@ -76,6 +82,7 @@ internal static class TrainCommand
               train paper-configs/two-colors/ac-bmg-reward.json --set learner.targetSteps=16 --output runs/mine
               train paper-configs/cartpole/fixed.json paper-configs/cartpole/bmg.json --seeds 1 2 3 --steps 100000
               train --resume runs/mine
+              train --from runs/mine --steps 50000 --set learner.optimizer.learningRate=1e-4
             """
         )
         {
@@ -83,6 +90,7 @@ internal static class TrainCommand
             set,
             output,
             resume,
+            start,
             seeds,
             quiet,
             json,
@@ -123,6 +131,15 @@ internal static class TrainCommand
             };
             string commandLine = string.Join(' ', parsed.Tokens.Select(token => token.Value));
             string[] named = parsed.GetValue(files) ?? [];
+            string? from = parsed.GetValue(start);
+            if (from is not null && (named.Length > 1 || parsed.GetValue(resume) is not null))
+            {
+                throw new UsageException("--from: found several configurations or --resume, expected one new run.");
+            }
+            if (from is not null && named.Length == 0)
+            {
+                named = [RunDirectory.Open(from).Configuration];
+            }
             RunDirectory[] runs;
             int code;
             if (parsed.GetValue(resume) is { } path)
@@ -138,7 +155,7 @@ internal static class TrainCommand
             else
             {
                 (code, runs) = named is [var only]
-                    ? Begin(only, settings, parsed.GetValue(output), commandLine, services, host)
+                    ? Begin(only, settings, parsed.GetValue(output), from, commandLine, services, host)
                     : TrainSeveral.Begin(
                         named.Length == 0
                             ? [.. Quickstart.Select(name => ReadQuickstart(name, settings, host))]
@@ -179,11 +196,15 @@ internal static class TrainCommand
         string file,
         List<string> settings,
         string? output,
+        string? from,
         string commandLine,
         RunServices services,
         TrainingHost host
     )
     {
+        string? checkpoint = from is null
+            ? null
+            : Path.GetFullPath(Export.Checkpoints.RunDirectory.FindCheckpoint(from));
         RunConfiguration configuration = ReadFileOrEnvironment(file, settings, host);
         Require(configuration, file);
         RunDirectory directory = RunDirectory.Create(
@@ -191,7 +212,7 @@ internal static class TrainCommand
         );
         return (
             Execute(
-                Run.Begin(directory, configuration, commandLine, services),
+                Run.Begin(directory, configuration, commandLine, services, checkpoint),
                 directory,
                 configuration,
                 services,

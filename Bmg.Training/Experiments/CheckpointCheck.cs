@@ -32,7 +32,7 @@ internal sealed class CheckpointCheck(Checkpoint checkpoint)
         if (differences.Count > 0)
         {
             throw Fault(
-                $"was made with other settings than those of the run, which keep it from going on. Found, the checkpoint's first: {string.Join("; ", differences)}. Expected the checkpoint's, except for a larger environmentSteps, threads and run.whenNotFinite."
+                $"was made with other settings than those of the run, which keep it from going on. Found, the checkpoint's first: {string.Join("; ", differences)}. Expected the checkpoint's, except for a larger environmentSteps, threads, run.whenNotFinite, run.keepLast and run.keepBest."
             );
         }
     }

@@ -78,6 +78,9 @@ public static class RunReport
             page,
             [
                 ("command", record.CommandLine),
+                .. record.From is { } from
+                    ? new[] { ("started with the parameters of", from) }
+                    : Array.Empty<(string, string)>(),
                 (
                     "started, resumed",
                     string.Join(", ", record.Started.Select(time => time.ToString("u", CultureInfo.InvariantCulture)))

@@ -99,16 +99,25 @@ public sealed class Run
     /// <param name="configuration">What to run.</param>
     /// <param name="commandLine">How it was started, for the record.</param>
     /// <param name="services">What it needs from outside.</param>
+    /// <param name="from">A checkpoint whose parameters it starts with; null for none.</param>
     public static Run Begin(
         RunDirectory directory,
         RunConfiguration configuration,
         string commandLine,
-        RunServices services
-    ) => new(directory, configuration, services, new RunRecord { CommandLine = commandLine }, Beginning.New);
+        RunServices services,
+        string? from = null
+    ) =>
+        new(
+            directory,
+            configuration,
+            services,
+            new RunRecord { CommandLine = commandLine, From = from },
+            Beginning.New
+        );
 
     /// <summary>A run that goes on from its last checkpoint, or from the beginning where it was stopped before the first.</summary>
     /// <param name="directory">The run's directory.</param>
-    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was, threads and run.whenNotFinite others.</param>
+    /// <param name="configuration">The run's own configuration; environmentSteps may be more than it was; see <see cref="ResumeRules"/>.</param>
     /// <param name="commandLine">How it was resumed, for the record.</param>
     /// <param name="services">What it needs from outside.</param>
     /// <exception cref="UsageException">The configuration is another one, the run is complete, or has lost its checkpoint.</exception>
@@ -133,7 +142,7 @@ public sealed class Run
         if (differences.Count > 0)
         {
             throw new UsageException(
-                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps, threads and run.whenNotFinite. Found changes: {string.Join("; ", differences)}."
+                $"Run {directory.Root}: a resumed run keeps its configuration, except for a larger environmentSteps, threads, run.whenNotFinite, run.keepLast and run.keepBest. Found changes: {string.Join("; ", differences)}."
             );
         }
         RunRecord record = File.Exists(directory.Record) ? RunRecord.Read(directory) : new RunRecord();
@@ -284,6 +293,13 @@ public sealed class Run
         if (resumed)
         {
             snapshot = snapshot with { Phase = $"restoring {directory.Checkpoint}" };
+        }
+        if (!resumed && record.From is { } from)
+        {
+            snapshot = snapshot with { Phase = $"taking the parameters of {from}" };
+            Say(
+                $"Starts with what {from} has learned: {WarmStart.Take(experiment, from, directory.Checkpoint + ".from.partial")}."
+            );
         }
         HostState state = resumed
             ? HostState.Parse(

@@ -52,6 +52,9 @@ public sealed record RunRecord
     /// noted.</summary>
     public IReadOnlyList<UsedPart> Parts { get; init; } = [];
 
+    /// <summary>The checkpoint whose parameters the run started with; null of one that started with none.</summary>
+    public string? From { get; init; }
+
     /// <summary>Command line of the last start.</summary>
     public string CommandLine { get; init; } = "";
 
