@@ -284,6 +284,12 @@ let tests =
                 "means"
 
             Expect.equal (Sparkline.Of(cells, 0.0, 2.0)) "▁█  " "characters"
+
+            Expect.equal
+                (Sparkline.Resample([| 5.0; 35.0 |], [| 1.0; 2.0 |], 40.0, 4))
+                [| 1.0; 1.0; 1.0; 2.0 |]
+                "no gaps between points"
+
             Expect.equal (Sparkline.Marks([| 0L; 10L; 39L; 40L |], 40.0, 4)) " ↑ ↑" "marks"
         }
     ]

@@ -473,6 +473,14 @@ let private evaluation =
                 Expect.equal last (if blue then 0 else 1) $"after {steps} steps of {length}"
         }
 
+        test "the world that was learned last, of several copies: each has a share of the steps" {
+            let environment = environmentOf [ "environment.swapPeriod=100"; "learner.copies=4" ]
+
+            for steps, blue in [ 400L, true; 404L, false; 800L, false; 804L, true ] do
+                let struct (_, last) = PolicyEvaluation.Phases(environment, steps, 10_000)
+                Expect.equal last (if blue then 0 else 1) $"after {steps} steps"
+        }
+
         for agent in agents do
             scoped $"evaluate prints each member's plays in their columns: {agent}" (fun () ->
                 inDirectory (fun folder ->

@@ -1,6 +1,7 @@
 module Bmg.Tests.RunTests
 
 open System
+open System.Collections.Generic
 open System.IO
 open System.Text.Json.Nodes
 open System.Threading
@@ -841,6 +842,50 @@ let private telling =
             let settings = AnsiConsoleSettings(Out = AnsiConsoleOutput output, Ansi = AnsiSupport.No)
             (AnsiConsole.Create settings).Write(LiveReporter.Draw(starting, 80, 30))
             Expect.stringContains (output.ToString()) "restoring [a]" "what is being done"
+        }
+
+        test "what is learned and does not move is said, and what moves is not" {
+            let learned =
+                Metric(
+                    "discount",
+                    "discount γ",
+                    "",
+                    Aggregation.Mean,
+                    Bounds = Nullable<struct (float * float)>(struct (0.5, 1.0))
+                )
+
+            let log (values: float list) =
+                let rows = Dictionary<string, IReadOnlyList<float[]>>()
+                rows["discount"] <- [| for v in values -> [| v; v |] |]
+                MetricsLog([| for i in 1 .. values.Length -> int64 i |], rows)
+
+            let said = Movement.Of([| learned |], log [ 0.99; 0.9899; 0.991 ])
+            Expect.stringContains (nonNull said) "discount γ 0.99 → 0.991 of [0.5, 1]" "from, to and range"
+            Expect.stringContains (nonNull said) "meta.learningRate" "what to do"
+            Expect.isTrue (isNull (Movement.Of([| learned |], log [ 0.99; 0.9; 0.99 ]))) "it moved in between"
+            let constant = Metric("discount", "discount γ", "", Aggregation.Mean)
+            Expect.isTrue (isNull (Movement.Of([| constant |], log [ 0.99; 0.99 ]))) "nothing is learned"
+        }
+
+        test "the axis of a narrow range tells its ticks apart" {
+            let axis = Axis.Around([| 0.98985; 0.99 |], [| 0.98985; 0.99 |], 5)
+            let labels = axis.Ticks |> Seq.map axis.Label |> List.ofSeq
+            Expect.equal (List.distinct labels) labels "each its own"
+            Expect.isTrue (labels |> List.forall (fun l -> l.StartsWith "0.9")) $"%A{labels}"
+        }
+
+        test "the host has the commands of the exporter" {
+            let _, help, _ = commandLine [ "--help" ]
+
+            for command in [ "export"; "inspect"; "check" ] do
+                Expect.stringContains help $"  {command} " command
+
+            let code, _, error = commandLine [ "inspect"; "nowhere.onnx" ]
+            Expect.equal code 2 error
+            Expect.stringContains error "nowhere.onnx" "the file"
+            let code, _, error = commandLine [ "bench"; "nowhere.onnx" ]
+            Expect.equal code 2 error
+            Expect.stringContains error "nowhere.onnx" "of a model"
         }
 
         test "numbers for people" {

@@ -18,6 +18,9 @@ public static class ExportCli
     /// <summary>A wrong command, flag or file.</summary>
     public const int WrongUsage = 2;
 
+    /// <summary>The commands, for a program that has them among its own.</summary>
+    public static IEnumerable<Command> Commands => ExportCommands.Root().Subcommands;
+
     /// <summary>Runs one command line. An error is one line on <paramref name="error"/>.</summary>
     /// <param name="args">The arguments, without the program's name; none is as "--help".</param>
     /// <param name="output">Where results go; the console by default.</param>

@@ -11,6 +11,9 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
     private const double SmallClip = 1e-6;
 
     /// <inheritdoc/>
+    public int Copies => settings.Copies;
+
+    /// <inheritdoc/>
     public Agent Create(RunConfiguration configuration, CancellationToken cancellation) =>
         ActorCriticAgent.Create(configuration, stop: cancellation);
 
@@ -252,7 +255,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
         yield return new MemoryNeed(
             "learner.hidden",
             "parameters of learner.hidden × members",
-            onHost * members * parameters * Copies(configuration) * sizeof(float)
+            onHost * members * parameters * ParametersAlive(configuration) * sizeof(float)
         );
         yield return new MemoryNeed(
             "learner.rolloutLength",
@@ -267,7 +270,7 @@ public sealed class ActorCriticKind(ActorCriticSettings settings) : IAgentKind
     }
 
     /// <summary>How many times as much as the learner's parameters is alive at once.</summary>
-    private double Copies(RunConfiguration configuration)
+    private double ParametersAlive(RunConfiguration configuration)
     {
         double state = settings.Optimizer.Settings switch
         {

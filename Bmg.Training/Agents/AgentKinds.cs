@@ -17,6 +17,9 @@ public interface IAgentKind
     /// <param name="configuration">Settings, each in its range.</param>
     IEnumerable<BrokenRule> Broken(RunConfiguration configuration) => [];
 
+    /// <summary>Streams of experience of each member.</summary>
+    int Copies => 1;
+
     /// <summary>Memory that it needs in any case; see <see cref="MemoryNeed"/>.</summary>
     IEnumerable<MemoryNeed> Needs(RunConfiguration configuration) => [];
 

@@ -386,7 +386,13 @@ internal static class TrainCommand
         {
             return host.Reader.ReadFile(asked, settings);
         }
-        string[] named = [$"name={asked}", $"environment.name={asked}", .. settings];
+        string[] named =
+        [
+            $"name={asked}",
+            $"description=What train {asked} starts from: an actor-critic whose entropy weight and discount are tuned by bootstrapped meta-gradients.",
+            $"environment.name={asked}",
+            .. settings,
+        ];
         RunConfiguration about = host.Reader.Read("{}", asked, named);
         // Bytes are divided by 255 instead.
         string[] bytes =

@@ -29,8 +29,13 @@ public static class TrainingCli
             """
             Trains agents that meta-learn, by bootstrapped meta-gradients.
 
-            Example: train
-              trains a small population for about two minutes, then exports its policy and writes a report
+            Examples:
+              train
+                trains a learner with a fixed rate of exploration and one that learns it, and compares them, in about two minutes
+              train cartpole
+                starts with a registered environment
+              export runs/mine --member 2
+                writes any member as ONNX; inspect, check and bench take the file
             """
         )
         {
@@ -46,6 +51,18 @@ public static class TrainingCli
             SweepCommand.Create(host),
             verbose,
         };
+
+        // Those that this program has itself stand over them.
+        foreach (
+            Command command in ExportCli.Commands.Where(c => root.Subcommands.All(own => own.Name != c.Name)).ToArray()
+        )
+        {
+            root.Subcommands.Add(command);
+        }
+        if (IsOfExport(args, root))
+        {
+            return ExportCli.Run(args, host.Out, host.Error);
+        }
 
         ParseResult parsed = root.Parse(
             args.Length == 0 ? ["--help"] : args,
@@ -79,6 +96,15 @@ public static class TrainingCli
             };
         }
     }
+
+    /// <summary>Whether a command line is one of Bmg.Export's: its commands, and measuring an ONNX file.</summary>
+    private static bool IsOfExport(string[] args, RootCommand root) =>
+        args is [var name, ..]
+        && (
+            ExportCli.Commands.Any(command => command.Name == name && name != "bench")
+            || (name == "bench" && args.Skip(1).Any(arg => arg.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase)))
+        )
+        && root.Subcommands.Any(command => command.Name == name);
 
     /// <summary>Tells of an error: its message, and its trace for those who want it.</summary>
     private static void Report(Exception error, bool verbose, TextWriter output)

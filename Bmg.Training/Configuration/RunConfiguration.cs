@@ -52,7 +52,7 @@ public sealed record RunConfiguration
     public IReadOnlyList<long> Seeds { get; init; } = [];
 
     [Description(
-        "Length of the run. Unit: that of the experiment, of each member: environment steps, or examples of supervised training. The papers run 10 million environment steps (BMG 5.1; CMG, table 1)."
+        "Length of the run. Unit: that of the experiment, of each member: environment steps, summed over its copies (learner.copies), or examples of supervised training. The papers run 10 million environment steps (BMG 5.1; CMG, table 1)."
     )]
     [Range(1, 1e12)]
     public long EnvironmentSteps { get; init; } = 10_000_000;

@@ -693,9 +693,9 @@ public sealed class EnvironmentCheck
 
         void Refuse(int action, float value)
         {
-            const string Expected = "an ArgumentOutOfRangeException";
+            const string Expected = "an ArgumentOutOfRangeException, as Description.Actions.Require(action) throws it";
             tried++;
-            var place = $"action {action} of {value}";
+            var place = FormattableString.Invariant($"value {value} of action {action}, which is none of its own,");
             var environment = Create();
             try
             {

@@ -89,7 +89,8 @@ public interface IEnvironment
     void Mask(Span<bool> allowed) => allowed.Fill(true);
 
     /// <summary>Steps of the stream after the first and up to the second at which the problem changes, in order and one by one: there may be
-    /// very many.</summary>
+    /// very many. The steps are those of one copy, and the step with which a stream goes from the end of an episode to the next counts: an
+    /// environment that keeps time adds one in <see cref="Reset"/> as well, but for the first.</summary>
     IEnumerable<long> Changes(long after, long until) => [];
 
     /// <summary>Every observation that there can be, row after row; null where there are too many to list.</summary>

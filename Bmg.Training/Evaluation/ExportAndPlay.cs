@@ -3,6 +3,7 @@ using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
 using Bmg.Export.Onnx;
 using Bmg.Export.Parity;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using Bmg.Training.Experiments;
@@ -73,6 +74,16 @@ public static class ExportAndPlay
             checkpoint.Manifest.EnvironmentSteps,
             configuration.EnvironmentSteps
         );
+        // What plays from the start of a world that has changed since plays another problem than was learned last.
+        var sinceChanged =
+            phases.Count == 0
+            && ConfiguredEnvironment
+                .Create(configuration, Seed.Of(0))
+                .Changes(0, checkpoint.Manifest.EnvironmentSteps / configuration.Learner.Make(AgentKinds.Agent).Copies)
+                .Any();
+        var start = sinceChanged
+            ? " from the start of its world, which has changed since (IPhasedEnvironment lets it play the last)"
+            : "";
         var mode = new PlayMode(phases.Count > 0 ? last : null, Greedy: false);
         if (ConfiguredEnvironment.Describe(configuration).Ends)
         {
@@ -80,7 +91,7 @@ public static class ExportAndPlay
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Played it in {played.Engine} for {Figures.Count(result.Returns.Count)} episodes: mean return {result.MeanReturn:F1}."
+                    $"Played it in {played.Engine} for {Figures.Count(result.Returns.Count)} episodes{start}: mean return {Figures.Number(result.MeanReturn)}."
                 )
             );
         }
@@ -90,7 +101,7 @@ public static class ExportAndPlay
             lines.Add(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Played it in {played.Engine} for {Figures.Count(PlaySteps)} steps{(phases.Count > 0 ? " of the world it learned last" : "")}: reward {result.RewardPerStep:F3} a step."
+                    $"Played it in {played.Engine} for {Figures.Count(PlaySteps)} steps{(phases.Count > 0 ? " of the world it learned last" : start)}: reward {result.RewardPerStep:F3} a step."
                 )
             );
         }

@@ -1,4 +1,5 @@
 using Bmg.Training.Acting;
+using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 
@@ -45,7 +46,14 @@ public static class PolicyEvaluation
         long configured
     ) =>
         ConfiguredEnvironment.Phased(configuration) is { } phased
-            ? (phased.Phases, phased.PhaseAt(Math.Max(Math.Min(environmentSteps, configured) - 1, 0)))
+            // A stream has a share of its member's steps.
+            ? (
+                phased.Phases,
+                phased.PhaseAt(
+                    Math.Max(Math.Min(environmentSteps, configured) - 1, 0)
+                        / configuration.Learner.Make(AgentKinds.Agent).Copies
+                )
+            )
             : ([], 0);
 
     /// <summary>Plays.</summary>

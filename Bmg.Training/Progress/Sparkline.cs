@@ -5,7 +5,8 @@ internal static class Sparkline
 {
     private const string Levels = "▁▂▃▄▅▆▇█";
 
-    /// <summary>Means of a curve over cells of one width; NaN for a cell without a point.</summary>
+    /// <summary>Means of a curve over cells of one width. A cell without a point has the value of the one before, so that a curve of few points has no
+    /// gaps; NaN before the first point and after the last.</summary>
     /// <param name="x">Where the points are.</param>
     /// <param name="y">The points; those that are not finite are left out.</param>
     /// <param name="end">Right end; the left one is 0.</param>
@@ -23,7 +24,16 @@ internal static class Sparkline
                 counts[cell]++;
             }
         }
-        return [.. sums.Zip(counts, (sum, count) => count == 0 ? double.NaN : sum / count)];
+        int last = Array.FindLastIndex(counts, count => count > 0);
+        double[] means = new double[cells];
+        for (int i = 0; i < cells; i++)
+        {
+            means[i] =
+                counts[i] > 0 ? sums[i] / counts[i]
+                : i > 0 && i < last ? means[i - 1]
+                : double.NaN;
+        }
+        return means;
     }
 
     /// <summary>One character a value, by its place between two bounds; a space for NaN.</summary>

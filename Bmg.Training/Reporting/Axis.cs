@@ -70,7 +70,8 @@ public sealed record Axis(double From, double To, bool Logarithmic, IReadOnlyLis
                 ? value.ToString("0.###", CultureInfo.InvariantCulture)
                 : value.ToString("0e+0", CultureInfo.InvariantCulture);
         }
-        if (step < 1e-4)
+        // A narrow range around a number of usual size: as many digits as tell its ticks apart.
+        if (step < 1e-4 && !(Ticks.Max(Math.Abs) / Scale >= 1e-2 && step >= 1e-9))
         {
             return Math.Abs(value) < step / 2 ? "0" : value.ToString("0.##e+0", CultureInfo.InvariantCulture);
         }

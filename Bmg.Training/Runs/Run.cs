@@ -506,6 +506,10 @@ public sealed class Run
     {
         snapshot = snapshot with { Phase = "exporting" };
         MetricsLog log = MetricsLog.Read(directory.Metrics, record.Metrics);
+        if (Movement.Of(record.Metrics, log) is { } hardly)
+        {
+            Say(hardly);
+        }
         IReadOnlyList<double> total = WithoutFrozen(state.TotalReward);
         IReadOnlyList<double> finalRate = WithoutFrozen(
             log.MeanSince(record.Metrics[0].Name, 0.9 * record.EnvironmentSteps)
