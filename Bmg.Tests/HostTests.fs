@@ -833,7 +833,8 @@ let private killTests =
 
                     let code, _, error = program [ "train"; "cartpole"; "--output"; run.Root ]
                     Expect.equal code 2 error
-                    Expect.stringContains error $"--resume {run.Root} starts it from the beginning" "says what to do"
+                    Expect.stringContains error "which starts from the beginning with" "says what to do"
+                    Expect.stringContains error $" train --resume {run.Root};" "with what to paste"
                     let code, output, error = program [ "train"; "--resume"; run.Root ]
                     Expect.equal code 0 error
                     Expect.stringContains output "from the beginning" "says that it does"

@@ -874,6 +874,21 @@ let private telling =
             Expect.isTrue (labels |> List.forall (fun l -> l.StartsWith "0.9")) $"%A{labels}"
         }
 
+        test "examples in help can be pasted: the program stands before each command, and nowhere else" {
+            let help =
+                "Does it.\n\nExample: train\nExamples:\n  train a.json\n    trains a\n  Bmg.Export check x\nretrain"
+
+            let program = Bmg.Export.CommandLine.ThisProgram.Command
+
+            Expect.equal
+                (Bmg.Export.CommandLine.ThisProgram.Pasteable(help, [ "train"; "check" ]))
+                $"Does it.\n\nExample: {program} train\nExamples:\n  {program} train a.json\n    trains a\n  {program} check x\nretrain"
+                "examples"
+
+            let _, help, _ = commandLine [ "train"; "--help" ]
+            Expect.stringContains help $"{program} train --resume runs/mine" "of a command"
+        }
+
         test "the host has the commands of the exporter" {
             let _, help, _ = commandLine [ "--help" ]
 

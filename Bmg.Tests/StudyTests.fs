@@ -317,7 +317,7 @@ let private reproduceTests =
                     if done' + stop < all then
                         let (code, output, _), advances = stoppedAfter stop (reproducing parts [])
                         Expect.equal code 130 output
-                        Expect.stringContains output "To go on: reproduce" "says how"
+                        Expect.stringContains output " reproduce " "says how"
                         done' <- done' + advances
 
                 let (code, _, error), rest = counted (reproducing parts [])

@@ -16,8 +16,9 @@ public static class ExportCommands
     private const string Meta = "meta";
 
     /// <summary>All commands.</summary>
-    public static RootCommand Root() =>
-        new(
+    public static RootCommand Root()
+    {
+        RootCommand root = new(
             "Turns what a run has learned into ONNX, and checks that it computes the same.\n\n"
                 + "Example: Bmg.Export export runs/two-colors --output policy.onnx"
         )
@@ -27,6 +28,13 @@ public static class ExportCommands
             Check(),
             Bench(),
         };
+        string[] names = [.. root.Subcommands.Select(command => command.Name)];
+        foreach (var command in root.Subcommands.Prepend<Command>(root))
+        {
+            command.Description = ThisProgram.Pasteable(command.Description ?? "", names);
+        }
+        return root;
+    }
 
     private static Command Export()
     {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Bmg.Export;
+using Bmg.Export.CommandLine;
 using Bmg.Training.Configuration;
 using Bmg.Training.Progress;
 using Bmg.Training.Runs;
@@ -211,7 +212,7 @@ internal static class ReproduceCommand
                 if (!request.Quiet)
                 {
                     host.Out.WriteLine(
-                        $"Interrupted, with a checkpoint; cells that are complete are kept. To go on: {request.CommandLine}"
+                        $"Interrupted, with a checkpoint; cells that are complete are kept. To go on: {ThisProgram.Line(request.CommandLine)}"
                     );
                 }
                 return StopSignals.ExitCode;

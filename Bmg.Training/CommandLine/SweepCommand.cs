@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Bmg.Export;
+using Bmg.Export.CommandLine;
 using Bmg.Training.Catalogues;
 using Bmg.Training.Configuration;
 using Bmg.Training.Progress;
@@ -234,7 +235,7 @@ internal static class SweepCommand
                 if (!request.Quiet)
                 {
                     host.Out.WriteLine(
-                        $"Interrupted, with a checkpoint; points that are complete are kept. To go on: {request.CommandLine}"
+                        $"Interrupted, with a checkpoint; points that are complete are kept. To go on: {ThisProgram.Line(request.CommandLine)}"
                     );
                 }
                 return StopSignals.ExitCode;

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Bmg.Export.CommandLine;
 using Bmg.Training.Runs;
 using Bmg.Training.Theory;
 using TorchSharp;
@@ -78,7 +79,7 @@ internal static class TheoryCommand
             if (summary.Missing is { } missing)
             {
                 host.Out.WriteLine(
-                    $"Interrupted; what is done is kept in {directory}. Missing: {string.Join("; ", missing)}. To go on: {string.Join(' ', parsed.Tokens.Select(token => token.Value))}"
+                    $"Interrupted; what is done is kept in {directory}. Missing: {string.Join("; ", missing)}. To go on: {ThisProgram.Line(string.Join(' ', parsed.Tokens.Select(token => token.Value)))}"
                 );
                 return StopSignals.ExitCode;
             }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using Bmg.Export.CommandLine;
 using Bmg.Training.Configuration;
 using Bmg.Training.Environments;
 using Bmg.Training.Experiments;
@@ -300,7 +301,7 @@ internal static class TrainCommand
                     : File.Exists(directory.Checkpoint)
                         ? $"Interrupted within a meta-step, which is given up. To go on from the checkpoint after {steps}"
                     : "Interrupted before the first checkpoint. To start from the beginning";
-                say($"{what}: train --resume {again}");
+                say($"{what}: {ThisProgram.Line($"train --resume {again}")}");
                 return StopSignals.ExitCode;
             default:
                 throw outcome.Failure!;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Bmg.Export;
+using Bmg.Export.CommandLine;
 using Bmg.Training.Configuration;
 using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
@@ -41,7 +42,10 @@ internal static class TrainSeveral
         string root = output ?? RunDirectory.DefaultPath(name, host.Clock.GetLocalNow());
         OutputDirectory.Prepare(
             root,
-            path => Is(path) ? $"Choose another --output, or go on with --resume {path}." : "Choose another --output."
+            path =>
+                Is(path)
+                    ? $"Choose another --output, or go on: {ThisProgram.Line($"train --resume {path}")}"
+                    : "Choose another --output."
         );
         string[] names = [.. Names([.. configurations.Select(configuration => configuration.Name)])];
         for (int i = 0; i < names.Length; i++)

@@ -59,6 +59,11 @@ public static class TrainingCli
         {
             root.Subcommands.Add(command);
         }
+        string[] names = [.. root.Subcommands.Select(command => command.Name)];
+        foreach (Command command in root.Subcommands.Prepend<Command>(root))
+        {
+            command.Description = ThisProgram.Pasteable(command.Description ?? "", names);
+        }
         if (IsOfExport(args, root))
         {
             return ExportCli.Run(args, host.Out, host.Error);

@@ -1,5 +1,6 @@
 using Bmg.Export;
 using Bmg.Export.Checkpoints;
+using Bmg.Export.CommandLine;
 using Bmg.Training.Acting;
 using Bmg.Training.Agents;
 using Bmg.Training.Catalogues;
@@ -588,7 +589,7 @@ public sealed class Run
     private Exception Explain(Exception e)
     {
         string kept = File.Exists(directory.Checkpoint)
-            ? $"The last good checkpoint is kept; to go on: train --resume {directory.Root}"
+            ? $"The last good checkpoint is kept; to go on: {ThisProgram.Line($"train --resume {directory.Root}")}"
             : "There is no checkpoint yet.";
         string step = $"after {Units.One(snapshot.Unit)} {Figures.Count(snapshot.EnvironmentSteps)}";
         return e switch

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Bmg.Export.CommandLine;
 
 namespace Bmg.Training.Runs;
 
@@ -108,9 +109,9 @@ public sealed class RunDirectory
     {
         RunDirectory there = new(path);
         return File.Exists(there.Checkpoint) && File.Exists(there.Configuration)
-                ? $"Choose another --output, or go on with --resume {path}."
+                ? $"Choose another --output, or go on: {ThisProgram.Line($"train --resume {path}")}"
             : File.Exists(there.Configuration)
-                ? $"It has a run that was stopped before its first checkpoint: --resume {path} starts it from the beginning. Or choose another --output."
+                ? $"It has a run that was stopped before its first checkpoint, which starts from the beginning with {ThisProgram.Line($"train --resume {path}")}; or choose another --output."
             : IsBare(path) ? null
             : "Choose another --output.";
     }
