@@ -105,6 +105,40 @@ let tests =
 
                 Expect.stringContains said "the world changes" "marks"
                 Expect.stringContains said "rate of exploration ε, from " "what is learned is drawn"
+
+                use json =
+                    JsonDocument.Parse(
+                        succeeded [ "report"; file [ root; "fixed" ]; file [ root; "learned" ]; "--json" ]
+                    )
+
+                let runs = json.RootElement.GetProperty "runs"
+
+                for i, values in [ 0, there; 1, here ] do
+                    for m in 0..2 do
+                        Expect.floatClose
+                            Accuracy.veryHigh
+                            (runs[i].GetProperty("wholeRun").[m].GetDouble())
+                            values[m]
+                            $"run {i}, seed {m}"
+
+                let less = runs[1].GetProperty "lessFirst"
+                Expect.floatClose Accuracy.veryHigh (less[0].GetDouble()) mean "the difference"
+                Expect.floatClose Accuracy.high (less[1].GetDouble()) half "half of its interval"
+
+                use played =
+                    JsonDocument.Parse(succeeded [ "evaluate"; file [ root; "learned" ]; "--steps"; "200"; "--json" ])
+
+                let members = played.RootElement.GetProperty "members"
+                Expect.equal (members.GetArrayLength()) 3 "members"
+
+                for member' in members.EnumerateArray() do
+                    for result in (member'.GetProperty "results").EnumerateArray() do
+                        Expect.isTrue
+                            (Array.contains ((result.GetProperty "phase").GetString()) [| "blue +1"; "red +1" |])
+                            "the world"
+
+                        Expect.isLessThan (abs ((result.GetProperty "value").GetDouble())) 1.0 "reward a step"
+
                 let page = File.ReadAllText(file [ root; "comparison.html" ])
                 Expect.stringContains page "<td>learned</td>" "the table"
 

@@ -687,7 +687,8 @@ let private theories =
                 Expect.equal code 130 (output + error)
                 Expect.stringContains output "a: f after 3 steps" "what is done"
                 Expect.stringContains output "Missing: b: MG; b: BMG, L = 1, L2" "what is missing"
-                Expect.stringContains output "one meta-step. To go on: theory" "how to go on"
+                Expect.stringContains output "one meta-step. To go on: " "how to go on"
+                Expect.stringContains output (Bmg.Export.CommandLine.ThisProgram.Line "theory ") "with what to paste"
                 Expect.isNotNull (Xml.Linq.XDocument.Load(Path.Combine(file "out", "theory.svg"))).Root "a picture"
                 // With other configurations the directory is another's.
                 File.WriteAllText(file "b.json", theoryText "b" 5)

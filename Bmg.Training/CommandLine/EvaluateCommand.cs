@@ -36,6 +36,7 @@ internal static class EvaluateCommand
             "--provider",
             "Where ONNX Runtime runs an .onnx file; cpu where none is given."
         );
+        Option<bool> json = new("--json") { Description = "Results on standard output as JSON, and nothing else." };
         Command command = new(
             "evaluate",
             """
@@ -53,9 +54,15 @@ internal static class EvaluateCommand
             episodes,
             render,
             provider,
+            json,
         };
         command.SetAction(parsed =>
-            host.Evaluate(
+        {
+            if (parsed.GetValue(json) && parsed.GetValue(render))
+            {
+                throw new UsageException("--json and --render exclude each other: both write to standard output.");
+            }
+            return host.Evaluate(
                 new EvaluateOptions(
                     parsed.GetRequiredValue(target),
                     parsed.GetValue(steps),
@@ -65,11 +72,12 @@ internal static class EvaluateCommand
                     Reader = host.Reader,
                     Episodes = parsed.GetValue(episodes),
                     Render = parsed.GetValue(render),
+                    Json = parsed.GetValue(json),
                     Progress = host.Interactive ? host.Error.WriteLine : null,
                 },
                 host.Out
-            )
-        );
+            );
+        });
         return command;
     }
 }

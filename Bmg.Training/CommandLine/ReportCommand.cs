@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Bmg.Export;
+using Bmg.Training.Configuration;
 using Bmg.Training.Reporting;
 using Bmg.Training.Runs;
 
@@ -26,6 +27,10 @@ internal static class ReportCommand
             Description = "Page of a comparison of several runs. [default: comparison.html]",
             HelpName = "FILE",
         };
+        Option<bool> json = new("--json")
+        {
+            Description = "Of several runs: the table on standard output as JSON, and nothing else there.",
+        };
         Command command = new(
             "report",
             """
@@ -41,21 +46,31 @@ internal static class ReportCommand
             paths,
             figure,
             output,
+            json,
         };
         command.SetAction(parsed =>
         {
             RunDirectory[] runs = [.. parsed.GetRequiredValue(paths).Select(RunDirectory.Open)];
             if (runs.Length == 1)
             {
-                if (parsed.GetValue(output) is not null)
+                if (parsed.GetValue(output) is not null || parsed.GetValue(json))
                 {
-                    throw new UsageException("--output: expected several runs; that of one is in its directory.");
+                    throw new UsageException(
+                        "--output, --json: expected several runs; the page and the summary of one are in its directory."
+                    );
                 }
                 host.Out.WriteLine(RunReport.Write(runs[0]));
                 Write(parsed.GetValue(figure), () => RunReport.Figure(runs[0]));
                 return;
             }
             RunComparison comparison = RunComparison.Of(runs);
+            if (parsed.GetValue(json))
+            {
+                host.Out.WriteLine(comparison.Json().ToJsonString(ConfigurationJson.Indented));
+                Quiet(parsed.GetValue(output), comparison.Page);
+                Quiet(parsed.GetValue(figure), comparison.Figure);
+                return;
+            }
             foreach (string line in comparison.Table())
             {
                 host.Out.WriteLine(line);
@@ -70,8 +85,16 @@ internal static class ReportCommand
         {
             if (file is not null)
             {
-                AtomicFile.WriteText(file, text());
+                Quiet(file, text);
                 host.Out.WriteLine(file);
+            }
+        }
+
+        static void Quiet(string? file, Func<string> text)
+        {
+            if (file is not null)
+            {
+                AtomicFile.WriteText(file, text());
             }
         }
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Nodes;
 using Bmg.Export;
 using Bmg.Export.Checkpoints;
 using Bmg.Export.Inference;
@@ -37,6 +38,28 @@ public static class EvaluateAction
         var isModel = options.Target.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase);
         if ((isModel ? JudgeModel(options) : JudgeRun(options)) is [var first, ..] judged)
         {
+            if (options.Json)
+            {
+                Write(
+                    output,
+                    options,
+                    first.Judgement.Engine,
+                    "measurements",
+                    judged.Select(row =>
+                        Result(
+                            row.Member,
+                            row.Seed,
+                            row.Judgement.Measurements.Select(each => new JsonObject
+                            {
+                                ["label"] = each.Label,
+                                ["value"] = Finite(each.Value),
+                            })
+                        )
+                    )
+                );
+                return 0;
+            }
+
             output.WriteLine($"{Printable.Line(options.Target)}: judged through {first.Judgement.Engine}");
             var judgements = new Table().Border(TableBorder.Simple);
             judgements.AddColumn("member");
@@ -108,6 +131,41 @@ public static class EvaluateAction
             );
         }
 
+        if (options.Json)
+        {
+            var (names, _) = PolicyEvaluation.Phases(
+                players.Configuration,
+                players.EnvironmentSteps,
+                players.Configuration.EnvironmentSteps
+            );
+            Write(
+                output,
+                options,
+                engine,
+                episodes is null ? "rewardPerStep" : "meanReturn",
+                rows.Select(row =>
+                    Result(
+                        row.Player.Member,
+                        row.Player.Seed,
+                        modes.Zip(
+                            row.Results,
+                            (mode, result) =>
+                                new JsonObject
+                                {
+                                    ["phase"] = mode.Phase is { } at ? names[at] : null,
+                                    ["greedy"] = mode.Greedy,
+                                    ["value"] = Finite(episodes is null ? result.RewardPerStep : result.MeanReturn),
+                                    ["returns"] = new JsonArray([
+                                        .. result.Returns.Select(value => (JsonNode?)Finite(value)),
+                                    ]),
+                                }
+                        )
+                    )
+                )
+            );
+            return 0;
+        }
+
         var what = episodes is { } count
             ? $"mean return of {Figures.Count(count)} episodes"
             : $"reward an environment step over {Figures.Count(steps)} steps";
@@ -135,10 +193,9 @@ public static class EvaluateAction
                 player.Member.ToString(CultureInfo.InvariantCulture),
                 player.Seed,
                 .. results.Select(result =>
-                    (episodes is null ? result.RewardPerStep : result.MeanReturn).ToString(
-                        episodes is null ? "F3" : "F1",
-                        CultureInfo.InvariantCulture
-                    )
+                    episodes is null
+                        ? result.RewardPerStep.ToString("F3", CultureInfo.InvariantCulture)
+                        : Figures.Number(result.MeanReturn)
                 ),
             ]);
         }
@@ -155,6 +212,34 @@ public static class EvaluateAction
 
         return 0;
     }
+
+    private static void Write(
+        TextWriter output,
+        EvaluateOptions options,
+        string engine,
+        string what,
+        IEnumerable<JsonNode> members
+    ) =>
+        output.WriteLine(
+            new JsonObject
+            {
+                ["target"] = options.Target,
+                ["engine"] = engine,
+                ["what"] = what,
+                ["members"] = new JsonArray([.. members]),
+            }.ToJsonString(ConfigurationJson.Indented)
+        );
+
+    private static JsonObject Result(int member, string seed, IEnumerable<JsonObject> results) =>
+        new()
+        {
+            ["member"] = member,
+            ["seed"] = seed,
+            ["results"] = new JsonArray([.. results]),
+        };
+
+    /// <summary>JSON has no NaN.</summary>
+    private static JsonValue? Finite(double value) => double.IsFinite(value) ? JsonValue.Create(value) : null;
 
     private static void Write(Table table, TextWriter output)
     {

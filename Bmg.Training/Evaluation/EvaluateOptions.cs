@@ -17,6 +17,9 @@ public sealed record EvaluateOptions(string Target, long? Steps, DeviceKind Prov
     /// <summary>Whether to draw an episode of the first member as text.</summary>
     public bool Render { get; init; }
 
+    /// <summary>Whether to print results as JSON alone.</summary>
+    public bool Json { get; init; }
+
     /// <summary>Told how far it is, a line each, where there is somebody to be told.</summary>
     public Action<string>? Progress { get; init; }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Json.Nodes;
 using Bmg.Export;
 using Bmg.Training.Agents;
 using Bmg.Training.Configuration;
@@ -64,6 +65,36 @@ public sealed class RunComparison
             .. TextTable.Lines(rows),
             .. Differences(),
         ];
+    }
+
+    /// <summary>The table and the differences, for programs: each run's score by seed over the whole run and its last tenth, and the mean difference from
+    /// the first with half of its 95 % interval.</summary>
+    public JsonObject Json()
+    {
+        static JsonArray Numbers(IEnumerable<double> values) =>
+            new([.. values.Select(value => double.IsFinite(value) ? (JsonNode?)JsonValue.Create(value) : null)]);
+        return new JsonObject
+        {
+            ["score"] = Score.Name,
+            ["until"] = Common,
+            ["runs"] = new JsonArray([
+                .. _runs.Select(run =>
+                {
+                    (double mean, double half) = ReferenceEquals(run, First)
+                        ? (double.NaN, double.NaN)
+                        : Difference(run);
+                    return new JsonObject
+                    {
+                        ["name"] = run.Name,
+                        ["directory"] = run.Directory.Root,
+                        ["seeds"] = new JsonArray([.. run.Record.Seeds.Select(seed => (JsonNode?)seed)]),
+                        ["wholeRun"] = Numbers(run.Mean(Score.Name, 0, Common)),
+                        ["lastTenth"] = Numbers(run.Mean(Score.Name, 0.9 * Common, Common)),
+                        ["lessFirst"] = Numbers([mean, half]),
+                    };
+                }),
+            ]),
+        };
     }
 
     /// <summary>The score and what is meta-learned, drawn in characters: a row a run, on one scale a metric.</summary>
@@ -188,14 +219,20 @@ public sealed class RunComparison
     {
         foreach (Compared run in _runs.Skip(1))
         {
-            double[] here = run.Mean(Score.Name, 0, Common);
-            double[] there = First.Mean(Score.Name, 0, Common);
-            bool paired = run.Record.Seeds.SequenceEqual(First.Record.Seeds);
-            (double mean, double half) = paired
-                ? StudentInterval.OfPairs(here, there)
-                : StudentInterval.OfDifference(here, there);
+            bool paired = Paired(run);
+            (double mean, double half) = Difference(run);
             yield return $"{run.Name} less {First.Name}, whole run: {Figures.Number(mean)}{(double.IsNaN(half) ? "" : $" ± {Figures.Number(half)}")} {(paired ? "(pairs of one seed)" : "(different seeds)")}";
         }
+    }
+
+    private bool Paired(Compared run) => run.Record.Seeds.SequenceEqual(First.Record.Seeds);
+
+    /// <summary>From the first, over the whole run: by pairs where the seeds are the same.</summary>
+    private (double Mean, double HalfWidth) Difference(Compared run)
+    {
+        double[] here = run.Mean(Score.Name, 0, Common);
+        double[] there = First.Mean(Score.Name, 0, Common);
+        return Paired(run) ? StudentInterval.OfPairs(here, there) : StudentInterval.OfDifference(here, there);
     }
 
     private ChartLine[] Lines(Metric metric) =>
