@@ -111,6 +111,21 @@ let tests =
                         succeeded [ "report"; file [ root; "fixed" ]; file [ root; "learned" ]; "--json" ]
                     )
 
+                let whole = succeeded [ "report"; root; "--json" ]
+
+                Expect.equal
+                    whole
+                    (json.RootElement.GetRawText() + Environment.NewLine)
+                    "the directory stands for its runs"
+
+                let code, _, error = command [ "evaluate"; root ]
+                Expect.equal code 2 error
+
+                Expect.stringContains
+                    error
+                    (file [ root; "learned" ])
+                    "an evaluation wants one of them, and is told which there are"
+
                 let runs = json.RootElement.GetProperty "runs"
 
                 for i, values in [ 0, there; 1, here ] do

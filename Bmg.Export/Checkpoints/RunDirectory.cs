@@ -20,8 +20,15 @@ public static class RunDirectory
             throw new CheckpointException($"There is no run directory or checkpoint '{run}'.");
         }
         var checkpoint = LatestCheckpoint(run);
-        return File.Exists(checkpoint)
-            ? checkpoint
-            : throw new CheckpointException($"Run directory '{run}' has no checkpoint yet: expected '{checkpoint}'.");
+        if (File.Exists(checkpoint))
+        {
+            return checkpoint;
+        }
+        string[] below = [.. Directory.GetDirectories(run).Where(path => File.Exists(LatestCheckpoint(path))).Order()];
+        throw new CheckpointException(
+            below.Length > 0
+                ? $"'{run}' holds several runs, expected one: {string.Join(", ", below)}."
+                : $"Run directory '{run}' has no checkpoint yet: expected '{checkpoint}'."
+        );
     }
 }

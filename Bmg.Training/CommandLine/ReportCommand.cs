@@ -14,7 +14,8 @@ internal static class ReportCommand
     {
         Argument<string[]> paths = new("RUN")
         {
-            Description = "The run's directory; several, of one problem, to compare them.",
+            Description =
+                "The run's directory; several, of one problem, or one that train has made of several configurations, to compare them.",
             Arity = ArgumentArity.OneOrMore,
         };
         Option<string?> figure = new("--svg")
@@ -50,7 +51,13 @@ internal static class ReportCommand
         };
         command.SetAction(parsed =>
         {
-            RunDirectory[] runs = [.. parsed.GetRequiredValue(paths).Select(RunDirectory.Open)];
+            RunDirectory[] runs =
+            [
+                .. parsed
+                    .GetRequiredValue(paths)
+                    .SelectMany(path => TrainSeveral.Is(path) ? TrainSeveral.RunsIn(path) : [path])
+                    .Select(RunDirectory.Open),
+            ];
             if (runs.Length == 1)
             {
                 if (parsed.GetValue(output) is not null || parsed.GetValue(json))

@@ -66,15 +66,22 @@ internal static class TrainSeveral
         TrainingHost host
     )
     {
+        return Train(root, NamesIn(root), settings, commandLine, services, host);
+    }
+
+    /// <summary>The directories of the runs in a directory of several, in their order.</summary>
+    /// <exception cref="UsageException">The directory is damaged.</exception>
+    public static IEnumerable<string> RunsIn(string root) => NamesIn(root).Select(name => Path.Combine(root, name));
+
+    private static string[] NamesIn(string root)
+    {
         string list = Path.Combine(root, ListName);
         try
         {
             string[] names = JsonSerializer.Deserialize<string[]>(InputFile.ReadText(list)) ?? [];
-            if (names.Length < 2 || names.Any(name => name is null || name.AsSpan().IndexOfAny('/', '\\') >= 0))
-            {
-                throw new JsonException("expected the names of two directories or more");
-            }
-            return Train(root, names, settings, commandLine, services, host);
+            return names.Length >= 2 && names.All(name => name is not null && name.AsSpan().IndexOfAny('/', '\\') < 0)
+                ? names
+                : throw new JsonException("expected the names of two directories or more");
         }
         catch (JsonException e)
         {

@@ -53,9 +53,15 @@ public static class TrainingCli
         };
 
         // Those that this program has itself stand over them.
-        foreach (
-            Command command in ExportCli.Commands.Where(c => root.Subcommands.All(own => own.Name != c.Name)).ToArray()
-        )
+        Command[] exported =
+        [
+            .. ExportCli.Commands.Where(command => root.Subcommands.All(own => own.Name != command.Name)),
+        ];
+        if (IsOfExport(args, exported))
+        {
+            return ExportCli.Run(args, host.Out, host.Error);
+        }
+        foreach (Command command in exported)
         {
             root.Subcommands.Add(command);
         }
@@ -63,10 +69,6 @@ public static class TrainingCli
         foreach (Command command in root.Subcommands.Prepend<Command>(root))
         {
             command.Description = ThisProgram.Pasteable(command.Description ?? "", names);
-        }
-        if (IsOfExport(args, root))
-        {
-            return ExportCli.Run(args, host.Out, host.Error);
         }
 
         ParseResult parsed = root.Parse(
@@ -103,13 +105,12 @@ public static class TrainingCli
     }
 
     /// <summary>Whether a command line is one of Bmg.Export's: its commands, and measuring an ONNX file.</summary>
-    private static bool IsOfExport(string[] args, RootCommand root) =>
+    private static bool IsOfExport(string[] args, Command[] exported) =>
         args is [var name, ..]
         && (
-            ExportCli.Commands.Any(command => command.Name == name && name != "bench")
-            || (name == "bench" && args.Skip(1).Any(arg => arg.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase)))
-        )
-        && root.Subcommands.Any(command => command.Name == name);
+            exported.Any(command => command.Name == name)
+            || (name == "bench" && args.Any(arg => arg.EndsWith(".onnx", StringComparison.OrdinalIgnoreCase)))
+        );
 
     /// <summary>Tells of an error: its message, and its trace for those who want it.</summary>
     private static void Report(Exception error, bool verbose, TextWriter output)

@@ -97,6 +97,24 @@ public static class ConfiguredEnvironment
         return one.Description;
     }
 
+    /// <summary>Whether the problem changes within so many steps of a stream.</summary>
+    public static bool HasChanged(RunConfiguration configuration, long steps)
+    {
+        var one = new EnvironmentGuard(
+            Create(configuration, Seed.Of(0)),
+            configuration.Environment.Name,
+            "its changes"
+        );
+        try
+        {
+            return one.Changes(0, steps).Any();
+        }
+        finally
+        {
+            one.Release();
+        }
+    }
+
     /// <summary>Every observation that there can be, row after row; null where there are too many to list.</summary>
     public static float[]? AllObservations(RunConfiguration configuration)
     {

@@ -77,10 +77,10 @@ public static class ExportAndPlay
         // What plays from the start of a world that has changed since plays another problem than was learned last.
         var sinceChanged =
             phases.Count == 0
-            && ConfiguredEnvironment
-                .Create(configuration, Seed.Of(0))
-                .Changes(0, checkpoint.Manifest.EnvironmentSteps / configuration.Learner.Make(AgentKinds.Agent).Copies)
-                .Any();
+            && ConfiguredEnvironment.HasChanged(
+                configuration,
+                checkpoint.Manifest.EnvironmentSteps / configuration.Learner.Make(AgentKinds.Agent).Copies
+            );
         var start = sinceChanged
             ? " from the start of its world, which has changed since (IPhasedEnvironment lets it play the last)"
             : "";

@@ -52,23 +52,19 @@ public static class CurveReader
     /// <summary>The learning curve, in at most 200 points: neighbouring intervals are averaged, each seed for itself.</summary>
     public static Curves Learning(MetricsLog log, string reward, string? exploration)
     {
-        int count = log.EnvironmentSteps.Count;
-        int size = Math.Max(1, (int)Math.Ceiling(count / (double)MostPoints));
-        int[][] groups = [.. Enumerable.Range(0, count).Chunk(size)];
-        double[] steps =
-        [
-            .. groups.Select(group => Digits.Six((Start(log, group[0]) + log.EnvironmentSteps[group[^1]]) / 2)),
-        ];
-        return Condense(log, reward, exploration, steps, groups);
+        int[][] groups = Groups(log);
+        return Condense(log, reward, exploration, Steps(log, groups), groups);
     }
 
-    /// <summary>The learning curve of one member, at the points of <see cref="Learning"/>, without an interval.</summary>
-    public static Curve OfMember(MetricsLog log, string metric, int member)
+    /// <summary>The learning curve of each member, without an interval, and the points of <see cref="Learning"/> where they are.</summary>
+    public static (double[] Steps, Curve[] Members) Members(MetricsLog log, string metric)
     {
-        int count = log.EnvironmentSteps.Count;
-        int size = Math.Max(1, (int)Math.Ceiling(count / (double)MostPoints));
-        return Curve.Of(
-            Enumerable.Range(0, count).Chunk(size).Select(group => new[] { Means(log, metric, group)[member] })
+        int[][] groups = Groups(log);
+        double[][] means = [.. groups.Select(group => Means(log, metric, group))];
+        int members = means.Length == 0 ? 0 : means[0].Length;
+        return (
+            Steps(log, groups),
+            [.. Enumerable.Range(0, members).Select(i => Curve.Of(means.Select(point => new[] { point[i] })))]
         );
     }
 
@@ -111,6 +107,18 @@ public static class CurveReader
         double[] steps = [.. Enumerable.Range(0, bins).Select(b => Digits.Six((((b + 0.5) / bins) - 0.2) * period))];
         return Condense(log, reward, exploration, steps, [.. groups.Select(group => group.ToArray())]);
     }
+
+    /// <summary>Neighbouring intervals, in at most 200 groups.</summary>
+    private static int[][] Groups(MetricsLog log)
+    {
+        int count = log.EnvironmentSteps.Count;
+        int size = Math.Max(1, (int)Math.Ceiling(count / (double)MostPoints));
+        return [.. Enumerable.Range(0, count).Chunk(size)];
+    }
+
+    /// <summary>The middles of groups.</summary>
+    private static double[] Steps(MetricsLog log, int[][] groups) =>
+        [.. groups.Select(group => Digits.Six((Start(log, group[0]) + log.EnvironmentSteps[group[^1]]) / 2))];
 
     private static Curves Condense(
         MetricsLog log,

@@ -61,7 +61,7 @@ internal static class ReportPage
         body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; }
         h1 { font-size: 1.5em; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1em; margin: 2em 0 0.5em; }
         .chart { display: block; width: 100%; height: auto; margin: 0 0 0.2em; touch-action: pan-y; }
-        .wide { overflow-x: auto; }
+        .wide { overflow-x: auto; white-space: nowrap; }
         table { border-collapse: collapse; } td, th { padding: 0.15em 1.2em 0.15em 0; text-align: right; font-variant-numeric: tabular-nums; }
         td:first-child, th:first-child, .facts td { text-align: left; } th { font-weight: 600; } .total td { border-top: 1px solid #8885; }
         .facts td { overflow-wrap: anywhere; } .facts td:first-child { opacity: 0.7; vertical-align: top; overflow-wrap: normal; }
@@ -112,6 +112,21 @@ internal static class ReportPage
         page.Append("</table>\n");
     }
 
+    /// <summary>A table whose first row is its headings.</summary>
+    public static void Table(StringBuilder page, IReadOnlyList<string[]> rows)
+    {
+        page.Append("<div class=\"wide\"><table>\n");
+        for (int i = 0; i < rows.Count; i++)
+        {
+            string tag = i == 0 ? "th" : "td";
+            page.Append(
+                CultureInfo.InvariantCulture,
+                $"<tr>{string.Concat(rows[i].Select(cell => $"<{tag}>{E(cell)}</{tag}>"))}</tr>\n"
+            );
+        }
+        page.Append("</table></div>\n");
+    }
+
     /// <summary>The numbers behind a picture, folded: at most 40 rows, evenly spread.</summary>
     public static void Numbers(StringBuilder page, IReadOnlyList<string> headings, IReadOnlyList<string[]> rows)
     {
@@ -119,15 +134,15 @@ internal static class ReportPage
             rows.Count <= MostRows
                 ? rows
                 : Enumerable.Range(0, MostRows).Select(i => rows[i * (rows.Count - 1) / (MostRows - 1)]);
-        string Cells(string tag, IEnumerable<string> cells) =>
-            string.Concat(cells.Select(cell => $"<{tag}>{E(cell)}</{tag}>"));
-        page.Append("<details><summary>numbers</summary><div class=\"wide\"><table>\n");
-        page.Append(CultureInfo.InvariantCulture, $"<tr>{Cells("th", headings)}</tr>\n");
-        foreach (string[] row in shown)
-        {
-            page.Append(CultureInfo.InvariantCulture, $"<tr>{Cells("td", row)}</tr>\n");
-        }
-        page.Append("</table></div></details>\n");
+        page.Append("<details><summary>numbers</summary>");
+        Table(
+            page,
+            [
+                [.. headings],
+                .. shown,
+            ]
+        );
+        page.Append("</details>\n");
     }
 
     /// <summary>The settings that say most about a run: what learns, how it is meta-learned, K, L and μ; those that it has.</summary>

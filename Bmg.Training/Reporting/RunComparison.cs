@@ -129,17 +129,7 @@ public sealed class RunComparison
     {
         string title = string.Join(", ", _runs.Select(run => run.Name));
         StringBuilder page = ReportPage.Open(title, E(title));
-        page.Append("<div class=\"wide\"><table>\n");
-        string[][] rows = Rows();
-        for (int i = 0; i < rows.Length; i++)
-        {
-            string tag = i == 0 ? "th" : "td";
-            page.Append(
-                CultureInfo.InvariantCulture,
-                $"<tr>{string.Concat(rows[i].Select(cell => $"<{tag}>{E(cell)}</{tag}>"))}</tr>\n"
-            );
-        }
-        page.Append("</table></div>\n");
+        ReportPage.Table(page, Rows());
         foreach (string line in Differences())
         {
             page.Append(CultureInfo.InvariantCulture, $"<p>{E(line)}</p>\n");
@@ -194,8 +184,7 @@ public sealed class RunComparison
     private IEnumerable<Metric> Metrics() =>
         _runs
             .SelectMany(run => run.Record.Metrics)
-            .GroupBy(metric => metric.Name)
-            .Select(group => group.First())
+            .DistinctBy(metric => metric.Name)
             .OrderBy(metric => metric.Name == Score.Name ? 0 : 1)
             .Where(metric => Lines(metric).Any(line => line.Values.Mean.Any(double.IsFinite)));
 
@@ -346,15 +335,8 @@ public sealed class RunComparison
     {
         public static Compared Read(RunDirectory directory)
         {
-            RunRecord record = RunRecord.Read(directory);
-            RunConfiguration configuration = ConfigurationReader.ReadResolved(directory.Configuration);
-            return new Compared(
-                configuration.Name,
-                directory,
-                configuration,
-                record,
-                MetricsLog.Read(directory.Metrics, record.Metrics)
-            );
+            (RunConfiguration configuration, RunRecord record, MetricsLog log) = RunReport.Read(directory);
+            return new Compared(configuration.Name, directory, configuration, record, log);
         }
 
         public IEnumerable<(string What, string Found, string Expected)> Differences(Compared other)

@@ -65,7 +65,7 @@ public static class RunReport
         foreach ((string metric, Chart chart) in Charts(configuration, record, log))
         {
             page.Append(SvgChart.Inline(chart));
-            Behind(page, chart, log.Values[metric], log.EnvironmentSteps);
+            Behind(page, chart, log, metric);
         }
         Around(page, record, log);
         if (summary is not null)
@@ -87,11 +87,7 @@ public static class RunReport
                 ),
                 ("device", $"{record.Device.ToString().ToLowerInvariant()}, {record.Threads} threads"),
                 ("seeds", string.Join(", ", record.Seeds)),
-                (
-                    "versions",
-                    $"Bmg {record.Provenance.Version}, TorchSharp {record.Provenance.TorchSharp}, {record.Provenance.Runtime}"
-                ),
-                ("commit", record.Provenance.Commit ?? "unknown"),
+                ("runtime", record.Provenance.Runtime),
                 ("system", record.Provenance.System),
                 .. record
                     .Parts.GroupBy(part => (part.Assembly, part.Version))
@@ -106,7 +102,8 @@ public static class RunReport
         return ReportPage.Close(page);
     }
 
-    private static (RunConfiguration Configuration, RunRecord Record, MetricsLog Log) Read(RunDirectory run)
+    /// <summary>What a report is made of.</summary>
+    internal static (RunConfiguration Configuration, RunRecord Record, MetricsLog Log) Read(RunDirectory run)
     {
         RunRecord record = RunRecord.Read(run);
         return (
@@ -143,12 +140,7 @@ public static class RunReport
     }
 
     /// <summary>The numbers of a picture, and the curve of each member.</summary>
-    private static void Behind(
-        StringBuilder page,
-        Chart chart,
-        IReadOnlyList<double[]> rows,
-        IReadOnlyList<long> environmentSteps
-    )
+    private static void Behind(StringBuilder page, Chart chart, MetricsLog log, string metric)
     {
         Series data = chart.Data;
         ReportPage.Numbers(
@@ -173,20 +165,10 @@ public static class RunReport
         {
             return;
         }
-        MetricsLog log = new(
-            environmentSteps,
-            new Dictionary<string, IReadOnlyList<double[]>> { [chart.Title] = rows }
-        );
+        (double[] steps, Curve[] curves) = CurveReader.Members(log, metric);
         ChartLine[] lines =
         [
-            .. Enumerable
-                .Range(0, data.Members)
-                .Select(member => new ChartLine(
-                    $"member {member}",
-                    CurveReader.Learning(log, chart.Title, null).Steps,
-                    CurveReader.OfMember(log, chart.Title, member),
-                    member
-                )),
+            .. curves.Select((curve, member) => new ChartLine($"member {member}", steps, curve, member)),
         ];
         page.Append("<details><summary>each member</summary>\n");
         page.Append(

@@ -7,47 +7,14 @@ namespace Bmg.Training.Studies;
 /// <summary>A reproduction in one page that needs nothing else: the table, learning curves, what happens around swaps, and probes.</summary>
 public static class ReproductionReport
 {
-    private const string PageStyle = """
-        :root { color-scheme: light dark; }
-        body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; }
-        h1 { font-size: 1.5em; margin: 0; } h2 { font-size: 1.1em; margin: 2em 0 0.5em; }
-        .chart { display: block; width: 100%; height: auto; margin: 0 0 1em; }
-        .wide { overflow-x: auto; }
-        table { border-collapse: collapse; white-space: nowrap; } td, th { padding: 0.15em 1em 0.15em 0; text-align: right; font-variant-numeric: tabular-nums; }
-        td:first-child, th:first-child { text-align: left; } th { font-weight: 600; }
-        """;
-
     /// <summary>The page.</summary>
     public static string Page(Reproduction reproduction)
     {
         StudyDescription study = reproduction.Study;
         string title = study.Title.Length > 0 ? study.Title : study.Name;
-        StringBuilder page = new();
-        page.Append(
-            CultureInfo.InvariantCulture,
-            $$"""
-            <!doctype html>
-            <html lang="en">
-            <head>
-            <meta charset="utf-8">
-            <meta name="viewport" content="width=device-width">
-            <title>{{E(title)}}</title>
-            <style>
-            {{PageStyle}}
-            {{SvgChart.Style(Palette.Light)}}
-            {{LinesChart.Style()}}
-            @media (prefers-color-scheme: dark) {
-            {{SvgChart.Style(Palette.Dark)}}
-            }
-            </style>
-            </head>
-            <body>
-            <h1>{{E(title)}}</h1>
-            <p>{{E(study.Description)}}</p>
-
-            """
-        );
-        Table(page, reproduction.Cells());
+        StringBuilder page = ReportPage.Open(title, E(title));
+        page.Append(CultureInfo.InvariantCulture, $"<p>{E(study.Description)}</p>\n");
+        ReportPage.Table(page, reproduction.Cells());
         foreach (string note in reproduction.Notes())
         {
             page.Append(CultureInfo.InvariantCulture, $"<p>{E(note)}</p>\n");
@@ -59,7 +26,7 @@ public static class ReproductionReport
         if (reproduction.ProbeCells() is { Count: > 1 } probes)
         {
             page.Append("<h2>Answers of the meta-networks to contexts, mean (deviation) over seeds</h2>\n");
-            Table(page, probes);
+            ReportPage.Table(page, probes);
         }
         return page.Append("</body>\n</html>\n").ToString();
     }
@@ -194,19 +161,5 @@ public static class ReproductionReport
             _ => metric,
         };
 
-    private static void Table(StringBuilder page, IReadOnlyList<string[]> rows)
-    {
-        page.Append("<div class=\"wide\"><table>\n");
-        for (int i = 0; i < rows.Count; i++)
-        {
-            string tag = i == 0 ? "th" : "td";
-            page.Append(
-                CultureInfo.InvariantCulture,
-                $"<tr>{string.Concat(rows[i].Select(cell => $"<{tag}>{E(cell)}</{tag}>"))}</tr>\n"
-            );
-        }
-        page.Append("</table></div>\n");
-    }
-
-    private static string E(string text) => XmlText.Escape(text);
+    private static string E(string text) => ReportPage.E(text);
 }
