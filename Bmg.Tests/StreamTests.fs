@@ -364,7 +364,10 @@ let private rollouts =
                                     rows[i] |> Array.map held
                                 else
                                     Array.map2
-                                        (fun o column -> held ((o - Array.average column) / deviation column))
+                                        // The mean that is applied, and exported, is a float32: over a deviation of 1e-4 its rounding
+                                        // alone would move the quotient by 3e-4.
+                                        (fun o column ->
+                                            held ((o - float (float32 (Array.average column))) / deviation column))
                                         rows[i]
                                         columns
 
